@@ -1,0 +1,54 @@
+# memstill: every verb. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lint types imports unit contract integration acceptance lock clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml
+	@echo "installing memstill into $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e clients/python -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+	@echo "installing what lint and tests need ..."
+	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.installed ## make .venv with the locked packages and the command .venv/bin/memstill
+
+demo: install ## the main job on an embedded stack: sessions in, memories out, no key needed
+	@$(BIN)/memstill demo
+
+test: lint types imports ## everything that CI runs
+	$(BIN)/python -m pytest
+
+check: test ## lint, types, import contracts, tests
+
+lint: $(VENV)/.installed-dev ## style of the code (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## types (mypy, strict)
+	$(BIN)/mypy
+
+imports: $(VENV)/.installed-dev ## the layers import only downwards (import-linter)
+	$(BIN)/lint-imports
+
+unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
+	$(BIN)/python -m pytest tests/$@
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
+	$(COMPILE) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
+	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove what the other verbs made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo

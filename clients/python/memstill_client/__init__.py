@@ -1,0 +1,1 @@
+"""What an agent calls: enqueue after a conversation, recall before the next."""

@@ -1,0 +1,1 @@
+"""Policies (frozen tunables) and settings (the environment)."""

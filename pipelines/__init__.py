@@ -1,0 +1,1 @@
+"""What memstill does: pure stages, flows that read and commit, adapters to the world."""

@@ -1,0 +1,1 @@
+"""The ports, implemented on real drivers; each driver is known in one place only."""

@@ -1,0 +1,108 @@
+"""Every error that memstill raises on purpose.
+
+::
+
+    MemstillError
+    ├── InputError                  bad input, refused before anything is queued: field and reason
+    │   ├── InvalidTranscript       a transcript breaks the wire format
+    │   └── IdempotencyConflict     a key was used before for another transcript
+    ├── ConfigurationError          refused at start-up, with the remedy
+    │   └── EmbeddingMismatch       the store was filled by another embedding model
+    ├── NotFound                    no such receipt or memory for this tenant
+    ├── DependencyUnavailable       a server is down, slow or refusing: try again later
+    │   ├── StoreUnavailable        PostgreSQL
+    │   ├── QueueUnavailable        Redis
+    │   ├── IndexUnavailable        Qdrant or pgvector
+    │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx; may say when to retry
+    ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
+    ├── BadReply                    the model answered, but not what was asked for
+    └── WriteConflict               what was read has changed since: read and plan again
+        ├── LeaseLost               the fence refused a commit: another worker holds the lease
+        └── VersionConflict         a memory has another version than the plan was made for
+"""
+
+from __future__ import annotations
+
+
+class MemstillError(Exception):
+    """Root of the tree above."""
+
+
+class InputError(MemstillError):
+    """Bad input; ``field`` names where, the message says why and what to send instead."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class InvalidTranscript(InputError):
+    """A transcript breaks the wire format."""
+
+
+class IdempotencyConflict(InputError):
+    """The idempotency key was used before for a transcript with other content."""
+
+
+class ConfigurationError(MemstillError):
+    """A setting is missing or contradicts what is stored; nothing was started."""
+
+
+class EmbeddingMismatch(ConfigurationError):
+    """The store was filled by another embedding model than the one configured."""
+
+
+class NotFound(MemstillError):
+    """No such receipt or memory for this tenant and user."""
+
+
+class DependencyUnavailable(MemstillError):
+    """A server is down, slow or refusing; the same call may succeed later."""
+
+
+class StoreUnavailable(DependencyUnavailable):
+    """PostgreSQL did not answer."""
+
+
+class QueueUnavailable(DependencyUnavailable):
+    """Redis did not answer."""
+
+
+class IndexUnavailable(DependencyUnavailable):
+    """The vector index did not answer."""
+
+
+class ModelUnavailable(DependencyUnavailable):
+    """The model endpoint timed out, was busy or failed.
+
+    ``retry_after_seconds`` is what the endpoint asked for, if it did.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ModelRefused(MemstillError):
+    """The endpoint rejects the request itself; repeating it unchanged is useless."""
+
+
+class BadReply(MemstillError):
+    """The model answered, but not what was asked for; ``problem`` can be told to it."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class WriteConflict(MemstillError):
+    """What was read has changed since; read and plan again."""
+
+
+class LeaseLost(WriteConflict):
+    """Another worker holds the lease now; nothing of this commit was written."""
+
+
+class VersionConflict(WriteConflict):
+    """A memory changed between read and commit; nothing of this commit was written."""

@@ -1,0 +1,1 @@
+"""Read, decide with the stages, commit."""

@@ -1,0 +1,34 @@
+"""What a flow says when it ends without an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The work is committed; ``counts`` says how much of what."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """There was nothing to do: finished before, or held by another worker."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """The work waits in its row until ``delay`` has passed; the sweep wakes it."""
+
+    delay: timedelta
+    reason: str
+
+
+Outcome = Done | Skipped | Snoozed

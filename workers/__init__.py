@@ -1,0 +1,1 @@
+"""Processes: Celery application, HTTP API, command line, embedded stack."""
