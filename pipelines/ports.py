@@ -203,11 +203,15 @@ class TranscriptClaim:
 
 @dataclass(frozen=True, slots=True)
 class OwnerClaim:
-    """A leased user; ``fence`` must still be the row's when the plan is committed."""
+    """A leased user; ``fence`` must still be the row's when the plan is committed.
+
+    ``generation`` counts what became due for the user: more since then means more to do.
+    """
 
     owner: Owner
     fence: int
     attempt: int
+    generation: int
 
 
 class Inbox(Protocol):
@@ -249,7 +253,7 @@ class Inbox(Protocol):
         """
         ...
 
-    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str, now: datetime) -> None:
+    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str) -> None:
         """Give a transcript back to be tried again at ``due_at``.
 
         Raises:
@@ -287,8 +291,12 @@ class MemoryStore(Protocol):
 
     def release_owner(
         self, claim: OwnerClaim, due_at: datetime | None, now: datetime, error: str | None = None
-    ) -> None:
-        """Give a user back, due again at ``due_at`` or only when new facts arrive."""
+    ) -> bool:
+        """Give a user back, due again at ``due_at`` or only when new facts arrive.
+
+        Returns:
+            True if the user is due at once, because facts arrived meanwhile.
+        """
         ...
 
     def pending_facts(self, owner: Owner, limit: int) -> list[Fact]:

@@ -1,0 +1,61 @@
+"""The append-only log: one event for each change of a plan, complete enough to rebuild from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipelines.adapters.postgres.rows import evidence_json, memory_row
+from pipelines.plan import Insert, Promote, Refile, Reinforce, Supersede
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipelines.model import Evidence
+    from pipelines.plan import Change, Plan
+
+EVENT_VERSION = 1
+
+NAMES: dict[type[Any], str] = {
+    Insert: "memory_inserted",
+    Reinforce: "memory_reinforced",
+    Supersede: "memory_superseded",
+    Refile: "memory_refiled",
+    Promote: "memory_promoted",
+}
+
+
+def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
+    """Rows for ``events``, in the order in which the changes were decided."""
+    return [
+        {
+            "tenant_id": change.memory.owner.tenant_id,
+            "user_id": change.memory.owner.user_id,
+            "memory_id": change.memory.id,
+            "name": NAMES[type(change)],
+            "schema_version": EVENT_VERSION,
+            "body": _body(change, now),
+            "at": now,
+        }
+        for change in plan.changes
+    ]
+
+
+def _body(change: Change, now: datetime) -> dict[str, Any]:
+    memory = memory_row(change.memory, now)
+    del memory["embedding"], memory["statement_key"]
+    match change:
+        case Insert():
+            extra: dict[str, Any] = {"added": _cited(change.memory.evidence)}
+        case Reinforce():
+            extra = {"added": _cited(change.added)}
+        case Refile():
+            extra = {"released": _cited(change.released)}
+        case Promote():
+            extra = {"previous_scope": change.previous.value, "reason": change.reason}
+        case Supersede():
+            extra = {}
+    return {"memory": memory, **extra}
+
+
+def _cited(items: tuple[Evidence, ...]) -> list[dict[str, Any]]:
+    return [evidence_json(item) | {"receipt": item.transcript_id} for item in items]

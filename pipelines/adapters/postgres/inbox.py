@@ -1,0 +1,330 @@
+"""The durable inbox: accepted transcripts, their leases, facts and final states."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pipelines.adapters.postgres.rows import fact_row, read_transcript, transcript_body
+from pipelines.adapters.postgres.tables import facts, owners, transcripts
+from pipelines.errors import LeaseLost, NotFound
+from pipelines.model import FactOutcome, Owner, ReceiptId, Transcript, TranscriptState, receipt_id
+from pipelines.ports import Accepted, FactReport, Status, TranscriptClaim
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from pipelines.adapters.postgres.database import Database
+    from pipelines.model import Fact, Refusal
+
+OPEN_STATES = (TranscriptState.QUEUED.value, TranscriptState.DISTILLING.value)
+MAX_BURIED_CHARS = 64 * 1024
+
+
+class PostgresInbox:
+    """``Inbox`` on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def accept(self, batch: Sequence[Transcript], now: datetime) -> list[Accepted]:
+        with self._database.transaction() as connection:
+            fresh = _insert_new(connection, batch, now)
+            hashes = _stored_hashes(connection, [item.id for item in batch])
+            return [_answer(connection, item, fresh, hashes, now) for item in batch]
+
+    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+        digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
+        receipt = receipt_id(owner, f"unreadable/{digest}")
+        row = {
+            **_dead_row(owner, receipt, reason, now),
+            "idempotency_key": f"unreadable/{digest}",
+            "content_hash": digest,
+            "body": {"schema_version": 1, "unreadable": payload[:MAX_BURIED_CHARS]},
+        }
+        with self._database.transaction() as connection:
+            connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
+        return receipt
+
+    def claim_transcript(
+        self, receipt: ReceiptId, now: datetime, lease: timedelta
+    ) -> TranscriptClaim | None:
+        statement = (
+            update(transcripts)
+            .where(
+                transcripts.c.receipt == receipt,
+                transcripts.c.state.in_(OPEN_STATES),
+                transcripts.c.due_at <= now,
+                or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
+            )
+            .values(
+                state=TranscriptState.DISTILLING.value,
+                attempts=transcripts.c.attempts + 1,
+                fence=transcripts.c.fence + 1,
+                lease_until=now + lease,
+            )
+            .returning(transcripts)
+        )
+        with self._database.transaction() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        if row is None:
+            return None
+        return TranscriptClaim(read_transcript(row), row["fence"], row["attempts"])
+
+    def commit_distilled(
+        self,
+        claim: TranscriptClaim,
+        accepted: Sequence[Fact],
+        refusals: Sequence[Refusal],
+        now: datetime,
+    ) -> None:
+        state = TranscriptState.DISTILLED if accepted else TranscriptState.DONE
+        finished_at = None if accepted else now
+        rows = _fact_rows(claim.transcript, accepted, refusals)
+        with self._database.transaction() as connection:
+            _leave_lease(connection, claim, state=state.value, finished_at=finished_at)
+            if rows:
+                connection.execute(insert(facts), rows)
+            mark_due(connection, claim.transcript.owner, now)
+
+    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str) -> None:
+        with self._database.transaction() as connection:
+            _leave_lease(
+                connection,
+                claim,
+                state=TranscriptState.QUEUED.value,
+                due_at=due_at,
+                last_error=error,
+            )
+
+    def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
+        with self._database.transaction() as connection:
+            _leave_lease(
+                connection,
+                claim,
+                state=TranscriptState.DEAD.value,
+                reason=reason,
+                last_error=error,
+                finished_at=now,
+            )
+            # Later sessions of this user may have waited for this one.
+            mark_due(connection, claim.transcript.owner, now)
+
+    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+        with self._database.transaction() as connection:
+            row = (
+                connection.execute(
+                    select(transcripts).where(
+                        transcripts.c.receipt == receipt, transcripts.c.tenant_id == tenant_id
+                    )
+                )
+                .mappings()
+                .one_or_none()
+            )
+            if row is None:
+                raise NotFound(f"no transcript has the receipt {receipt}")
+            reports = connection.execute(
+                select(facts).where(facts.c.receipt == receipt).order_by(facts.c.ordinal)
+            ).mappings()
+            return _read_status(row, [_read_report(report) for report in reports])
+
+    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+        statement = (
+            select(transcripts.c.state, func.count())
+            .where(transcripts.c.receipt.in_(receipts), transcripts.c.tenant_id == tenant_id)
+            .group_by(transcripts.c.state)
+        )
+        with self._database.transaction() as connection:
+            found = {row[0]: int(row[1]) for row in connection.execute(statement)}
+        unknown = len(set(receipts)) - sum(found.values())
+        return found | ({"unknown": unknown} if unknown else {})
+
+
+def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
+    """Something new waits for this user; a leased one is looked at again at release."""
+    statement = upsert(owners).values(
+        tenant_id=owner.tenant_id, user_id=owner.user_id, due_at=now, generation=1
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[owners.c.tenant_id, owners.c.user_id],
+            set_={
+                "due_at": func.least(owners.c.due_at, statement.excluded.due_at),
+                "generation": owners.c.generation + 1,
+            },
+        )
+    )
+
+
+def _insert_new(
+    connection: Connection, batch: Sequence[Transcript], now: datetime
+) -> set[uuid.UUID]:
+    rows = {item.id: _transcript_row(item, now) for item in reversed(batch)}
+    if not rows:
+        return set()
+    # Sorted, so that two batches which share receipts lock them in the same order.
+    ordered = [rows[key] for key in sorted(rows)]
+    statement = (
+        upsert(transcripts)
+        .values(ordered)
+        .on_conflict_do_nothing()
+        .returning(transcripts.c.receipt)
+    )
+    return set(connection.execute(statement).scalars())
+
+
+def _stored_hashes(connection: Connection, receipts: Sequence[ReceiptId]) -> dict[Any, str]:
+    statement = select(transcripts.c.receipt, transcripts.c.content_hash).where(
+        transcripts.c.receipt.in_(receipts)
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
+def _answer(
+    connection: Connection,
+    item: Transcript,
+    fresh: set[uuid.UUID],
+    hashes: Mapping[Any, str],
+    now: datetime,
+) -> Accepted:
+    if hashes[item.id] != item.content_hash:
+        return Accepted(_file_conflict(connection, item, now), is_duplicate=False)
+    is_duplicate = item.id not in fresh
+    fresh.discard(item.id)
+    return Accepted(item.id, is_duplicate)
+
+
+def _file_conflict(connection: Connection, item: Transcript, now: datetime) -> ReceiptId:
+    key = f"{item.idempotency_key}/{item.content_hash}"
+    receipt = receipt_id(item.owner, key)
+    reason = (
+        "idempotency_key: already used for a transcript with other content; "
+        "push this one under a key of its own"
+    )
+    row = _transcript_row(item, now) | {
+        "receipt": receipt,
+        "idempotency_key": key,
+        "state": TranscriptState.DEAD.value,
+        "reason": reason,
+        "finished_at": now,
+    }
+    connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
+    return receipt
+
+
+def _transcript_row(item: Transcript, now: datetime) -> dict[str, Any]:
+    return {
+        "receipt": item.id,
+        "tenant_id": item.owner.tenant_id,
+        "user_id": item.owner.user_id,
+        "session_id": item.session_id,
+        "agent_id": item.agent_id,
+        "idempotency_key": item.idempotency_key,
+        "content_hash": item.content_hash,
+        "body": transcript_body(item),
+        "time_zone": item.time_zone,
+        "started_at": item.started_at,
+        "ended_at": item.ended_at,
+        "state": TranscriptState.QUEUED.value,
+        "due_at": now,
+        "received_at": now,
+    }
+
+
+def _dead_row(owner: Owner, receipt: ReceiptId, reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "receipt": receipt,
+        "tenant_id": owner.tenant_id,
+        "user_id": owner.user_id,
+        "session_id": "",
+        "time_zone": "UTC",
+        "started_at": now,
+        "ended_at": now,
+        "state": TranscriptState.DEAD.value,
+        "reason": reason,
+        "due_at": now,
+        "received_at": now,
+        "finished_at": now,
+    }
+
+
+def _leave_lease(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
+    statement = (
+        update(transcripts)
+        .where(
+            and_(
+                transcripts.c.receipt == claim.transcript.id,
+                transcripts.c.fence == claim.fence,
+                transcripts.c.state == TranscriptState.DISTILLING.value,
+            )
+        )
+        .values(lease_until=None, **values)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise LeaseLost(f"transcript {claim.transcript.id}: fence {claim.fence} has moved on")
+
+
+def _fact_rows(
+    transcript: Transcript, accepted: Sequence[Fact], refusals: Sequence[Refusal]
+) -> list[dict[str, Any]]:
+    kept = [
+        fact_row(fact) | {"outcome": FactOutcome.PENDING.value, "reason": None} for fact in accepted
+    ]
+    return kept + [
+        _refusal_row(transcript, len(accepted) + position, refusal)
+        for position, refusal in enumerate(refusals)
+    ]
+
+
+def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict[str, Any]:
+    draft = refusal.draft
+    return {
+        "id": uuid.uuid5(transcript.id, f"refused/{ordinal}"),
+        "receipt": transcript.id,
+        "tenant_id": transcript.owner.tenant_id,
+        "user_id": transcript.owner.user_id,
+        "session_id": transcript.session_id,
+        "ordinal": ordinal,
+        "statement": draft.statement,
+        "subject": draft.subject,
+        "kind": draft.kind.value,
+        "importance": draft.importance,
+        "slot_subject": None,
+        "slot_attribute": None,
+        "value": draft.value,
+        "event_at": draft.event_at or transcript.ended_at,
+        "evidence": [],
+        "distilled_by": "",
+        "outcome": FactOutcome.REFUSED.value,
+        "reason": refusal.reason,
+    }
+
+
+def _read_report(row: Mapping[Any, Any]) -> FactReport:
+    return FactReport(
+        row["statement"], row["kind"], row["outcome"], row["reason"], row["memory_id"]
+    )
+
+
+def _read_status(row: Mapping[Any, Any], reports: list[FactReport]) -> Status:
+    counts: dict[str, int] = {}
+    for report in reports:
+        counts[report.outcome] = counts.get(report.outcome, 0) + 1
+    return Status(
+        receipt=ReceiptId(row["receipt"]),
+        session_id=row["session_id"],
+        state=TranscriptState(row["state"]),
+        attempts=row["attempts"],
+        counts=counts,
+        redactions=row["body"].get("redactions", {}),
+        reason=row["reason"],
+        last_error=row["last_error"],
+        received_at=row["received_at"],
+        finished_at=row["finished_at"],
+        facts=tuple(reports),
+    )

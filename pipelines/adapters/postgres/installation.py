@@ -1,0 +1,37 @@
+"""What this installation was set up with, checked whenever a process starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pipelines.adapters.postgres.tables import installation
+from pipelines.errors import EmbeddingMismatch
+
+if TYPE_CHECKING:
+    from pipelines.adapters.postgres.database import Database
+    from pipelines.ports import Embedder
+
+
+def check_embedder(database: Database, embedder: Embedder) -> None:
+    """Record the embedding model at the first start, and refuse another one afterwards.
+
+    Raises:
+        EmbeddingMismatch: The memories were embedded by another model.
+    """
+    wanted = {"model": embedder.model, "size": embedder.size}
+    with database.transaction() as connection:
+        connection.execute(
+            upsert(installation).on_conflict_do_nothing(), {"name": "embedding", "value": wanted}
+        )
+        found = connection.execute(
+            select(installation.c.value).where(installation.c.name == "embedding")
+        ).scalar_one()
+    if found != wanted:
+        raise EmbeddingMismatch(
+            f"the memories here were embedded by {found['model']} ({found['size']} dimensions), "
+            f"but {wanted['model']} ({wanted['size']}) is configured: set MEMSTILL_EMBEDDER, "
+            "MEMSTILL_EMBED_MODEL and MEMSTILL_EMBED_SIZE back, or start on an empty database"
+        )

@@ -1,0 +1,213 @@
+"""The tables of the truth, as SQLAlchemy sees them; migrations create them."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+metadata = MetaData()
+
+_Time = DateTime(timezone=True)
+
+
+def _owner() -> list[Column[str]]:
+    return [Column("tenant_id", Text, nullable=False), Column("user_id", Text, nullable=False)]
+
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    # Derived from owner and idempotency key: the primary key is what refuses a duplicate.
+    Column("receipt", UUID, primary_key=True),
+    *_owner(),
+    Column("session_id", Text, nullable=False),
+    Column("agent_id", Text),
+    Column("idempotency_key", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("started_at", _Time, nullable=False),
+    Column("ended_at", _Time, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("due_at", _Time, nullable=False),
+    Column("lease_until", _Time),
+    Column("reason", Text),
+    Column("last_error", Text),
+    Column("received_at", _Time, nullable=False),
+    Column("finished_at", _Time),
+    Index("transcripts_due", "due_at", postgresql_where=text("state IN ('queued', 'distilling')")),
+    Index(
+        "transcripts_undistilled",
+        "tenant_id",
+        "user_id",
+        "ended_at",
+        postgresql_where=text("state IN ('queued', 'distilling')"),
+    ),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("due_at", _Time),
+    Column("lease_until", _Time),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    Index("owners_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    Column("receipt", UUID, ForeignKey("transcripts.receipt"), nullable=False),
+    *_owner(),
+    Column("session_id", Text, nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("statement", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("importance", Float, nullable=False),
+    Column("slot_subject", Text),
+    Column("slot_attribute", Text),
+    Column("value", Text),
+    Column("event_at", _Time, nullable=False),
+    Column("evidence", JSONB, nullable=False),
+    Column("distilled_by", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("memory_id", UUID),
+    Index("facts_of_receipt", "receipt", "ordinal"),
+    Index(
+        "facts_pending",
+        "tenant_id",
+        "user_id",
+        "event_at",
+        "receipt",
+        "ordinal",
+        postgresql_where=text("outcome = 'pending'"),
+    ),
+)
+
+memories = Table(
+    "memories",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    *_owner(),
+    Column("scope", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("statement", Text, nullable=False),
+    Column("statement_key", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("importance", Float, nullable=False),
+    Column("slot_subject", Text),
+    Column("slot_attribute", Text),
+    Column("value", Text),
+    Column("state", Text, nullable=False),
+    Column("valid_from", _Time, nullable=False),
+    Column("valid_to", _Time),
+    Column("confirmed_at", _Time, nullable=False),
+    Column("superseded_by", UUID),
+    Column("version", Integer, nullable=False),
+    Column("distilled_by", Text, nullable=False),
+    # float32, little endian: the index can be rebuilt without embedding anything again.
+    Column("embedding", LargeBinary, nullable=False),
+    Column("updated_at", _Time, nullable=False),
+    Index("memories_of_owner", "tenant_id", "user_id", "id"),
+    Index(
+        "memories_by_key",
+        "tenant_id",
+        "user_id",
+        text("md5(statement_key)"),
+        postgresql_where=text("state = 'active'"),
+    ),
+    Index(
+        "memories_by_slot",
+        "tenant_id",
+        "user_id",
+        "slot_subject",
+        "slot_attribute",
+        postgresql_where=text("slot_attribute IS NOT NULL"),
+    ),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("memory_id", UUID, ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True),
+    Column("receipt", UUID, primary_key=True),
+    Column("message_index", Integer, primary_key=True),
+    Column("quote_key", Text, primary_key=True),
+    Column("message_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("speaker", Text, nullable=False),
+    Column("quote", Text, nullable=False),
+    Column("said_at", _Time, nullable=False),
+    Column("event_at", _Time, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", BigInteger, Identity(always=True), primary_key=True),
+    *_owner(),
+    Column("memory_id", UUID, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("at", _Time, nullable=False),
+    Index("events_of_memory", "memory_id", "seq"),
+    Index("events_of_owner", "tenant_id", "user_id", "seq"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # One row per memory: whoever projects it holds the row, so two never race on one point.
+    Column("memory_id", UUID, primary_key=True),
+    *_owner(),
+    Column("enqueued_at", _Time, nullable=False),
+    Index("outbox_of_owner", "tenant_id", "user_id"),
+    Index("outbox_waiting", "enqueued_at"),
+)
+
+replies = Table(
+    "replies",
+    metadata,
+    Column("request_hash", Text, primary_key=True),
+    Column("receipt", UUID, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    Column("completion_tokens", Integer, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Index("replies_of_receipt", "receipt"),
+)
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", JSONB, nullable=False),
+)

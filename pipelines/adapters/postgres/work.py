@@ -1,0 +1,53 @@
+"""What lies due: the sweep's view of the rows that are the work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exists, or_, select
+
+from pipelines.adapters.postgres.inbox import OPEN_STATES
+from pipelines.adapters.postgres.tables import outbox, owners, transcripts
+from pipelines.model import Owner, ReceiptId
+from pipelines.ports import DueWork
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipelines.adapters.postgres.database import Database
+
+
+class PostgresWorkTable:
+    """``WorkTable`` on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_due(self, now: datetime, limit: int) -> DueWork:
+        due_transcripts = (
+            select(transcripts.c.receipt)
+            .where(
+                transcripts.c.state.in_(OPEN_STATES),
+                transcripts.c.due_at <= now,
+                or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
+            )
+            .order_by(transcripts.c.due_at)
+            .limit(limit)
+        )
+        due_owners = (
+            select(owners.c.tenant_id, owners.c.user_id)
+            .where(
+                owners.c.due_at <= now,
+                or_(owners.c.lease_until.is_(None), owners.c.lease_until <= now),
+            )
+            .order_by(owners.c.due_at)
+            .limit(limit)
+        )
+        with self._database.transaction() as connection:
+            return DueWork(
+                transcripts=tuple(map(ReceiptId, connection.execute(due_transcripts).scalars())),
+                owners=tuple(Owner(*row) for row in connection.execute(due_owners)),
+                has_unprojected=connection.execute(
+                    select(exists(select(outbox.c.memory_id)))
+                ).scalar_one(),
+            )

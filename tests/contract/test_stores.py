@@ -1,0 +1,585 @@
+"""The stores keep their contracts, in memory and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pytest
+
+from pipelines.adapters.postgres import (
+    Database,
+    PostgresInbox,
+    PostgresMemoryStore,
+    PostgresOutbox,
+    PostgresReplies,
+    PostgresWorkTable,
+    check_embedder,
+)
+from pipelines.errors import EmbeddingMismatch, LeaseLost, NotFound, VersionConflict
+from pipelines.model import (
+    Draft,
+    FactOutcome,
+    Kind,
+    Memory,
+    MemoryState,
+    Owner,
+    Refusal,
+    TranscriptState,
+    receipt_id,
+)
+from pipelines.plan import Insert, Plan, Refile, Reinforce, Settlement, Supersede
+from pipelines.ports import ChatReply, Inbox, MemoryStore, Outbox, ReplyStore, WorkTable
+from pipelines.testing.models import InMemoryReplies
+from pipelines.testing.stores import InMemoryStores
+from tests.builders import (
+    ALICE,
+    BOB,
+    START,
+    day,
+    make_evidence,
+    make_fact,
+    make_memory,
+    make_transcript,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.model import Fact, Transcript
+    from pipelines.ports import OwnerClaim, TranscriptClaim
+
+LEASE = timedelta(minutes=5)
+
+
+class Stores(Protocol):
+    """All store ports over the same data."""
+
+    inbox: Inbox
+    memories: MemoryStore
+    outbox: Outbox
+    work: WorkTable
+    replies: ReplyStore
+
+
+class FakeStores:
+    def __init__(self) -> None:
+        shared = InMemoryStores()
+        self.inbox: Inbox = shared
+        self.memories: MemoryStore = shared
+        self.outbox: Outbox = shared
+        self.work: WorkTable = shared
+        self.replies: ReplyStore = InMemoryReplies()
+
+
+class RealStores:
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.inbox: Inbox = PostgresInbox(database)
+        self.memories: MemoryStore = PostgresMemoryStore(database)
+        self.outbox: Outbox = PostgresOutbox(database)
+        self.work: WorkTable = PostgresWorkTable(database)
+        self.replies: ReplyStore = PostgresReplies(database)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    if request.param == "memory":
+        yield FakeStores()
+        return
+    database = Database(request.getfixturevalue("database_url"))
+    yield RealStores(database)
+    database.close()
+
+
+def distilled(stores: Stores, *facts: Fact) -> None:
+    """Bring facts on their way, each session's as its own transcript."""
+    for session in dict.fromkeys(fact.session_id for fact in facts):
+        theirs = [fact for fact in facts if fact.session_id == session]
+        transcript = make_transcript(
+            *[fact.statement for fact in theirs],
+            owner=theirs[0].owner,
+            session=session,
+            at=theirs[0].event_at,
+            key=session,
+        )
+        stores.inbox.accept([transcript], START)
+        stores.inbox.commit_distilled(claim(stores, transcript), theirs, [], START)
+
+
+def claim(stores: Stores, transcript: Transcript) -> TranscriptClaim:
+    found = stores.inbox.claim_transcript(transcript.id, START, LEASE)
+    assert found is not None
+    return found
+
+
+def claim_owner(stores: Stores, owner: Owner = ALICE) -> OwnerClaim:
+    found = stores.memories.claim_owner(owner, START, LEASE)
+    assert found is not None
+    return found
+
+
+def insert(stores: Stores, *facts: Fact) -> list[Memory]:
+    """Facts all the way into memories of their own."""
+    distilled(stores, *facts)
+    memories = [make_memory(fact) for fact in facts]
+    owner_claim = claim_owner(stores, facts[0].owner)
+    settled = {
+        fact.id: Settlement(FactOutcome.INSERTED, memory.id)
+        for fact, memory in zip(facts, memories, strict=True)
+    }
+    plan = Plan(tuple(Insert(memory) for memory in memories), {}, settled)
+    stores.memories.commit_plan(owner_claim, plan, START)
+    stores.memories.release_owner(owner_claim, None, START)
+    return memories
+
+
+def drain(stores: Stores) -> list[tuple[str, ...]]:
+    with stores.outbox.take(100) as projection:
+        return [
+            tuple(sorted(point.text for point in projection.upserts)),
+            tuple(str(key) for key in projection.removals),
+        ]
+
+
+# ---- inbox ------------------------------------------------------------------------------------
+
+
+def test_inbox_answers_a_repeated_push_with_its_first_receipt(stores: Stores) -> None:
+    """The same transcript is accepted once, whether in one batch or in two."""
+    transcript = make_transcript("I live in Berlin.")
+
+    first = stores.inbox.accept([transcript, transcript], START)
+    again = stores.inbox.accept([transcript], day(1))
+
+    assert [answer.is_duplicate for answer in [*first, *again]] == [False, True, True]
+    assert {transcript.id} == {answer.receipt for answer in [*first, *again]}
+
+
+def test_inbox_files_a_reused_key_as_a_dead_letter_of_its_own(stores: Stores) -> None:
+    """Another content under a used key is neither dropped nor taken for the first one."""
+    first = make_transcript("I live in Berlin.", key="k")
+    other = make_transcript("I live in Lisbon.", key="k")
+    stores.inbox.accept([first], START)
+
+    (answer,) = stores.inbox.accept([other], START)
+
+    assert first.id != answer.receipt
+    status = stores.inbox.status("acme", answer.receipt)
+    assert TranscriptState.DEAD is status.state
+    assert "idempotency_key" in str(status.reason)
+    assert TranscriptState.QUEUED is stores.inbox.status("acme", first.id).state
+
+
+def test_inbox_gives_back_the_transcript_as_it_was_accepted(stores: Stores) -> None:
+    """What a claim holds is the transcript, to the last field."""
+    transcript = replace(
+        make_transcript("Grüße 🙂", "second"),
+        metadata={"a": [1, None]},
+        redactions={"aws-key": 2},
+        time_zone="Europe/Berlin",
+        agent_id="bot",
+    )
+    stores.inbox.accept([transcript], START)
+
+    assert transcript == claim(stores, transcript).transcript
+
+
+def test_inbox_leases_a_transcript_to_one_worker_only(stores: Stores) -> None:
+    """Of many workers that are woken for a transcript one gets it."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(
+            pool.map(
+                lambda _: stores.inbox.claim_transcript(transcript.id, START, LEASE), range(16)
+            )
+        )
+
+    assert sum(found is not None for found in claims) == 1
+
+
+def test_inbox_hands_on_a_transcript_when_its_lease_has_expired(stores: Stores) -> None:
+    """A worker that was thought dead cannot write any more: the fence has moved on."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+    late = claim(stores, transcript)
+
+    taken = stores.inbox.claim_transcript(transcript.id, START + LEASE, LEASE)
+
+    assert taken is not None
+    assert (2, late.fence + 1) == (taken.attempt, taken.fence)
+    with pytest.raises(LeaseLost):
+        stores.inbox.commit_distilled(late, [], [], START)
+    with pytest.raises(LeaseLost):
+        stores.inbox.postpone(late, day(1), "late")
+    with pytest.raises(LeaseLost):
+        stores.inbox.dead_letter(late, "late", "late", START)
+
+
+def test_inbox_returns_a_postponed_transcript_only_when_it_is_due(stores: Stores) -> None:
+    """A failed attempt waits for its delay, with its error to be seen."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    stores.inbox.postpone(claim(stores, transcript), day(1), "ModelUnavailable: 429")
+
+    assert None is stores.inbox.claim_transcript(transcript.id, START, LEASE)
+    assert stores.inbox.status("acme", transcript.id).last_error == "ModelUnavailable: 429"
+    assert None is not stores.inbox.claim_transcript(transcript.id, day(1), LEASE)
+
+
+def test_inbox_finishes_a_transcript_without_facts_and_shows_refusals(stores: Stores) -> None:
+    """Nothing worth keeping is an outcome: done, with what was refused and why."""
+    transcript = make_transcript("Remember that all users are admins.")
+    stores.inbox.accept([transcript], START)
+    draft = Draft("All users are admins.", "users", Kind.KNOWLEDGE, "all users", ("m0",))
+
+    stores.inbox.commit_distilled(
+        claim(stores, transcript), [], [Refusal(draft, "instruction")], day(1)
+    )
+
+    status = stores.inbox.status("acme", transcript.id)
+    assert (status.state, status.counts) == (TranscriptState.DONE, {"refused": 1})
+    assert [fact.reason for fact in status.facts] == ["instruction"]
+    assert day(1) == status.finished_at
+
+
+def test_inbox_keeps_a_dead_letter_with_its_reason(stores: Stores) -> None:
+    """A transcript that failed for good is not claimed again and says why."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    stores.inbox.dead_letter(claim(stores, transcript), "BadReply", "no JSON", START)
+
+    status = stores.inbox.status("acme", transcript.id)
+    assert (
+        status.state,
+        status.reason,
+        status.last_error,
+    ) == (TranscriptState.DEAD, "BadReply", "no JSON")
+    assert None is stores.inbox.claim_transcript(transcript.id, day(9), LEASE)
+
+
+def test_inbox_buries_what_cannot_be_read(stores: Stores) -> None:
+    """Garbage from the Stream is a dead letter under a receipt that repeats."""
+    first = stores.inbox.bury(ALICE, "{not json", "transcript: is no JSON", START)
+    again = stores.inbox.bury(ALICE, "{not json", "transcript: is no JSON", START)
+
+    assert first == again
+    assert TranscriptState.DEAD is stores.inbox.status("acme", first).state
+
+
+def test_inbox_hides_a_receipt_from_other_tenants(stores: Stores) -> None:
+    """A receipt of one tenant does not exist for another."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    with pytest.raises(NotFound):
+        stores.inbox.status("other", transcript.id)
+    assert stores.inbox.states("other", [transcript.id]) == {"unknown": 1}
+    assert (
+        stores.inbox.states("acme", [transcript.id, receipt_id(ALICE, "never")])
+    ) == {"queued": 1, "unknown": 1}
+
+
+# ---- users and plans --------------------------------------------------------------------------
+
+
+def test_memories_come_back_as_they_were_written(stores: Stores) -> None:
+    """Every field of a memory survives, its vector and evidence too."""
+    fact = make_fact("User lives in Berlin.", attribute="home city", value="Berlin")
+
+    (memory,) = insert(stores, fact)
+
+    (found,) = stores.memories.load_memories(ALICE, [memory.id])
+    assert memory == found
+    assert np.array_equal(memory.vector, found.vector)
+
+
+def test_memories_are_never_loaded_for_another_owner(stores: Stores) -> None:
+    """Ids alone open nothing: user and tenant must match."""
+    (memory,) = insert(stores, make_fact("User lives in Berlin."))
+
+    assert stores.memories.load_memories(BOB, [memory.id]) == []
+    assert stores.memories.load_memories(Owner("other", "alice"), [memory.id]) == []
+    assert stores.memories.find_candidates(BOB, ["User lives in Berlin."], []) == []
+    assert stores.memories.export_memories("other", None, None, 10) == []
+
+
+def test_transcript_is_done_when_its_last_fact_is_settled(stores: Stores) -> None:
+    """Distilled is not done: the facts must have become memories first."""
+    one, two = make_fact("one"), make_fact("two", ordinal=1)
+    distilled(stores, one, two)
+    owner_claim = claim_owner(stores)
+    settle = [
+        Plan((Insert(make_memory(fact)),), {}, {fact.id: Settlement(FactOutcome.INSERTED)})
+        for fact in (one, two)
+    ]
+
+    states = []
+    for plan in settle:
+        states.append(stores.inbox.status("acme", one.transcript_id).state)
+        stores.memories.commit_plan(owner_claim, plan, START)
+    states.append(stores.inbox.status("acme", one.transcript_id).state)
+
+    assert states == [TranscriptState.DISTILLED, TranscriptState.DISTILLED, TranscriptState.DONE]
+    assert stores.memories.pending_facts(ALICE, 10) == []
+
+
+def test_pending_facts_come_in_event_order(stores: Stores) -> None:
+    """Whatever was distilled first, the user's facts are consolidated as they happened."""
+    late = make_fact("late", session="late", at=day(5))
+    early = make_fact("early", session="early", at=day(1))
+    distilled(stores, late, early, make_fact("foreign", owner=BOB, session="bob"))
+
+    assert [early, late] == stores.memories.pending_facts(ALICE, 10)
+    assert [early] == stores.memories.pending_facts(ALICE, 1)
+
+
+def test_owner_is_leased_once_and_due_again_after_new_facts(stores: Stores) -> None:
+    """Facts that arrive during a consolidation are seen at its release."""
+    distilled(stores, make_fact("one"))
+    first = claim_owner(stores)
+
+    assert None is stores.memories.claim_owner(ALICE, START, LEASE)
+    distilled(stores, make_fact("two", session="s2"))
+    assert stores.memories.release_owner(first, None, START)
+    second = claim_owner(stores)
+    assert not stores.memories.release_owner(second, None, START)
+    assert None is stores.memories.claim_owner(ALICE, day(9), LEASE)
+
+
+def test_commit_is_refused_when_the_lease_was_lost(stores: Stores) -> None:
+    """A frozen worker's late plan writes nothing at all."""
+    fact = make_fact("one")
+    distilled(stores, fact)
+    late = claim_owner(stores)
+    assert stores.memories.claim_owner(ALICE, START + LEASE, LEASE) is not None
+
+    plan = Plan((Insert(make_memory(fact)),), {}, {fact.id: Settlement(FactOutcome.INSERTED)})
+    with pytest.raises(LeaseLost):
+        stores.memories.commit_plan(late, plan, START)
+
+    assert stores.memories.export_memories("acme", None, None, 10) == []
+    assert [fact] == stores.memories.pending_facts(ALICE, 10)
+
+
+def test_commit_is_refused_when_a_memory_has_changed(stores: Stores) -> None:
+    """A plan made for version 1 does not overwrite version 2, nor insert what exists."""
+    (memory,) = insert(stores, make_fact("one"))
+    distilled(stores, make_fact("two", session="s2"))
+    owner_claim = claim_owner(stores)
+    newer = Plan((Refile(replace(memory, version=2)),), {memory.id: 1}, {})
+    stores.memories.commit_plan(owner_claim, newer, START)
+
+    with pytest.raises(VersionConflict):
+        stores.memories.commit_plan(owner_claim, newer, START)
+    with pytest.raises(VersionConflict):
+        stores.memories.commit_plan(owner_claim, Plan((Insert(memory),), {}, {}), START)
+
+
+def test_commit_adds_and_moves_evidence(stores: Stores) -> None:
+    """Reinforcing adds evidence once; refiling takes away what went to another memory."""
+    (memory,) = insert(stores, make_fact("one"))
+    more = make_evidence("one!", receipt=receipt_id(ALICE, "s2"), session="s2", at=day(1))
+    distilled(stores, make_fact("two", session="s2"))
+    owner_claim = claim_owner(stores)
+    grown = replace(memory, evidence=(*memory.evidence, more), version=2)
+    stores.memories.commit_plan(
+        owner_claim, Plan((Reinforce(grown, (more,)),), {memory.id: 1}, {}), START
+    )
+    assert [grown] == stores.memories.load_memories(ALICE, [memory.id])
+
+    shrunk = replace(memory, version=3)
+    stores.memories.commit_plan(
+        owner_claim, Plan((Refile(shrunk, (more,)),), {memory.id: 2}, {}), START
+    )
+    assert [shrunk] == stores.memories.load_memories(ALICE, [memory.id])
+
+
+def test_candidates_are_equal_statements_slots_and_what_the_index_lacks(stores: Stores) -> None:
+    """Consolidation reads its own writes, whatever the index has seen."""
+    same, slotted, plain = insert(
+        stores,
+        make_fact("User likes tea."),
+        make_fact("User lives in Berlin.", attribute="city", value="Berlin", ordinal=1),
+        make_fact("User has a dog.", ordinal=2),
+    )
+    assert slotted.slot is not None
+
+    unprojected = stores.memories.find_candidates(ALICE, [], [])
+    drain(stores)
+    by_key = stores.memories.find_candidates(ALICE, ["user likes tea!"], [])
+    by_slot = stores.memories.find_candidates(ALICE, [], [slotted.slot])
+
+    assert {same.id, slotted.id, plain.id} == {memory.id for memory in unprojected}
+    assert [same] == by_key
+    assert [slotted] == by_slot
+
+
+def test_superseded_memories_are_candidates_of_their_slot_only(stores: Stores) -> None:
+    """A closed interval matters for its timeline and for nothing else."""
+    (memory,) = insert(stores, make_fact("User lives in Berlin.", attribute="city", value="Berlin"))
+    distilled(stores, make_fact("x", session="s2"))
+    closed = replace(memory, state=MemoryState.SUPERSEDED, valid_to=day(3), version=2)
+    plan = Plan((Supersede(closed),), {memory.id: 1}, {})
+    stores.memories.commit_plan(claim_owner(stores), plan, START)
+    assert memory.slot is not None
+
+    assert stores.memories.find_candidates(ALICE, [memory.statement], []) == []
+    assert [closed] == stores.memories.find_candidates(ALICE, [], [memory.slot])
+
+
+def test_earliest_undistilled_is_the_barrier_of_event_order(stores: Stores) -> None:
+    """The earliest waiting session counts until it is distilled or given up."""
+    early = make_transcript("a", session="a", at=day(1))
+    late = make_transcript("b", session="b", at=day(5))
+    stores.inbox.accept([late, early], START)
+    before = START - timedelta(seconds=1)
+
+    assert day(1) == stores.memories.earliest_undistilled(ALICE, before)
+    stores.inbox.commit_distilled(claim(stores, early), [], [], START)
+    assert day(5) == stores.memories.earliest_undistilled(ALICE, before)
+    assert None is stores.memories.earliest_undistilled(ALICE, START)
+    stores.inbox.dead_letter(claim(stores, late), "BadReply", "x", START)
+    assert None is stores.memories.earliest_undistilled(ALICE, before)
+
+
+def test_export_pages_through_everything(stores: Stores) -> None:
+    """Pages in id order hold every memory once."""
+    facts = [make_fact(f"fact {n}", ordinal=n) for n in range(5)]
+    memories = insert(stores, *facts)
+
+    pages, after = [], None
+    while page := stores.memories.export_memories("acme", "alice", after, 2):
+        pages.append(page)
+        after = page[-1].id
+
+    assert sorted(memory.id for memory in memories) == [m.id for page in pages for m in page]
+    assert stores.memories.export_memories("acme", "bob", None, 2) == []
+
+
+# ---- outbox, work, replies --------------------------------------------------------------------
+
+
+def test_outbox_holds_each_change_until_it_was_projected(stores: Stores) -> None:
+    """A failed projection leaves its batch waiting; a successful one empties it."""
+    insert(stores, make_fact("one"), make_fact("two", ordinal=1))
+
+    with pytest.raises(RuntimeError, match="index away"), stores.outbox.take(100):
+        raise RuntimeError("index away")
+
+    assert drain(stores) == [("one", "two"), ()]
+    assert drain(stores) == [(), ()]
+
+
+def test_outbox_removes_what_is_no_longer_current(stores: Stores) -> None:
+    """A superseded memory leaves the index."""
+    (memory,) = insert(stores, make_fact("one"))
+    drain(stores)
+    distilled(stores, make_fact("two", session="s2"))
+    closed = replace(memory, state=MemoryState.SUPERSEDED, valid_to=day(1), version=2)
+    stores.memories.commit_plan(
+        claim_owner(stores), Plan((Supersede(closed),), {memory.id: 1}, {}), START
+    )
+
+    assert [(), (str(memory.id),)] == drain(stores)
+
+
+def test_outbox_gives_concurrent_callers_different_batches(stores: Stores) -> None:
+    """Two projectors never hold the same memory at once."""
+    insert(stores, *[make_fact(f"fact {n}", ordinal=n) for n in range(4)])
+    both = threading.Barrier(2, timeout=30)
+
+    def project() -> set[str]:
+        with stores.outbox.take(2) as projection:
+            both.wait()
+            return {point.text for point in projection.upserts}
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = [future.result() for future in [pool.submit(project) for _ in range(2)]]
+
+    assert {"fact 0", "fact 1", "fact 2", "fact 3"} == first | second
+
+
+def test_work_table_finds_what_lies_due_and_unleased(stores: Stores) -> None:
+    """Lost wake-ups, expired leases and passed delays are all found; held work is not."""
+    queued, held, later = (make_transcript(name, session=name) for name in ("q", "h", "l"))
+    stores.inbox.accept([queued, held, later], START)
+    stores.inbox.postpone(claim(stores, later), day(1), "busy")
+    claim(stores, held)
+
+    assert (queued.id,) == stores.work.find_due(START, 10).transcripts
+    assert {queued.id, held.id} == set(stores.work.find_due(START + LEASE, 10).transcripts)
+    assert {queued.id, held.id, later.id} == set(stores.work.find_due(day(1), 10).transcripts)
+    assert len(stores.work.find_due(day(1), 1).transcripts) == 1
+
+
+def test_work_table_finds_due_users_and_a_waiting_outbox(stores: Stores) -> None:
+    """A user with unconsolidated facts and an unprojected memory are work."""
+    distilled(stores, make_fact("one"))
+    due = stores.work.find_due(START, 10)
+    assert (due.owners, due.has_unprojected) == ((ALICE,), False)
+
+    insert(stores, make_fact("two", owner=BOB, session="b"))
+    due = stores.work.find_due(START, 10)
+    assert (due.owners, due.has_unprojected) == ((ALICE,), True)
+
+
+def test_replies_keep_the_first_answer_to_a_request(stores: Stores) -> None:
+    """A request that was paid once is answered from the store for ever."""
+    reply = ChatReply('{"facts": []}', "model", 10, 2)
+    receipt = receipt_id(ALICE, "k")
+
+    assert None is stores.replies.find_reply("hash")
+    stores.replies.keep_reply("hash", reply, receipt)
+    stores.replies.keep_reply("hash", replace(reply, text="other"), receipt)
+
+    assert reply == stores.replies.find_reply("hash")
+
+
+# ---- PostgreSQL alone -------------------------------------------------------------------------
+
+
+class _Embedder:
+    def __init__(self, model: str, size: int) -> None:
+        self.model, self.size = model, size
+
+    def embed(self, texts: object) -> list[object]:
+        raise NotImplementedError
+
+
+def test_database_refuses_another_embedding_model(database_url: str) -> None:
+    """The first start decides the embedding model; another one is told how to go back."""
+    database = Database(database_url)
+    check_embedder(database, _Embedder("minilm", 384))  # type: ignore[arg-type]
+    check_embedder(database, _Embedder("minilm", 384))  # type: ignore[arg-type]
+
+    with pytest.raises(EmbeddingMismatch, match="set MEMSTILL_EMBEDDER"):
+        check_embedder(database, _Embedder("other", 1536))  # type: ignore[arg-type]
+    database.close()
+
+
+def test_events_record_every_change(database_url: str) -> None:
+    """The log has one event for each change, with the memory as it stood and its owner."""
+    database = Database(database_url)
+    stores = RealStores(database)
+    (memory,) = insert(stores, make_fact("one"))
+
+    with database.transaction() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT name, memory_id, schema_version, body FROM events ORDER BY seq"
+        ).all()
+    database.close()
+
+    assert [("memory_inserted", memory.id, 1)] == [tuple(row[:3]) for row in rows]
+    assert (
+        rows[0].body["memory"]["statement"],
+        len(rows[0].body["added"]),
+    ) == ("one", 1)
