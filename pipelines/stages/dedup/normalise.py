@@ -1,0 +1,127 @@
+"""Text into comparable tokens, and the key under which two statements say the same."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pipelines.stages.dedup.numerals import in_digits
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Sentence ends stand among the tokens, because what begins a sentence is capitalised anyway.
+STOP_TOKEN = "."  # noqa: S105 - a full stop, no credential
+QUESTION_TOKEN = "?"  # noqa: S105 - a question mark, no credential
+
+_CONTRACTIONS = (
+    (re.compile(r"\b(can)(?:not|'t)\b", re.IGNORECASE), r"\1 not"),
+    (re.compile(r"\b(w)on't\b", re.IGNORECASE), r"\1ill not"),
+    (re.compile(r"\b(sha)n't\b", re.IGNORECASE), r"\1ll not"),
+    (re.compile(r"\b(\w+)n't\b", re.IGNORECASE), r"\1 not"),
+    (re.compile(r"\b(I)'m\b", re.IGNORECASE), r"\1 am"),
+    (re.compile(r"\b(\w+)'re\b", re.IGNORECASE), r"\1 are"),
+    (re.compile(r"\b(\w+)'ve\b", re.IGNORECASE), r"\1 have"),
+    (re.compile(r"\b(\w+)'ll\b", re.IGNORECASE), r"\1 will"),
+    (re.compile(r"\b(\w+)'d(?= (?:been|better|already|gone|done)\b)", re.IGNORECASE), r"\1 had"),
+    (re.compile(r"\b(\w+)'d\b", re.IGNORECASE), r"\1 would"),
+    (re.compile(r"\bo'clock\b", re.IGNORECASE), "oclock"),
+    (re.compile(r"\b(he|she|it|that|this|there|here|what|who|where)'s\b", re.IGNORECASE), r"\1 is"),
+    (re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE), r"\1m"),
+)
+_APOSTROPHES = (
+    "\N{MODIFIER LETTER APOSTROPHE}\N{ACUTE ACCENT}\N{GRAVE ACCENT}"
+    "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
+)
+_DASHES = "\N{MINUS SIGN}\N{EN DASH}"
+_RAISED = str.maketrans({raised: f"^{digit}" for digit, raised in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
+_VULGAR_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
+_BARE_DECIMAL = re.compile(r"(?<![\w.])\.(?=\d)")
+_GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
+_SIGN = re.compile(r"[^\w\s]")
+_POLITE = re.compile(
+    r"^(?:(?:please|kindly|thanks|thank you)\b[\s,.!]*)+"
+    r"|(?:[\s,]*\b(?:please|thanks|thank you))+[\s.!]*$"
+    r"|(?<!\bto )\bplease\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=8192)
+def statement_key(statement: str) -> str:
+    """The key that two statements share only if they say the same, word for word.
+
+    Case, punctuation, articles, politeness and the spelling of numbers and contractions do
+    not count; numbers, signs with a meaning (``C#``, ``$``, ``?``) and negation do.
+    """
+    polite_free = _POLITE.sub(" ", statement)
+    words = [word for word in _without_articles(tokens(polite_free)) if word != STOP_TOKEN]
+    return _caseless(" ".join(words)) or " ".join(_caseless(statement).split())
+
+
+def tokens(text: str) -> list[str]:
+    """Words, numbers in digits, signs with a meaning and sentence ends; case is kept."""
+    text = _VULGAR_FRACTION.sub(" ", text.translate(_RAISED))
+    text = "".join(map(_plain, unicodedata.normalize("NFKC", text)))
+    for pattern, full in _CONTRACTIONS:
+        text = pattern.sub(full, text)
+    text = _GROUPED.sub(lambda match: match[0].replace(",", ""), _BARE_DECIMAL.sub("0.", text))
+    return in_digits(_SIGN.sub(_separated, text).split())
+
+
+def _caseless(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Nd":
+        return str(unicodedata.decimal(character))
+    if character in _APOSTROPHES:
+        return "'"
+    if character in _DASHES:
+        return "-"
+    if character == "\N{FRACTION SLASH}":
+        return "/"
+    return "" if category == "Cf" or character == "\N{VARIATION SELECTOR-16}" else character
+
+
+def _separated(match: re.Match[str]) -> str:
+    sign, text = match[0], match.string
+    before, after = text[: match.start()][-1:], text[match.end() :][:1]
+    if _belongs(sign, before, after):
+        return sign
+    if sign == "&":
+        return " and "
+    if sign == QUESTION_TOKEN:
+        return f" {QUESTION_TOKEN} "
+    if sign in ".!;:" and not after.strip():
+        return f" {STOP_TOKEN} "
+    category = unicodedata.category(sign)[0]
+    if category == "M":
+        return sign
+    return f" {sign} " if category == "S" or sign in "%@#" else " "
+
+
+def _belongs(sign: str, before: str, after: str) -> bool:
+    """Whether a sign is part of its word: 3.9, 17:00, 2023-05-08, -5, C++, F#, #7."""
+    if sign in ".,:/-" and before.isdigit() and after.isdigit():
+        return True
+    if sign in "+-" and not before.strip(" ([") and after.isdigit():
+        return True
+    if sign in "+#" and (before.isalpha() or before == "+") and not after.isalnum():
+        return True
+    return sign == "#" and after.isalnum()
+
+
+def _without_articles(words: Sequence[str]) -> list[str]:
+    """Drop articles; a capital A inside a sentence is a name (plan A), and so is a last one."""
+    kept: list[str] = []
+    for position, word in enumerate(words):
+        at_start = position == 0 or words[position - 1] == STOP_TOKEN
+        is_article = word in {"a", "an", "the"} or (at_start and word in {"A", "An", "The"})
+        if not (is_article and words[position + 1 : position + 2] not in ([], [STOP_TOKEN])):
+            kept.append(word)
+    return kept
