@@ -1,0 +1,279 @@
+"""The HTTP API: push transcripts, follow receipts, recall, export."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import uvicorn
+from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from memstill_client.errors import InvalidTranscript
+from memstill_client.wire import parse_transcript
+from pipelines.errors import (
+    DependencyUnavailable,
+    IdempotencyConflict,
+    InputError,
+    NotFound,
+)
+from pipelines.flows.recall import Question
+from pipelines.model import MemoryId, Owner
+from workers.payloads import SystemClock, to_receipt, to_transcript
+from workers.views import memory_view, recalled_view, status_view
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from pipelines.model import Transcript
+    from pipelines.ports import Accepted
+    from workers.container import Container
+
+MAX_BULK_LINES = 1_000
+MAX_BULK_BYTES = 64 * 1024 * 1024
+MAX_RECEIPTS = 10_000
+MAX_PAGE = 1_000
+
+
+class RecallBody(BaseModel):
+    """What ``POST /v1/recall`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user_id: str = Field(min_length=1, max_length=200)
+    query: str
+    session_id: str | None = None
+    max_memories: int | None = None
+    max_tokens: int | None = None
+
+
+class ReceiptsBody(BaseModel):
+    """What ``POST /v1/transcripts:states`` takes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    receipts: list[str] = Field(max_length=MAX_RECEIPTS)
+
+
+def make_server(container: Container) -> uvicorn.Server:
+    """The API on the address that the settings name, not yet started."""
+    settings = container.settings
+    return uvicorn.Server(
+        uvicorn.Config(
+            create_api(container),
+            host=settings.api_host,
+            port=settings.api_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def create_api(container: Container) -> FastAPI:
+    """The application on a connected container."""
+    api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
+    _handle_errors(api)
+    _add_health(api, container)
+    _add_intake(api, container)
+    _add_status(api, container)
+    _add_recall(api, container)
+    _add_export(api, container)
+    return api
+
+
+def _tenant(
+    container: Container,
+) -> Callable[[str | None], str]:
+    def read(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
+        return x_memstill_tenant or container.settings.default_tenant
+
+    return read
+
+
+# ---- errors -----------------------------------------------------------------------------------
+
+
+def _error(status: int, kind: str, field: str | None, reason: str) -> JSONResponse:
+    return JSONResponse(
+        {"error": {"type": kind, "field": field, "reason": reason}}, status_code=status
+    )
+
+
+def _handle_errors(api: FastAPI) -> None:
+    from fastapi.exceptions import RequestValidationError
+
+    @api.exception_handler(InvalidTranscript)
+    def invalid_transcript(_: Request, error: InvalidTranscript) -> Response:
+        return _error(422, "invalid_transcript", error.field, error.reason)
+
+    @api.exception_handler(InputError)
+    def input_error(_: Request, error: InputError) -> Response:
+        is_conflict = isinstance(error, IdempotencyConflict)
+        kind = "idempotency_conflict" if is_conflict else "invalid_request"
+        return _error(409 if is_conflict else 422, kind, error.field, error.reason)
+
+    @api.exception_handler(RequestValidationError)
+    def invalid_request(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:]) or "body"
+        return _error(422, "invalid_request", field, first["msg"])
+
+    @api.exception_handler(NotFound)
+    def not_found(_: Request, error: NotFound) -> Response:
+        return _error(404, "not_found", None, str(error))
+
+    @api.exception_handler(DependencyUnavailable)
+    def unavailable(_: Request, error: DependencyUnavailable) -> Response:
+        response = _error(503, "unavailable", None, f"{error}; try again")
+        response.headers["Retry-After"] = "1"
+        return response
+
+
+# ---- routes -----------------------------------------------------------------------------------
+
+
+def _add_health(api: FastAPI, container: Container) -> None:
+    @api.get("/healthz")
+    def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @api.get("/readyz")
+    def ready() -> dict[str, str]:
+        container.database.ping()
+        return {"status": "ready"}
+
+
+def _add_intake(api: FastAPI, container: Container) -> None:
+    tenant = _tenant(container)
+
+    @api.post("/v1/transcripts", status_code=202)
+    async def push(request: Request, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        limit = container.policies.intake.max_bytes
+        raw = await _read_body(request, limit)
+        answer = await run_in_threadpool(_accept_one, container, raw, tenant_id)
+        return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
+
+    @api.post("/v1/transcripts:bulk")
+    async def push_many(
+        request: Request, tenant_id: Annotated[str, Depends(tenant)]
+    ) -> dict[str, Any]:
+        raw = await _read_body(request, MAX_BULK_BYTES)
+        return {"results": await run_in_threadpool(_accept_lines, container, raw, tenant_id)}
+
+
+def _add_status(api: FastAPI, container: Container) -> None:
+    tenant = _tenant(container)
+
+    @api.get("/v1/transcripts/{receipt}")
+    def status(receipt: str, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        return status_view(container.inbox.status(tenant_id, _read_receipt(receipt)))
+
+    @api.post("/v1/transcripts:states")
+    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        receipts = [_read_receipt(receipt) for receipt in body.receipts]
+        return {"states": container.inbox.states(tenant_id, receipts)}
+
+
+def _add_recall(api: FastAPI, container: Container) -> None:
+    tenant = _tenant(container)
+
+    def answer(body: RecallBody, tenant_id: str) -> dict[str, Any]:
+        limits = container.policies.recall
+        question = Question(
+            owner=Owner(tenant_id, body.user_id),
+            query=body.query,
+            session_id=body.session_id,
+            max_memories=limits.max_memories if body.max_memories is None else body.max_memories,
+            max_tokens=limits.max_tokens if body.max_tokens is None else body.max_tokens,
+        )
+        return recalled_view(container.recall.run(question))
+
+    @api.get("/v1/recall")
+    def recall_get(
+        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(tenant)]
+    ) -> dict[str, Any]:
+        return answer(query, tenant_id)
+
+    @api.post("/v1/recall")
+    def recall_post(body: RecallBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        return answer(body, tenant_id)
+
+
+def _add_export(api: FastAPI, container: Container) -> None:
+    tenant = _tenant(container)
+
+    @api.get("/v1/memories")
+    def memories(
+        tenant_id: Annotated[str, Depends(tenant)],
+        user_id: str | None = None,
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
+    ) -> dict[str, Any]:
+        start = None if after is None else MemoryId(_read_receipt(after, "after"))
+        page = container.store.export_memories(tenant_id, user_id, start, limit)
+        more = str(page[-1].id) if len(page) == limit else None
+        return {"memories": [memory_view(memory) for memory in page], "next": more}
+
+
+# ---- bodies -----------------------------------------------------------------------------------
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    stream: AsyncIterator[bytes] = request.stream()
+    async for chunk in stream:
+        size += len(chunk)
+        if size > limit:
+            raise InvalidTranscript("body", f"is larger than {limit:,} bytes; send less at once")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _read_receipt(text: str, field: str = "receipt") -> Any:  # noqa: ANN401 - a NewType of UUID
+    try:
+        return to_receipt(text)
+    except ValueError:
+        raise InputError(field, "is no UUID; send it as it was answered") from None
+
+
+def _parse(container: Container, raw: bytes, tenant_id: str) -> Transcript:
+    pushed = parse_transcript(
+        raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
+    )
+    return to_transcript(pushed, tenant_id)
+
+
+def _accept_one(container: Container, raw: bytes, tenant_id: str) -> Accepted:
+    transcript = _parse(container, raw, tenant_id)
+    answer = container.ingest.run([transcript])[0]
+    if answer.receipt != transcript.id:
+        raise IdempotencyConflict(
+            "idempotency_key",
+            "was used before for a transcript with other content; send a key of its own",
+        )
+    return answer
+
+
+def _accept_lines(container: Container, raw: bytes, tenant_id: str) -> list[dict[str, Any]]:
+    lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
+    if len(lines) > MAX_BULK_LINES:
+        raise InputError("body", f"has {len(lines)} lines; send at most {MAX_BULK_LINES} at once")
+    results: dict[int, dict[str, Any]] = {}
+    good: list[tuple[int, Transcript]] = []
+    for number, line in lines:
+        try:
+            good.append((number, _parse(container, line, tenant_id)))
+        except InvalidTranscript as error:
+            problem = {"type": "invalid_transcript", "field": error.field, "reason": error.reason}
+            results[number] = {"line": number, "error": problem}
+    answers = container.ingest.run([transcript for _, transcript in good])
+    for (number, _), answer in zip(good, answers, strict=True):
+        results[number] = {
+            "line": number,
+            "receipt": str(answer.receipt),
+            "duplicate": answer.is_duplicate,
+        }
+    return [results[number] for number, _ in lines]

@@ -1,0 +1,108 @@
+"""What a worker process runs beside its tasks: the intake, and the API where it is asked for.
+
+Qdrant Edge admits one process, so on one machine the process that owns the index answers recall
+too; elsewhere the API is a process of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import click
+from celery import bootsteps
+
+if TYPE_CHECKING:
+    import uvicorn
+    from celery import Celery
+
+JOIN_SECONDS = 10.0
+
+
+class ContainerStep(bootsteps.StartStopStep):
+    """Opens the container before any task runs, and closes it after the last."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def include_if(self, parent: Any) -> bool:  # noqa: ANN401 - Celery has no types
+        # A prefork parent must not hold connections that its children would inherit.
+        return is_threaded(parent)
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        from workers.container import current_container
+
+        current_container()
+
+    def terminate(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        from workers.container import close_container
+
+        close_container()
+
+    stop = terminate
+
+
+class IntakeStep(bootsteps.StartStopStep):
+    """Reads the intake Stream in a thread of a threaded worker."""
+
+    requires = (ContainerStep,)
+
+    def __init__(self, parent: Any, no_intake: bool = False, **_: object) -> None:  # noqa: ANN401
+        self.enabled = not no_intake and is_threaded(parent)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        from workers.container import current_container
+        from workers.intake import make_intake
+
+        intake = make_intake(current_container())
+        self._thread = threading.Thread(
+            target=intake.run, args=(self._stop,), name="intake", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(JOIN_SECONDS)
+
+
+class ApiStep(bootsteps.StartStopStep):
+    """Serves the HTTP API in a thread, for ``--api``."""
+
+    requires = (ContainerStep,)
+
+    def __init__(self, parent: Any, api: bool = False, **_: object) -> None:  # noqa: ANN401
+        self.enabled = api and is_threaded(parent)
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        from workers.api import make_server
+        from workers.container import current_container
+
+        self._server = make_server(current_container())
+        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
+        self._thread.start()
+
+    def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(JOIN_SECONDS)
+
+
+def is_threaded(worker: Any) -> bool:  # noqa: ANN401
+    """Whether the worker's tasks run in threads of the worker process itself."""
+    return "thread" in worker.pool_cls.__module__ or "solo" in worker.pool_cls.__module__
+
+
+def install(app: Celery) -> None:
+    """Add the steps and their command-line options to every worker of the application."""
+    for step in (ContainerStep, IntakeStep, ApiStep):
+        app.steps["worker"].add(step)
+    app.user_options["worker"].update(
+        {
+            click.Option(["--api"], is_flag=True, help="Serve the HTTP API in this process."),
+            click.Option(["--no-intake"], is_flag=True, help="Do not read the intake Stream."),
+        }
+    )

@@ -1,0 +1,217 @@
+"""The command ``memstill``: the embedded stack, and everything else over its HTTP API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from memstill_client import InvalidTranscript, Memstill, MemstillError
+from pipelines.errors import ConfigurationError
+from pipelines.errors import MemstillError as PipelineError
+from workers import backfill as backfills
+from workers import exports, terminal
+from workers.embedded.endpoints import default_data_dir, read_endpoints
+
+app = typer.Typer(
+    help="Memory for LLM agents: push finished sessions, recall what is known.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="MEMSTILL_DATA", help="Data directory; ~/.memstill if not given."
+    ),
+]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option("--api", envvar="MEMSTILL_API_URL", help="Address of the API, instead of --data."),
+]
+Tenant = Annotated[
+    str | None, typer.Option("--tenant", envvar="MEMSTILL_TENANT", help="Whose data it is.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+UserId = Annotated[str, typer.Option("--user", help="Whose memories.")]
+
+
+def main() -> None:
+    """Run a command; an error it can explain is one line and exit code 1."""
+    try:
+        app()
+    except InvalidTranscript as error:
+        _fail(f"refused: {error}")
+    except (MemstillError, PipelineError) as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _fail(reason: str) -> None:
+    err.print(f"memstill: {reason}", markup=False)
+    sys.exit(1)
+
+
+@contextmanager
+def connect(api_url: str | None, data: Path | None, tenant: str | None) -> Iterator[Memstill]:
+    """A client of the stack that ``--api`` names, or that runs on ``--data``."""
+    url = api_url or read_endpoints(data or default_data_dir()).api_url
+    with Memstill(api_url=url, redis_url="", tenant_id=tenant, timeout=30.0) as client:
+        yield client
+
+
+@app.command()
+def up(
+    data: DataDir = None,
+    port: Annotated[int, typer.Option(help="Port of the HTTP API, on the loopback.")] = 8377,
+) -> None:
+    """Run everything on this machine: Redis, PostgreSQL, Qdrant Edge, worker, beat and API."""
+    from workers.laptop import make_stack
+
+    stack = make_stack(data, port, lambda line: err.print(line, markup=False))
+    err.print(f"memstill on {stack.data_dir}; the API will listen on {stack.endpoints.api_url}")
+    raise typer.Exit(stack.run_until_stopped())
+
+
+@app.command()
+def demo() -> None:
+    """Show the main job on a stack of its own: sessions in, memories and a recall block out."""
+    from workers.demo import run_demo
+
+    raise typer.Exit(run_demo(out))
+
+
+@app.command()
+def enqueue(
+    file: Annotated[Path, typer.Argument(help="One transcript as JSON; - reads standard input.")],
+    wait: Annotated[bool, typer.Option(help="Wait until it is distilled, and show it.")] = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Push one transcript and print its receipt."""
+    raw = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
+    with connect(api, data, tenant) as client:
+        receipt = client.enqueue(raw)
+        note = " (known before: nothing changed)" if receipt.is_duplicate else ""
+        err.print(f"accepted{note}")
+        typer.echo(str(receipt))
+        if wait:
+            out.print(terminal.status_view(client.wait(receipt, timeout=600)))
+
+
+@app.command()
+def backfill(
+    file: Annotated[Path, typer.Argument(help="One transcript a line, with its true dates.")],
+    wait: Annotated[bool, typer.Option(help="Wait until all are distilled.")] = True,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Push many old transcripts; what was pushed before changes nothing."""
+    if not file.is_file():
+        raise ConfigurationError(f"{file} is no file: name a file with one transcript a line")
+    with connect(api, data, tenant) as client:
+        result = backfills.run(client, file, err, wait=wait)
+    out.print(terminal.backfill_summary(result))
+    raise typer.Exit(1 if result.refused or result.states.get("dead") else 0)
+
+
+@app.command()
+def status(
+    receipt: Annotated[str, typer.Argument(help="What enqueue printed.")],
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show where a transcript stands and what became of each fact."""
+    with connect(api, data, tenant) as client:
+        found = client.status(receipt)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        out.print(terminal.status_view(found))
+
+
+@app.command()
+def recall(
+    query: Annotated[str, typer.Argument(help="What the next session is about.")],
+    user: UserId,
+    session: Annotated[str | None, typer.Option(help="Also what only this session knows.")] = None,
+    max_memories: Annotated[int | None, typer.Option(help="At most so many.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Budget of the block.")] = None,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Print the block that the next session would start with."""
+    with connect(api, data, tenant) as client:
+        found = client.recall(
+            query, user, session, max_memories=max_memories, max_tokens=max_tokens
+        )
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    elif found.block:
+        typer.echo(found.block)
+    else:
+        err.print(f"nothing is known of {user} that fits", markup=False)
+
+
+@app.command()
+def export(
+    user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
+    output: Annotated[Path | None, typer.Option(help="A file instead of the screen.")] = None,
+    export_format: Annotated[
+        exports.Format, typer.Option("--format", help="jsonl: one memory a line.")
+    ] = exports.Format.JSONL,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Write memories with their evidence and validity, superseded ones included."""
+    with connect(api, data, tenant) as client:
+        count = exports.run(client, user, export_format, output)
+    name = tenant or "default"
+    hint = "" if count else f"; tenant {name!r} has none: name another with --tenant"
+    err.print(f"{count} memories exported{hint}", markup=False)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database of MEMSTILL_DATABASE_URL to the newest schema."""
+    from config.settings import Settings
+    from pipelines.adapters.postgres import migrate as run_migrations
+
+    run_migrations(Settings().database_url.get_secret_value())
+    err.print("the database is at the newest schema")
+
+
+@app.command()
+def api() -> None:
+    """Serve the HTTP API as a process of its own, on MEMSTILL_API_HOST and _PORT."""
+    from workers.serve import serve_api
+
+    serve_api()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    main()

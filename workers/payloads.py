@@ -1,0 +1,52 @@
+"""Wire contracts at the edge of the process: what is pushed becomes a value of the model."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+
+from memstill_client.wire import TranscriptV1, content_hash
+from pipelines.model import Message, Owner, ReceiptId, Role, Transcript, receipt_id
+
+
+def to_transcript(pushed: TranscriptV1, default_tenant: str) -> Transcript:
+    """A checked transcript as the model's value, under its receipt."""
+    owner = Owner(pushed.tenant_id or default_tenant, pushed.user_id)
+    return Transcript(
+        id=receipt_id(owner, pushed.idempotency_key),
+        owner=owner,
+        session_id=pushed.session_id,
+        agent_id=pushed.agent_id,
+        started_at=pushed.started_at,
+        time_zone=pushed.time_zone,
+        metadata=pushed.metadata,
+        idempotency_key=pushed.idempotency_key,
+        content_hash=content_hash(pushed),
+        messages=tuple(
+            Message(
+                index=index,
+                id=item.id,
+                role=Role(item.role),
+                content=item.text,
+                created_at=item.created_at,
+                name=item.name,
+            )
+            for index, item in enumerate(pushed.messages)
+        ),
+    )
+
+
+def to_receipt(text: str) -> ReceiptId:
+    """A receipt from its text.
+
+    Raises:
+        ValueError: It is no UUID.
+    """
+    return ReceiptId(uuid.UUID(text))
+
+
+class SystemClock:
+    """``Clock`` on the machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)

@@ -1,0 +1,59 @@
+"""Task shells: decode the payload, run the flow, say the outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from celery import shared_task
+
+from pipelines.errors import DependencyUnavailable
+from pipelines.model import Owner
+from workers.container import current_container
+from workers.payloads import to_receipt
+from workers.queues import CONSOLIDATE, DISTILL, PROJECT, SWEEP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.outcome import Outcome
+    from workers.container import Container
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task(name=DISTILL)
+def distill(receipt: str) -> None:
+    """Distill one transcript, if it is due."""
+    _perform(lambda container: container.distill.run(to_receipt(receipt)), receipt=receipt)
+
+
+@shared_task(name=CONSOLIDATE)
+def consolidate(tenant_id: str, user_id: str) -> None:
+    """Consolidate one user, if due."""
+    owner = Owner(tenant_id, user_id)
+    _perform(lambda container: container.consolidate.run(owner), tenant_id=tenant_id)
+
+
+@shared_task(name=PROJECT)
+def project() -> None:
+    """Project the outbox into the index."""
+    _perform(lambda container: container.project.run())
+
+
+@shared_task(name=SWEEP)
+def sweep() -> None:
+    """Wake whatever lies due."""
+    _perform(lambda container: container.sweep.run())
+
+
+def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:
+    # The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
+    try:
+        outcome = flow(current_container())
+    except DependencyUnavailable as error:
+        log.warning("task_deferred", error=str(error), **ids)
+    except Exception:
+        log.exception("task_failed", **ids)
+    else:
+        log.debug("task_ended", outcome=type(outcome).__name__, **ids)

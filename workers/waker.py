@@ -1,0 +1,49 @@
+"""Wake-ups as Celery messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from workers.queues import CONSOLIDATE, DISTILL, PROJECT, QUEUES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celery import Celery
+
+    from pipelines.model import Owner, ReceiptId
+
+log = structlog.get_logger(__name__)
+
+
+class CeleryWaker:
+    """``Waker`` on Celery. A broker that is away loses a wake-up, never work."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
+        self._send(DISTILL, [(str(receipt),) for receipt in receipts])
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        self._send(CONSOLIDATE, [(owner.tenant_id, owner.user_id) for owner in owners])
+
+    def wake_index(self) -> None:
+        self._send(PROJECT, [()])
+
+    def _send(self, task: str, calls: Sequence[tuple[str, ...]]) -> None:
+        if not calls:
+            return
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for args in calls:
+                    self._app.send_task(
+                        task, args, queue=QUEUES[task], producer=producer, retry=False
+                    )
+        except (OperationalError, RedisError, OSError) as error:
+            # The sweep finds the rows when the broker is back.
+            log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
