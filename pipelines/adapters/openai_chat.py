@@ -1,0 +1,126 @@
+"""``ChatModel`` on any OpenAI-compatible endpoint, with structured output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipelines.adapters.openai_client import ask_with_retries
+from pipelines.errors import BadReply
+from pipelines.ports import ChatReply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import httpx2
+    import openai
+
+    from config.policy import RetryPolicy
+    from pipelines.ports import ChatRequest
+
+_CUT_OFF = "length"
+_FILTERED = "content_filter"
+
+
+class _Wire(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Message(_Wire):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(_Wire):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(_Wire):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class _Completion(_Wire):
+    choices: list[_Choice]
+    model: str | None = None
+    usage: _Usage | None = None
+
+
+class OpenAiChatModel:
+    """Asks one model; retries passing faults within ``budget_seconds`` for all tries together."""
+
+    def __init__(
+        self, client: openai.OpenAI, model: str, retry: RetryPolicy, budget_seconds: float = 40.0
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._retry = retry
+        self._budget_seconds = budget_seconds
+
+    @property
+    def name(self) -> str:
+        return self._model
+
+    def complete(self, request: ChatRequest) -> ChatReply:
+        body = ask_with_retries(
+            lambda timeout: self._post(request, timeout), self._retry, self._budget_seconds
+        )
+        return _read_completion(body, self._model)
+
+    def _post(self, request: ChatRequest, timeout: httpx2.Timeout) -> bytes:
+        raw = self._client.chat.completions.with_raw_response.create(
+            model=self._model,
+            messages=list(_messages(request)),
+            response_format={
+                "type": "json_schema",
+                "json_schema": {
+                    "name": request.schema_name,
+                    "schema": request.schema,
+                    "strict": True,
+                },
+            },
+            timeout=timeout,
+        )
+        return raw.content
+
+
+def _messages(request: ChatRequest) -> Iterator[Any]:
+    yield {"role": "system", "content": request.system}
+    yield {"role": "user", "content": request.user}
+    for answer, problem in request.earlier:
+        if answer:
+            yield {"role": "assistant", "content": answer}
+        yield {
+            "role": "user",
+            "content": f"Your answer could not be used. {problem}\nAnswer again, in full.",
+        }
+
+
+def _read_completion(body: bytes, asked: str) -> ChatReply:
+    """The driver's own parser takes any JSON for a completion, and HTML for a string."""
+    try:
+        completion = _Completion.model_validate_json(body)
+    except ValidationError:
+        raise BadReply("the endpoint's answer is no chat completion") from None
+    if not completion.choices:
+        raise BadReply("the endpoint's answer holds no choice")
+    usage = completion.usage or _Usage()
+    return ChatReply(
+        text=_text_of(completion.choices[0]),
+        model=completion.model or asked,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+    )
+
+
+def _text_of(choice: _Choice) -> str:
+    if choice.finish_reason == _CUT_OFF:
+        raise BadReply("the answer was cut off at the token limit: give fewer and shorter facts")
+    if choice.finish_reason == _FILTERED or choice.message.refusal:
+        raise BadReply("the model or a content filter declined to answer")
+    text = choice.message.content
+    if not text or not text.strip():
+        raise BadReply("the answer was empty")
+    return text

@@ -1,0 +1,175 @@
+"""A model's answer becomes drafts, or a problem that the model can be told."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines.errors import BadReply
+from pipelines.model import Draft, Kind, Message, Owner, ReceiptId, Role, Transcript
+from pipelines.stages.reply import SCHEMA, ReplyFact, parse_reply
+
+SAID = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+TRANSCRIPT = Transcript(
+    id=ReceiptId(uuid.uuid5(uuid.NAMESPACE_URL, "transcript")),
+    owner=Owner("acme", "alice"),
+    session_id="s-1",
+    started_at=SAID,
+    messages=(Message(0, "m0", Role.USER, "I moved to Rome.", SAID),),
+    idempotency_key="key",
+    content_hash="hash",
+    time_zone="Europe/Berlin",
+)
+FACT: dict[str, Any] = {
+    "statement": "The user lives in Rome.",
+    "subject": "user",
+    "kind": "profile",
+    "quote": "I moved to Rome.",
+    "message_ids": ["m0"],
+    "importance": 0.7,
+    "attribute": "home city",
+    "value": "Rome",
+    "event_date": None,
+}
+
+
+def an_answer(**changes: object) -> str:
+    return json.dumps({"facts": [FACT | changes]})
+
+
+def problem_of(text: str) -> str:
+    with pytest.raises(BadReply) as caught:
+        parse_reply(text, TRANSCRIPT)
+    return caught.value.problem
+
+
+def test_parse_reply_gives_drafts_when_the_answer_is_well_formed() -> None:
+    """Every field of the answer arrives in the draft."""
+    expected = Draft(
+        statement="The user lives in Rome.",
+        subject="user",
+        kind=Kind.PROFILE,
+        quote="I moved to Rome.",
+        message_ids=("m0",),
+        importance=0.7,
+        attribute="home city",
+        value="Rome",
+    )
+    assert [expected] == parse_reply(an_answer(), TRANSCRIPT)
+
+
+def test_parse_reply_gives_nothing_when_the_model_found_nothing() -> None:
+    """An empty list is a result, not an error."""
+    assert parse_reply('{"facts": []}', TRANSCRIPT) == []
+
+
+def test_parse_reply_reads_inside_a_fence() -> None:
+    """A code fence around the JSON does no harm."""
+    assert len(parse_reply(f"```json\n{an_answer()}\n```\n", TRANSCRIPT)) == 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("2026-02-14", datetime(2026, 2, 13, 23, 0, tzinfo=UTC)),
+        ("2026-02", datetime(2026, 1, 31, 23, 0, tzinfo=UTC)),
+        ("2025", datetime(2024, 12, 31, 23, 0, tzinfo=UTC)),
+        ("2026-02-14T10:00:00", datetime(2026, 2, 14, 9, 0, tzinfo=UTC)),
+        ("2026-02-14T10:00:00Z", datetime(2026, 2, 14, 10, 0, tzinfo=UTC)),
+        ("2026-02-14T10:00:00-05:00", datetime(2026, 2, 14, 15, 0, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_parse_reply_reads_dates_in_the_zone_of_the_transcript(
+    stated: str, expected: datetime | None
+) -> None:
+    """A date without a zone is the user's own."""
+    assert expected == parse_reply(an_answer(event_date=stated), TRANSCRIPT)[0].event_at
+
+
+def test_parse_reply_gives_no_event_time_when_the_date_is_the_day_of_the_message() -> None:
+    """The message's own time orders better than the midnight before it."""
+    assert parse_reply(an_answer(event_date="2026-03-02"), TRANSCRIPT)[0].event_at is None
+
+
+@pytest.mark.parametrize(
+    "changes", [{"attribute": None}, {"value": None}, {"value": "  "}, {"attribute": ""}]
+)
+def test_parse_reply_gives_no_slot_when_half_of_it_is_missing(changes: dict[str, object]) -> None:
+    """A slot needs its attribute and its value."""
+    draft = parse_reply(an_answer(**changes), TRANSCRIPT)[0]
+    assert (draft.attribute, draft.value) == (None, None)
+
+
+def test_parse_reply_takes_numbers_for_message_ids() -> None:
+    """A model that writes a positional id as a number is understood."""
+    assert parse_reply(an_answer(message_ids=[0]), TRANSCRIPT)[0].message_ids == ("0",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"kind": "hobby"}, "facts.0.kind"),
+        ({"statement": " "}, "facts.0.statement"),
+        ({"statement": "\x00"}, "facts.0.statement"),
+        ({"quote": ""}, "facts.0.quote"),
+        ({"message_ids": []}, "facts.0.message_ids"),
+        ({"importance": 8}, "facts.0.importance"),
+        ({"event_date": "last Monday"}, "facts.0.event_date"),
+        ({"event_date": "0001-01-01"}, "facts.0.event_date"),
+    ],
+)
+def test_parse_reply_names_the_field_when_it_is_wrong(
+    changes: dict[str, object], field: str
+) -> None:
+    """The problem says where."""
+    assert problem_of(an_answer(**changes)).startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Sure! Here you are:", "[]", '{"facts": [', '{"answer": []}', "null"]
+)
+def test_parse_reply_refuses_what_is_no_answer(text: str) -> None:
+    """Bad output is never taken for an empty list."""
+    assert problem_of(text)
+
+
+def test_parse_reply_keeps_content_out_of_the_problem() -> None:
+    """What may be logged holds nothing that was said."""
+    text = an_answer(statement="my-secret-word " * 200, kind="my-secret-word", importance="x")
+    assert "my-secret-word" not in problem_of(text)
+
+
+def test_parse_reply_puts_a_statement_on_one_line() -> None:
+    """Line breaks and NUL of a model do not reach the store."""
+    draft = parse_reply(an_answer(statement="The user\n lives\x00 in  Rome."), TRANSCRIPT)[0]
+    assert draft.statement == "The user lives in Rome."
+
+
+@given(st.text())
+def test_parse_reply_finds_a_problem_whatever_text_is_no_json(text: str) -> None:
+    """No answer of a model crashes the pipeline or passes for an empty one."""
+    assert problem_of(f"{text}!")
+
+
+@given(st.text(max_size=40).filter(str.strip))
+def test_parse_reply_finds_a_problem_whatever_is_no_date(text: str) -> None:
+    """No stated date crashes the pipeline."""
+    assert problem_of(an_answer(event_date=f"{text}!")).startswith("facts.0.event_date: ")
+
+
+def test_schema_asks_for_exactly_the_fields_that_are_read() -> None:
+    """What the model is told and what is read do not drift apart."""
+    properties: Any = SCHEMA["properties"]
+    item = properties["facts"]["items"]
+    assert set(ReplyFact.model_fields) == set(item["properties"]) == set(item["required"])
+    jsonschema.validate({"facts": [FACT]}, SCHEMA)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"facts": [FACT | {"extra": 1}]}, SCHEMA)
