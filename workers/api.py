@@ -34,6 +34,7 @@ MAX_BULK_LINES = 1_000
 MAX_BULK_BYTES = 64 * 1024 * 1024
 MAX_RECEIPTS = 10_000
 MAX_PAGE = 1_000
+KEY_REUSED = "was used before for a transcript with other content; send a key of its own"
 
 
 class RecallBody(BaseModel):
@@ -83,13 +84,15 @@ def create_api(container: Container) -> FastAPI:
     return api
 
 
-def _tenant(
-    container: Container,
-) -> Callable[[str | None], str]:
+def _tenant(container: Container) -> Callable[[str | None], str]:
     def read(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
         return x_memstill_tenant or container.settings.default_tenant
 
     return read
+
+
+def _caller(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str | None:
+    return x_memstill_tenant
 
 
 # ---- errors -----------------------------------------------------------------------------------
@@ -146,21 +149,20 @@ def _add_health(api: FastAPI, container: Container) -> None:
 
 
 def _add_intake(api: FastAPI, container: Container) -> None:
-    tenant = _tenant(container)
-
     @api.post("/v1/transcripts", status_code=202)
-    async def push(request: Request, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        limit = container.policies.intake.max_bytes
-        raw = await _read_body(request, limit)
-        answer = await run_in_threadpool(_accept_one, container, raw, tenant_id)
+    async def push(
+        request: Request, caller: Annotated[str | None, Depends(_caller)]
+    ) -> dict[str, Any]:
+        raw = await _read_body(request, container.policies.intake.max_bytes)
+        answer = await run_in_threadpool(_accept_one, container, raw, caller)
         return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
 
     @api.post("/v1/transcripts:bulk")
     async def push_many(
-        request: Request, tenant_id: Annotated[str, Depends(tenant)]
+        request: Request, caller: Annotated[str | None, Depends(_caller)]
     ) -> dict[str, Any]:
         raw = await _read_body(request, MAX_BULK_BYTES)
-        return {"results": await run_in_threadpool(_accept_lines, container, raw, tenant_id)}
+        return {"results": await run_in_threadpool(_accept_lines, container, raw, caller)}
 
 
 def _add_status(api: FastAPI, container: Container) -> None:
@@ -239,25 +241,22 @@ def _read_receipt(text: str, field: str = "receipt") -> Any:  # noqa: ANN401 - a
         raise InputError(field, "is no UUID; send it as it was answered") from None
 
 
-def _parse(container: Container, raw: bytes, tenant_id: str) -> Transcript:
+def _parse(container: Container, raw: bytes, caller: str | None) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
-    return to_transcript(pushed, tenant_id)
+    return to_transcript(pushed, default_tenant=container.settings.default_tenant, caller=caller)
 
 
-def _accept_one(container: Container, raw: bytes, tenant_id: str) -> Accepted:
-    transcript = _parse(container, raw, tenant_id)
+def _accept_one(container: Container, raw: bytes, caller: str | None) -> Accepted:
+    transcript = _parse(container, raw, caller)
     answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
-        raise IdempotencyConflict(
-            "idempotency_key",
-            "was used before for a transcript with other content; send a key of its own",
-        )
+        raise IdempotencyConflict("idempotency_key", KEY_REUSED)
     return answer
 
 
-def _accept_lines(container: Container, raw: bytes, tenant_id: str) -> list[dict[str, Any]]:
+def _accept_lines(container: Container, raw: bytes, caller: str | None) -> list[dict[str, Any]]:
     lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
     if len(lines) > MAX_BULK_LINES:
         raise InputError("body", f"has {len(lines)} lines; send at most {MAX_BULK_LINES} at once")
@@ -265,15 +264,20 @@ def _accept_lines(container: Container, raw: bytes, tenant_id: str) -> list[dict
     good: list[tuple[int, Transcript]] = []
     for number, line in lines:
         try:
-            good.append((number, _parse(container, line, tenant_id)))
+            good.append((number, _parse(container, line, caller)))
         except InvalidTranscript as error:
-            problem = {"type": "invalid_transcript", "field": error.field, "reason": error.reason}
-            results[number] = {"line": number, "error": problem}
+            results[number] = _refused_line("invalid_transcript", error.field, error.reason)
     answers = container.ingest.run([transcript for _, transcript in good])
-    for (number, _), answer in zip(good, answers, strict=True):
-        results[number] = {
-            "line": number,
-            "receipt": str(answer.receipt),
-            "duplicate": answer.is_duplicate,
-        }
-    return [results[number] for number, _ in lines]
+    for (number, transcript), answer in zip(good, answers, strict=True):
+        results[number] = _answered_line(transcript, answer)
+    return [{"line": number, **results[number]} for number, _ in lines]
+
+
+def _answered_line(transcript: Transcript, answer: Accepted) -> dict[str, Any]:
+    if answer.receipt != transcript.id:
+        return _refused_line("idempotency_conflict", "idempotency_key", KEY_REUSED)
+    return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
+
+
+def _refused_line(kind: str, field: str, reason: str) -> dict[str, Any]:
+    return {"error": {"type": kind, "field": field, "reason": reason}}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.offline_distiller import OfflineDistiller
-from pipelines.adapters.pgvector import PgvectorIndex
 
 from config.settings import Settings
 from pipelines.adapters.minilm import MiniLmEmbedder
@@ -17,6 +16,7 @@ from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
+from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.postgres import (
     Database,
     PostgresInbox,
@@ -38,6 +38,8 @@ from workers.waker import CeleryWaker
 
 if TYPE_CHECKING:
     from celery import Celery
+    from openai import OpenAI
+    from pydantic import SecretStr
 
     from config.policy import Policies
     from pipelines.ports import Distiller, Embedder, TokenCounter, VectorIndex
@@ -75,7 +77,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     """
     policies = settings.policies()
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-    embedder, tokens = _make_embedder(settings)
+    embedder, tokens = _make_embedder(settings, policies)
     check_embedder(database, embedder)
     index = make_index(settings, database, embedder)
     index.prepare()
@@ -128,32 +130,39 @@ def _compose(
     )
 
 
-def _make_embedder(settings: Settings) -> tuple[Embedder, TokenCounter]:
+def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, TokenCounter]:
     if settings.embedder == "minilm":
         minilm = MiniLmEmbedder(threads=settings.embed_threads)
         return minilm, minilm
-    key = settings.embed_api_key or settings.model_api_key
-    client = make_openai_client(
-        settings.embed_base_url or settings.model_base_url,
-        key.get_secret_value() if key else None,
-        settings.model_timeout_seconds,
+    base_url = settings.embed_base_url or settings.model_base_url
+    client = _make_client(base_url, settings.embed_api_key or settings.model_api_key, settings)
+    embedder = OpenAiEmbedder(
+        client,
+        settings.embed_model,
+        settings.embed_size,
+        policies.retry,
+        budget_seconds=settings.model_timeout_seconds,
     )
-    return OpenAiEmbedder(
-        client, settings.embed_model, settings.embed_size
-    ), CharacterTokenCounter()
+    return embedder, CharacterTokenCounter()
 
 
 def _make_distiller(settings: Settings, policies: Policies, database: Database) -> Distiller:
     if settings.distiller == "offline":
         return OfflineDistiller()
-    key = settings.model_api_key
-    client = make_openai_client(
-        settings.model_base_url,
-        key.get_secret_value() if key else None,
-        settings.model_timeout_seconds,
+    client = _make_client(settings.model_base_url, settings.model_api_key, settings)
+    chat = OpenAiChatModel(
+        client,
+        settings.model_name,
+        policies.retry,
+        budget_seconds=settings.model_timeout_seconds,
     )
-    chat = OpenAiChatModel(client, settings.model_name, policies.retry)
     return ModelDistiller(chat, PostgresReplies(database), policies.distill)
+
+
+def _make_client(base_url: str | None, key: SecretStr | None, settings: Settings) -> OpenAI:
+    return make_openai_client(
+        base_url, key.get_secret_value() if key else None, settings.model_timeout_seconds
+    )
 
 
 def make_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:

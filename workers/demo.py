@@ -78,7 +78,7 @@ def _add_memory(table: Table, memory: dict[str, Any]) -> None:
     sessions = {item["session_id"] for item in memory["evidence"]}
     table.add_row(
         memory["scope"],
-        f"{len(sessions)}×",
+        f"{len(sessions)} times" if len(sessions) > 1 else "once",
         memory["valid_from"][:10],
         "" if is_current else memory["valid_to"][:10],
         Text(memory["statement"], style="" if is_current else "strike dim"),

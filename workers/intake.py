@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
@@ -20,14 +20,13 @@ from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import STREAM_FIELD, parse_transcript, stream_key
 from pipelines.errors import DependencyUnavailable
 from pipelines.model import Owner, Transcript
-from workers.payloads import SystemClock, to_transcript
+from workers.payloads import to_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.policy import IntakePolicy
     from pipelines.flows.ingest import Ingest
-    from pipelines.ports import Clock
     from workers.container import Container
 
 log = structlog.get_logger(__name__)
@@ -50,7 +49,6 @@ def make_intake(container: Container) -> StreamIntake:
     return StreamIntake(
         redis,
         container.ingest,
-        SystemClock(),
         container.policies.intake,
         key_prefix=settings.key_prefix,
         default_tenant=settings.default_tenant,
@@ -64,7 +62,6 @@ class StreamIntake:
         self,
         redis: Redis,
         ingest: Ingest,
-        clock: Clock,
         policy: IntakePolicy,
         *,
         key_prefix: str,
@@ -72,7 +69,6 @@ class StreamIntake:
     ) -> None:
         self._redis = redis
         self._ingest = ingest
-        self._clock = clock
         self._policy = policy
         self._key = stream_key(key_prefix)
         self._default_tenant = default_tenant
@@ -134,7 +130,7 @@ class StreamIntake:
     def _ingest_entries(self, entries: Sequence[Entry]) -> int:
         if not entries:
             return 0
-        transcripts = [self._parse(fields) for _, fields in entries]
+        transcripts = [self._parse(entry_id, fields) for entry_id, fields in entries]
         self._ingest.run([item for item in transcripts if item is not None])
         ids = [entry_id for entry_id, _ in entries]
         with self._redis.pipeline(transaction=True) as pipeline:
@@ -143,7 +139,7 @@ class StreamIntake:
             pipeline.execute()
         return len(entries)
 
-    def _parse(self, fields: dict[bytes, bytes] | None) -> Transcript | None:
+    def _parse(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Transcript | None:
         # A None stands for an entry that was deleted while it was pending.
         if fields is None:
             return None
@@ -153,13 +149,19 @@ class StreamIntake:
             return None
         try:
             pushed = parse_transcript(
-                payload, now=self._clock.now(), max_bytes=self._policy.max_bytes
+                payload, now=_pushed_at(entry_id), max_bytes=self._policy.max_bytes
             )
+            return to_transcript(pushed, default_tenant=self._default_tenant)
         except InvalidTranscript as error:
             self._refuse(payload, str(error))
             return None
-        return to_transcript(pushed, self._default_tenant)
 
     def _refuse(self, payload: bytes, reason: str) -> None:
         text = payload[:KEPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
         self._ingest.refuse(Owner(self._default_tenant, ""), text, reason)
+
+
+def _pushed_at(entry_id: bytes) -> datetime:
+    # The entry's own time: a session without times is dated alike however often it is read.
+    milliseconds = int(entry_id.partition(b"-")[0])
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

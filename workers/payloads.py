@@ -5,13 +5,27 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
+from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import TranscriptV1, content_hash
 from pipelines.model import Message, Owner, ReceiptId, Role, Transcript, receipt_id
 
 
-def to_transcript(pushed: TranscriptV1, default_tenant: str) -> Transcript:
-    """A checked transcript as the model's value, under its receipt."""
-    owner = Owner(pushed.tenant_id or default_tenant, pushed.user_id)
+def to_transcript(
+    pushed: TranscriptV1, *, default_tenant: str, caller: str | None = None
+) -> Transcript:
+    """A checked transcript as the model's value, under its receipt.
+
+    Args:
+        pushed: As the wire brought it.
+        default_tenant: Whose it is when nobody says.
+        caller: The tenant that the caller acts for, if known; no other may be named.
+
+    Raises:
+        InvalidTranscript: It names another tenant than the caller's.
+    """
+    if caller is not None and pushed.tenant_id not in {None, caller}:
+        raise InvalidTranscript("tenant_id", "is another than the caller's; leave it out")
+    owner = Owner(pushed.tenant_id or caller or default_tenant, pushed.user_id)
     return Transcript(
         id=receipt_id(owner, pushed.idempotency_key),
         owner=owner,

@@ -60,10 +60,10 @@ def backfill_summary(result: Backfill) -> RenderableType:
     lines = [Text(f"{_sentence(result)} in {result.seconds:.1f} s")]
     if result.states:
         lines.append(Text(f"now: {_counts(result.states)}"))
-    for refusal in result.refused[:SHOWN_REFUSALS]:
-        lines.append(
-            Text(f"line {refusal.line} refused: {refusal.field}: {refusal.reason}", style="red")
-        )
+    lines += [
+        Text(f"line {refusal.line} refused: {refusal.field}: {refusal.reason}", style="red")
+        for refusal in result.refused[:SHOWN_REFUSALS]
+    ]
     hidden = len(result.refused) - SHOWN_REFUSALS
     if hidden > 0:
         lines.append(Text(f"… and {hidden} more lines refused", style="red"))

@@ -1,1 +1,52 @@
-"""What an agent calls: enqueue after a conversation, recall before the next."""
+"""What an agent calls: enqueue after a conversation, recall before the next.
+
+::
+
+    import memstill_client
+
+    memstill_client.enqueue(user_id="alice", session_id="s-42", messages=[...])
+    prompt += memstill_client.recall("where does she live?", "alice").block
+
+These use one client, made at the first call from the environment. For another address, several
+tenants or many calls in asynchronous code make a ``Memstill`` or an ``AsyncMemstill``.
+"""
+
+from memstill_client.aio import AsyncMemstill
+from memstill_client.errors import (
+    InvalidTranscript,
+    MemstillError,
+    NotConfigured,
+    NotFinished,
+    NotFound,
+    Refused,
+    Unavailable,
+)
+from memstill_client.replies import FactReport, Recall, RecalledMemory, Receipt, Status
+from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
+from memstill_client.sync import Memstill
+from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
+
+__all__ = [
+    "AsyncMemstill",
+    "FactReport",
+    "InvalidTranscript",
+    "Memstill",
+    "MemstillError",
+    "MessageV1",
+    "NotConfigured",
+    "NotFinished",
+    "NotFound",
+    "Recall",
+    "RecalledMemory",
+    "Receipt",
+    "Refused",
+    "Status",
+    "TranscriptV1",
+    "Unavailable",
+    "aenqueue",
+    "arecall",
+    "close",
+    "enqueue",
+    "parse_transcript",
+    "recall",
+]

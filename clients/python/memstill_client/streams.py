@@ -1,0 +1,93 @@
+"""The intake Stream: what both clients share about Redis."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from redis.backoff import EqualJitterBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis-py's own name, used in this module only
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,  # noqa: A004 - redis-py's own name, used in this module only
+    TryAgainError,
+)
+
+from memstill_client.errors import NotConfigured, Refused, Unavailable
+from memstill_client.replies import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memstill_client.pushes import Push
+
+RETRIES: Final = 2
+DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
+PASSING = (ConnectionError, TimeoutError, ReadOnlyError, TryAgainError, ClusterDownError)
+
+
+def retry_backoff() -> EqualJitterBackoff:
+    """Waiting times between tries, in seconds: short, because the agent waits too."""
+    return EqualJitterBackoff(base=0.1, cap=1.0)
+
+
+@contextmanager
+def redis_errors(redis_url: str, key: str) -> Iterator[None]:
+    """Translate the driver's errors.
+
+    Their texts can quote the command, and with it the transcript, so neither text nor cause
+    is passed on.
+    """
+    try:
+        yield
+    except RedisError as error:
+        raise _translate(error, redis_url, key) from None
+
+
+def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Refused:
+    # On a unix socket the asynchronous driver wraps the server's "no" as a lost connection.
+    if isinstance(error, DENIED) or isinstance(error.__cause__, DENIED):
+        reason = "Redis refused the credentials, or this user may not append to the Stream"
+        return Refused("redis_refused", "redis_url", reason)
+    if isinstance(error, PASSING):
+        return _unreachable(redis_url, error)
+    if isinstance(error, OutOfMemoryError):
+        return Unavailable(
+            "Redis is full and took nothing in; let the workers catch up or give it memory, "
+            "then repeat the call"
+        )
+    return Refused(
+        "redis_refused",
+        "key_prefix",
+        f"Redis cannot append to the Stream {key} ({type(error).__name__}); either the key "
+        "holds something else or the server is older than 6.2",
+    )
+
+
+def stream_receipt(push: Push) -> Receipt:
+    """The receipt that the intake will give this push, known before it is read."""
+    if push.receipt is None:
+        raise NotConfigured("a push over the Stream needs a tenant; pass tenant_id")
+    return Receipt(push.receipt, None, push.tenant_id)
+
+
+def _unreachable(redis_url: str, error: RedisError) -> Unavailable:
+    return Unavailable(
+        f"Redis did not answer at {_shown(redis_url)} ({type(error).__name__}); check that it "
+        "runs and that MEMSTILL_REDIS_URL is right, then repeat the call: pushing again is safe"
+    )
+
+
+def _shown(redis_url: str) -> str:
+    """The address without its password."""
+    parts = urlsplit(redis_url)
+    if parts.scheme == "unix":
+        return f"unix://{parts.path}"
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}"

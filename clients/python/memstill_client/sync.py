@@ -1,0 +1,276 @@
+"""The client for code that blocks."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import httpx2
+import redis
+from redis.retry import Retry
+
+from memstill_client import calls
+from memstill_client.endpoints import find_endpoints
+from memstill_client.errors import NotFound, Unavailable
+from memstill_client.pushes import make_chunks, make_push
+from memstill_client.replies import (
+    Accepted,
+    BulkReply,
+    MemoryPage,
+    Recall,
+    Receipt,
+    Reply,
+    States,
+    Status,
+)
+from memstill_client.streams import RETRIES, redis_errors, retry_backoff, stream_receipt
+from memstill_client.wire import STREAM_FIELD, stream_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Unpack
+    from uuid import UUID
+
+    from memstill_client.endpoints import Endpoints
+    from memstill_client.pushes import Push, Pushable, TranscriptFields
+
+R = TypeVar("R", bound=Reply)
+
+
+class Memstill:
+    """Push transcripts and recall memories; one connection pool, safe to share by threads.
+
+    What is not given comes from ``MEMSTILL_API_URL``, ``MEMSTILL_REDIS_URL``,
+    ``MEMSTILL_TENANT``, ``MEMSTILL_KEY_PREFIX`` and ``MEMSTILL_API_KEY``; with neither address,
+    from the memstill that runs on this machine.
+
+    Args:
+        redis_url: Where known, transcripts go over the Stream, otherwise over HTTP.
+        timeout: Seconds for one try of one request; up to three tries are made.
+
+    Raises:
+        NotConfigured: No address is known, or one is none.
+    """
+
+    def __init__(
+        self,
+        api_url: str | None = None,
+        redis_url: str | None = None,
+        *,
+        tenant_id: str | None = None,
+        key_prefix: str | None = None,
+        timeout: float = 10.0,
+        api_key: str | None = None,
+    ) -> None:
+        self._endpoints = find_endpoints(
+            api_url=api_url,
+            redis_url=redis_url,
+            tenant_id=tenant_id,
+            key_prefix=key_prefix,
+            api_key=api_key,
+        )
+        self._http = httpx2.Client(timeout=timeout, verify=calls.make_tls(self._endpoints))
+        url = self._endpoints.redis_url
+        self._stream = None if url is None else _Stream(url, self._endpoints, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; the client is of no use afterwards."""
+        self._http.close()
+        if self._stream is not None:
+            self._stream.close()
+
+    def enqueue(
+        self, transcript: Pushable | None = None, /, **fields: Unpack[TranscriptFields]
+    ) -> Receipt:
+        """Push one finished conversation, given as a whole or by its fields.
+
+        Once it returns, the transcript ends as memories or as a dead letter with a reason.
+        Pushing the same one again is harmless and answers with the same receipt.
+
+        Raises:
+            InvalidTranscript: It breaks the wire format; nothing was sent.
+            Unavailable: Nobody took it; repeat the call later.
+            Refused: The server will not take it.
+        """
+        push = make_push(transcript, fields, self._endpoints)
+        if self._stream is not None:
+            return self._stream.push([push])[0]
+        return calls.read_accepted(self._call(calls.push_call(push), Accepted), push)
+
+    def enqueue_many(self, transcripts: Iterable[Pushable]) -> list[Receipt]:
+        """Push many, checked and sent in chunks; the receipts in their order.
+
+        An error ends it, its field beginning with ``transcripts[position]``; the chunks before
+        it were taken in, so correct that transcript and push all of them again.
+
+        Raises:
+            InvalidTranscript: One breaks the wire format.
+            Unavailable: Nobody took them; repeat the call later.
+            Refused: The server will not take one.
+        """
+        receipts: list[Receipt] = []
+        for chunk in make_chunks(transcripts, self._endpoints):
+            receipts += self._push_chunk(chunk, len(receipts))
+        return receipts
+
+    def status(self, receipt: Receipt | UUID | str) -> Status:
+        """Where a transcript stands.
+
+        Raises:
+            NotFound: This tenant has no such receipt; for some moments after a push over the
+                Stream, until the intake has read it, that is so.
+        """
+        return self._call(calls.status_call(receipt, self._endpoints), Status)
+
+    def states(
+        self, receipts: Iterable[Receipt | UUID | str], tenant_id: str | None = None
+    ) -> dict[str, int]:
+        """How many of these receipts stand in each state; unknown ones as ``unknown``.
+
+        Args:
+            receipts: All of one tenant.
+            tenant_id: That tenant, where it is another than the client's.
+        """
+        call = calls.states_call(receipts, tenant_id, self._endpoints)
+        return self._call(call, States).states
+
+    def memories(self, user_id: str | None = None) -> Iterator[dict[str, Any]]:
+        """All memories of the tenant or of one user, superseded ones too, as plain JSON."""
+        after: UUID | None = None
+        while True:
+            call = calls.memories_call(user_id, after, self._endpoints)
+            page = self._call(call, MemoryPage)
+            yield from page.memories
+            after = page.next
+            if after is None:
+                return
+
+    def wait(self, receipt: Receipt | UUID | str, timeout: float = 60.0) -> Status:
+        """Ask until the transcript is done or a dead letter.
+
+        Args:
+            receipt: What ``enqueue`` returned, or its id.
+            timeout: Seconds; overstepped by one request at most.
+
+        Raises:
+            NotFinished: Time is up and it is still on its road.
+            NotFound: Time is up and the intake has not seen it.
+            Unavailable: Time is up and nobody answers.
+        """
+        poll = calls.Poll(timeout, time.monotonic())
+        while True:
+            found = self._look(receipt)
+            if isinstance(found, Status) and found.is_final:
+                return found
+            time.sleep(poll.delay_after(found, time.monotonic()))
+
+    def recall(
+        self,
+        query: str,
+        user_id: str,
+        session_id: str | None = None,
+        *,
+        max_memories: int | None = None,
+        max_tokens: int | None = None,
+    ) -> Recall:
+        """What is known of the user that helps with the query, as data and as prompt text.
+
+        Args:
+            query: What the next turn is about, in any words.
+            user_id: Whose memories; nobody else's are ever answered.
+            session_id: The running session, whose own memories then count too.
+            max_memories: The server chooses if not given.
+            max_tokens: Size of the block; the server chooses if not given.
+
+        Raises:
+            Unavailable: Nobody answered; the agent can go on without a block.
+            Refused: The server does not accept the arguments.
+        """
+        call = calls.recall_call(
+            query,
+            user_id,
+            self._endpoints,
+            session_id=session_id,
+            max_memories=max_memories,
+            max_tokens=max_tokens,
+        )
+        return self._call(call, Recall)
+
+    def inject(
+        self,
+        system_prompt: str,
+        query: str,
+        user_id: str,
+        session_id: str | None = None,
+        *,
+        max_memories: int | None = None,
+        max_tokens: int | None = None,
+    ) -> str:
+        """The system prompt with what is known below it; unchanged when nothing is known."""
+        found = self.recall(
+            query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
+        )
+        return found.appended_to(system_prompt)
+
+    def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
+        if self._stream is not None:
+            return self._stream.push(chunk)
+        reply = self._call(calls.bulk_call(chunk, self._endpoints), BulkReply)
+        return calls.read_bulk(reply, chunk, first_position)
+
+    def _look(self, receipt: Receipt | UUID | str) -> Status | NotFound | Unavailable:
+        try:
+            return self.status(receipt)
+        except (NotFound, Unavailable) as error:
+            return error
+
+    def _call(self, call: calls.Call, model: type[R]) -> R:
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return self._try(call, model)
+            except Unavailable as failure:
+                delay = calls.retry_delay(tries, failure)
+            time.sleep(delay)
+
+    def _try(self, call: calls.Call, model: type[R]) -> R:
+        url = calls.make_url(call, self._endpoints)
+        headers = calls.make_headers(call, self._endpoints)
+        try:
+            reply = self._http.request(call.method, url, content=call.content, headers=headers)
+        except httpx2.RequestError as error:
+            raise calls.unreachable(error, self._endpoints) from error
+        return calls.read_reply(model, reply.status_code, reply.headers, reply.content)
+
+
+class _Stream:
+    """The intake Stream of one Redis."""
+
+    def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
+        self._url = url
+        self._key = stream_key(endpoints.key_prefix)
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(retry_backoff(), RETRIES),
+        )
+
+    def push(self, pushes: Sequence[Push]) -> list[Receipt]:
+        """Append in one round trip; a repeated entry is dropped at the intake."""
+        receipts = [stream_receipt(push) for push in pushes]
+        with redis_errors(self._url, self._key), self._redis.pipeline(transaction=False) as pipe:
+            for push in pushes:
+                pipe.xadd(self._key, {STREAM_FIELD: push.body})
+            pipe.execute()
+        return receipts
+
+    def close(self) -> None:
+        self._redis.close()

@@ -1,0 +1,106 @@
+"""Whom a client calls."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from memstill_client.endpoints import Endpoints, find_endpoints
+from memstill_client.errors import NotConfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def find(environ: dict[str, str], **given: str) -> Endpoints:
+    """The endpoints that these arguments and this environment give."""
+    names = ("api_url", "redis_url", "tenant_id", "key_prefix", "api_key")
+    arguments = {name: given.get(name) for name in names}
+    return find_endpoints(environ=environ, **arguments)
+
+
+def test_endpoints_are_the_environment_s_when_nothing_is_given() -> None:
+    """Every address and name can come from the environment."""
+    found = find(
+        {
+            "MEMSTILL_API_URL": "https://memory.example",
+            "MEMSTILL_REDIS_URL": "rediss://queue.example/1",
+            "MEMSTILL_TENANT": "acme",
+            "MEMSTILL_KEY_PREFIX": "blue",
+            "MEMSTILL_API_KEY": "k",
+        }
+    )
+    assert found == Endpoints(
+        api_url="https://memory.example",
+        redis_url="rediss://queue.example/1",
+        tenant_id="acme",
+        is_tenant_given=True,
+        key_prefix="blue",
+        api_key="k",
+    )
+
+
+def test_endpoints_are_the_arguments_when_the_environment_differs() -> None:
+    """What is given wins; an empty string switches an address of the environment off."""
+    environ = {"MEMSTILL_API_URL": "http://a", "MEMSTILL_REDIS_URL": "redis://a"}
+    found = find(environ, api_url="http://b", redis_url="")
+    assert (found.api_url, found.redis_url) == ("http://b", None)
+
+
+def test_tenant_is_the_default_when_pushes_go_over_the_stream() -> None:
+    """Over HTTP the API key names the tenant; over the Stream somebody must."""
+    over_http = find({}, api_url="http://a")
+    over_stream = find({}, api_url="http://a", redis_url="redis://a")
+    assert (over_http.tenant_id, over_stream.tenant_id) == (None, "default")
+    assert not over_stream.is_tenant_given
+
+
+def test_endpoints_are_the_running_stack_s_when_no_address_is_known(tmp_path: Path) -> None:
+    """On a laptop nothing needs to be set."""
+    write_stack(tmp_path, schema_version=1, api_url="http://localhost:1", redis_url="unix:///r")
+    found = find({"MEMSTILL_DATA": str(tmp_path)})
+    assert (found.api_url, found.redis_url) == ("http://localhost:1", "unix:///r")
+
+
+def test_running_stack_is_not_mixed_in_when_one_address_is_given(tmp_path: Path) -> None:
+    """Half of one installation and half of another would lose what is pushed."""
+    write_stack(tmp_path, schema_version=1, api_url="http://localhost:1", redis_url="unix:///r")
+    found = find({"MEMSTILL_DATA": str(tmp_path)}, api_url="http://b")
+    assert (found.api_url, found.redis_url) == ("http://b", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "MEMSTILL_API_URL"),
+        ("{", "memstill up"),
+        ("[]", "another release"),
+        ('{"schema_version": 2}', "another release"),
+    ],
+)
+def test_endpoints_are_refused_with_a_remedy_when_none_can_be_found(
+    tmp_path: Path, content: str | None, said: str
+) -> None:
+    """The error says what to set or to start, and where it looked."""
+    if content is not None:
+        (tmp_path / "endpoints.json").write_text(content)
+    with pytest.raises(NotConfigured, match=said) as caught:
+        find({"MEMSTILL_DATA": str(tmp_path)})
+    assert str(tmp_path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "url"), [("api_url", "localhost:8377"), ("redis_url", "localhost:6379")]
+)
+def test_endpoints_are_refused_when_an_address_has_no_scheme(name: str, url: str) -> None:
+    """A wrong address is named before anything is sent, and not repeated with its password."""
+    with pytest.raises(NotConfigured, match=f"{name} must begin with") as caught:
+        find({}, **{name: url})
+    assert url not in str(caught.value)
+
+
+def write_stack(folder: Path, **content: object) -> None:
+    """Leave the file of a running stack."""
+    (folder / "endpoints.json").write_text(json.dumps(content))

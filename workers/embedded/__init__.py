@@ -1,0 +1,3 @@
+"""Redis, PostgreSQL and the workers as children of one command, with nothing to install."""
+
+from __future__ import annotations
