@@ -64,7 +64,7 @@ def worker_and_beat(data_dir: Path, api_host: str, api_port: int) -> tuple[Child
     return (
         Child(
             name="worker",
-            argv=(*celery, "worker", *pool, "--api", f"{api_host}:{api_port}"),
+            argv=(*celery, "worker", *pool, "--api"),
             ready=lambda: is_listening(api_host, api_port),
         ),
         Child(name="beat", argv=(*celery, "beat", *schedule), ready=lambda: True),
