@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from structlog.typing import Processor
 
 # Their info lines repeat what our own events say, request by request.
-_CHATTY = ("alembic", "httpx", "httpx2", "httpcore", "openai", "qdrant_client", "uvicorn.access")
+_CHATTY = (
+    "alembic",
+    "celery.app.trace",
+    "celery.beat",
+    "celery.worker.strategy",
+    "httpcore",
+    "httpx",
+    "httpx2",
+    "openai",
+    "qdrant_client",
+    "uvicorn",
+)
 
 
 def configure_logs(level: str, log_format: str) -> None:

@@ -45,7 +45,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
 @pytest.fixture(scope="session")
 def template_database(postgres_server: PostgresServer) -> str:
     """Name of a database at the present schema, to be copied and never written to."""
-    from pipelines.adapters.postgres import migrate
+    from pipelines.adapters.postgres.migrate import migrate
 
     _execute(postgres_server, "CREATE DATABASE {}", _TEMPLATE)
     migrate(postgres_server.url_of(_TEMPLATE))

@@ -24,7 +24,7 @@ from workers.payloads import SystemClock, to_receipt, to_transcript
 from workers.views import memory_view, recalled_view, status_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from pipelines.model import Transcript
     from pipelines.ports import Accepted
@@ -75,6 +75,7 @@ def make_server(container: Container) -> uvicorn.Server:
 def create_api(container: Container) -> FastAPI:
     """The application on a connected container."""
     api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
+    api.state.container = container
     _handle_errors(api)
     _add_health(api, container)
     _add_intake(api, container)
@@ -84,11 +85,9 @@ def create_api(container: Container) -> FastAPI:
     return api
 
 
-def _tenant(container: Container) -> Callable[[str | None], str]:
-    def read(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
-        return x_memstill_tenant or container.settings.default_tenant
-
-    return read
+def _tenant(request: Request, x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
+    container: Container = request.app.state.container
+    return x_memstill_tenant or container.settings.default_tenant
 
 
 def _caller(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str | None:
@@ -166,21 +165,17 @@ def _add_intake(api: FastAPI, container: Container) -> None:
 
 
 def _add_status(api: FastAPI, container: Container) -> None:
-    tenant = _tenant(container)
-
     @api.get("/v1/transcripts/{receipt}")
-    def status(receipt: str, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+    def status(receipt: str, tenant_id: Annotated[str, Depends(_tenant)]) -> dict[str, Any]:
         return status_view(container.inbox.status(tenant_id, _read_receipt(receipt)))
 
     @api.post("/v1/transcripts:states")
-    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(_tenant)]) -> dict[str, Any]:
         receipts = [_read_receipt(receipt) for receipt in body.receipts]
         return {"states": container.inbox.states(tenant_id, receipts)}
 
 
 def _add_recall(api: FastAPI, container: Container) -> None:
-    tenant = _tenant(container)
-
     def answer(body: RecallBody, tenant_id: str) -> dict[str, Any]:
         limits = container.policies.recall
         question = Question(
@@ -194,21 +189,21 @@ def _add_recall(api: FastAPI, container: Container) -> None:
 
     @api.get("/v1/recall")
     def recall_get(
-        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(tenant)]
+        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(_tenant)]
     ) -> dict[str, Any]:
         return answer(query, tenant_id)
 
     @api.post("/v1/recall")
-    def recall_post(body: RecallBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+    def recall_post(
+        body: RecallBody, tenant_id: Annotated[str, Depends(_tenant)]
+    ) -> dict[str, Any]:
         return answer(body, tenant_id)
 
 
 def _add_export(api: FastAPI, container: Container) -> None:
-    tenant = _tenant(container)
-
     @api.get("/v1/memories")
     def memories(
-        tenant_id: Annotated[str, Depends(tenant)],
+        tenant_id: Annotated[str, Depends(_tenant)],
         user_id: str | None = None,
         after: str | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,

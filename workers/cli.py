@@ -25,8 +25,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 DataDir = Annotated[
     Path | None,
@@ -192,7 +192,7 @@ def export(
 def migrate() -> None:
     """Bring the database of MEMSTILL_DATABASE_URL to the newest schema."""
     from config.settings import Settings
-    from pipelines.adapters.postgres import migrate as run_migrations
+    from pipelines.adapters.postgres.migrate import migrate as run_migrations
 
     run_migrations(Settings().database_url.get_secret_value())
     err.print("the database is at the newest schema")

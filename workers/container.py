@@ -1,4 +1,7 @@
-"""The composition root: settings in, flows out. Opened once in each process that works."""
+"""The composition root: settings in, flows out. Opened once in each process that works.
+
+An adapter is imported where the settings choose it: a process starts with what it uses.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.offline_distiller import OfflineDistiller
-
 from config.settings import Settings
-from pipelines.adapters.minilm import MiniLmEmbedder
-from pipelines.adapters.model_distiller import ModelDistiller
-from pipelines.adapters.openai_chat import OpenAiChatModel
-from pipelines.adapters.openai_client import make_openai_client
-from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
-from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.postgres import (
     Database,
     PostgresInbox,
@@ -132,8 +127,12 @@ def _compose(
 
 def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, TokenCounter]:
     if settings.embedder == "minilm":
+        from pipelines.adapters.minilm import MiniLmEmbedder
+
         minilm = MiniLmEmbedder(threads=settings.embed_threads)
         return minilm, minilm
+    from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
+
     base_url = settings.embed_base_url or settings.model_base_url
     client = _make_client(base_url, settings.embed_api_key or settings.model_api_key, settings)
     embedder = OpenAiEmbedder(
@@ -148,7 +147,12 @@ def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, To
 
 def _make_distiller(settings: Settings, policies: Policies, database: Database) -> Distiller:
     if settings.distiller == "offline":
+        from pipelines.adapters.offline_distiller import OfflineDistiller
+
         return OfflineDistiller()
+    from pipelines.adapters.model_distiller import ModelDistiller
+    from pipelines.adapters.openai_chat import OpenAiChatModel
+
     client = _make_client(settings.model_base_url, settings.model_api_key, settings)
     chat = OpenAiChatModel(
         client,
@@ -160,6 +164,8 @@ def _make_distiller(settings: Settings, policies: Policies, database: Database) 
 
 
 def _make_client(base_url: str | None, key: SecretStr | None, settings: Settings) -> OpenAI:
+    from pipelines.adapters.openai_client import make_openai_client
+
     return make_openai_client(
         base_url, key.get_secret_value() if key else None, settings.model_timeout_seconds
     )
@@ -169,6 +175,8 @@ def make_index(settings: Settings, database: Database, embedder: Embedder) -> Ve
     """The index that ``MEMSTILL_INDEX_URL`` names."""
     url, model, size = settings.index_url, embedder.model, embedder.size
     if url == "pgvector":
+        from pipelines.adapters.pgvector import PgvectorIndex
+
         return PgvectorIndex(database.engine, settings.key_prefix, model, size)
     if url.startswith("edge:"):
         from pipelines.adapters.qdrant_edge import EdgeIndex

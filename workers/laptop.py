@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.postgres import migrate
+from pipelines.adapters.postgres.migrate import migrate
 from workers.embedded.children import worker_and_beat
 from workers.embedded.endpoints import default_data_dir
 from workers.embedded.stack import Stack

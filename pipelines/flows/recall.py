@@ -94,16 +94,15 @@ class Recall:
         ]
 
     def _fit(self, question: Question, ranked: Sequence[Ranked]) -> Recalled:
-        counts = self.tokens.count([render_line(item.memory) for item in ranked])
-        frame = self.tokens.count([self._render(question, [])])[0]
+        lines = [render_line(item.memory) for item in ranked]
+        frame, *counts = self.tokens.count([self._render(question, [""]), *lines])
         room = max(0, question.max_tokens - frame)
         kept = fit(ranked, counts, question.max_memories, room)
-        block = self._render(question, kept) if kept else ""
+        block = self._render(question, [render_line(item.memory) for item in kept])
         return Recalled(tuple(kept), block, self.tokens.count([block])[0])
 
-    def _render(self, question: Question, kept: Sequence[Ranked]) -> str:
-        lines = [render_line(item.memory) for item in kept]
-        return fence(lines, user=question.owner.user_id, at=self.clock.now())
+    def _render(self, question: Question, lines: Sequence[str]) -> str:
+        return fence(lines, user_id=question.owner.user_id, at=self.clock.now())
 
 
 def _is_visible(memory: Memory, session_id: str | None) -> bool:

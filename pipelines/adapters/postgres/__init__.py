@@ -4,7 +4,6 @@ from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.installation import check_embedder
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
-from pipelines.adapters.postgres.migrate import migrate
 from pipelines.adapters.postgres.outbox import PostgresOutbox
 from pipelines.adapters.postgres.replies import PostgresReplies
 from pipelines.adapters.postgres.work import PostgresWorkTable
@@ -17,5 +16,4 @@ __all__ = [
     "PostgresReplies",
     "PostgresWorkTable",
     "check_embedder",
-    "migrate",
 ]

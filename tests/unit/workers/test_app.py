@@ -1,0 +1,43 @@
+"""The Celery application."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+from workers.app import broker_url, make_app
+from workers.queues import QUEUES
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://redis:6379/3", "redis://redis:6379/3"),
+        ("rediss://user:pw@redis/0", "rediss://user:pw@redis/0"),
+        ("unix:///run/redis.sock?db=2", "redis+socket:///run/redis.sock?virtual_host=2"),
+        ("unix:///run/redis.sock", "redis+socket:///run/redis.sock?virtual_host=0"),
+    ],
+)
+def test_broker_url_is_spelled_as_kombu_wants_it(url: str, expected: str) -> None:
+    """One setting names the same Redis for the Stream and for the broker."""
+    assert expected == broker_url(url)
+
+
+def test_app_puts_no_truth_into_the_broker() -> None:
+    """No results, late acknowledgement, JSON only, and remote control left on."""
+    conf = make_app(Settings()).conf
+
+    assert conf.task_ignore_result
+    assert None is conf.result_backend
+    assert conf.task_acks_late
+    assert conf.worker_enable_remote_control
+    assert ["json"] == conf.accept_content
+
+
+def test_app_has_one_queue_for_each_kind_of_work() -> None:
+    """A deployment can scale distilling without scaling the rest."""
+    app = make_app(Settings())
+
+    assert set(QUEUES.values()) == {queue.name for queue in app.conf.task_queues}
+    for task, queue in QUEUES.items():
+        assert {"queue": queue} == app.conf.task_routes[task]

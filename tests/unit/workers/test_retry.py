@@ -1,0 +1,53 @@
+"""What an error means for the work that met it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from config.policy import RetryPolicy
+from pipelines.errors import BadReply, IndexUnavailable, ModelRefused, ModelUnavailable
+from workers.retry import JITTER, judge
+
+POLICY = RetryPolicy(
+    max_attempts=5, base=timedelta(seconds=10), factor=4.0, longest=timedelta(minutes=5)
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "last_attempt"),
+    [
+        (ModelUnavailable("429"), 5),
+        (IndexUnavailable("away"), 5),
+        (ModelRefused("401"), 5),
+        (BadReply("no JSON"), 3),
+    ],
+)
+def test_retry_gives_each_error_its_number_of_attempts(error: Exception, last_attempt: int) -> None:
+    """The last attempt's error makes a dead letter, the ones before it a delay."""
+    assert all(judge(error, n, POLICY) is not None for n in range(1, last_attempt))
+    assert None is judge(error, last_attempt, POLICY)
+
+
+def test_retry_delay_grows_up_to_the_longest() -> None:
+    """Each delay is four times the one before it, jittered by a quarter, and bounded."""
+    for attempt, seconds in ((1, 10), (2, 40), (3, 160), (4, 300)):
+        delay = judge(ModelUnavailable("busy"), attempt, POLICY)
+        assert delay is not None
+        assert seconds * (1 - JITTER) <= delay.total_seconds() <= seconds * (1 + JITTER)
+
+
+def test_retry_never_comes_back_before_the_endpoint_asked_for() -> None:
+    """Retry-After is a lower bound."""
+    delay = judge(ModelUnavailable("busy", retry_after_seconds=90), 1, POLICY)
+
+    assert timedelta(seconds=90) == delay
+
+
+def test_retry_gives_even_one_attempt_in_all_to_every_error() -> None:
+    """With a single attempt allowed, the first error is the last."""
+    once = RetryPolicy(max_attempts=1)
+
+    assert None is judge(BadReply("x"), 1, once)
+    assert None is judge(ModelUnavailable("x"), 1, once)
