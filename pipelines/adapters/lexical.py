@@ -1,0 +1,96 @@
+"""Text as a sparse vector: the lexical leg of every index, the same words in all of them.
+
+A document carries the term-frequency part of BM25, a query one per distinct term, and the
+inverse document frequency is the index's own business, because only it knows the corpus; their
+inner product is then BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25
+and Beyond", 2009). The average length is a constant instead of the corpus's own: a vector must
+not change when other documents arrive, and statements are short and alike.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import threading
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+import snowballstemmer
+
+K1 = 1.2
+B = 0.75
+AVERAGE_LENGTH = 12
+"""Content words of a usual statement."""
+
+# A script that writes no spaces gives one term per character, others one per word.
+_WORD = re.compile(
+    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]"
+    r"|[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
+    r"(?:'[^\W_\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+)?"
+)
+_CONTRACTED = re.compile(r"(?:n't|'(?:s|m|re|ve|ll|d))$")
+
+STOP_WORDS = frozenset(
+    """
+    a about after all also am an and any are as at be because been before being but by can could
+    did do does doing done for from had has have having he her here hers him his how i if in into
+    is it its just may me might mine must my no nor not of off on or our ours out over shall she
+    should so some such than that the their theirs them then there these they this those to too
+    very was we were what when where which while who whom whose why will with would you your yours
+    """.split()  # noqa: SIM905 - a hundred words read better in lines
+)
+
+_stemmer = snowballstemmer.stemmer("english")
+_stemmer_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class SparseText:
+    """Terms and their weights: distinct 32-bit term numbers in ascending order."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.indices)
+
+
+def select_terms(text: str) -> list[str]:
+    """The content words of a text as stems, in order, repetitions included."""
+    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    words = (_CONTRACTED.sub("", word) for word in _WORD.findall(plain))
+    return [_stem(word) for word in words if word and word not in STOP_WORDS]
+
+
+def document_vector(text: str) -> SparseText:
+    """What is stored of a statement: each term with its saturated, length-normalised frequency."""
+    numbers = [_term_number(term) for term in select_terms(text)]
+    norm = K1 * (1 - B + B * len(numbers) / AVERAGE_LENGTH)
+    counts = {number: numbers.count(number) for number in sorted(set(numbers))}
+    weights = tuple(count * (K1 + 1) / (count + norm) for count in counts.values())
+    return SparseText(tuple(counts), weights)
+
+
+def query_vector(text: str) -> SparseText:
+    """What is asked for: every distinct term once. Empty if the text has no content word."""
+    indices = tuple(sorted({_term_number(term) for term in select_terms(text)}))
+    return SparseText(indices, (1.0,) * len(indices))
+
+
+def inverse_document_frequency(documents: int, containing: int) -> float:
+    """BM25's weight of a term, above 0; the formula of Qdrant's ``Idf`` modifier."""
+    return math.log(1 + (documents - containing + 0.5) / (containing + 0.5))
+
+
+@lru_cache(maxsize=65_536)
+def _stem(word: str) -> str:
+    # The stemmer keeps its cursor in itself.
+    with _stemmer_lock:
+        return str(_stemmer.stemWord(word))
+
+
+@lru_cache(maxsize=65_536)
+def _term_number(term: str) -> int:
+    return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")

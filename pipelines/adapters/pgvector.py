@@ -1,0 +1,266 @@
+"""The vector index inside PostgreSQL, for installations without a Qdrant server.
+
+Every query names tenant and user, so the plan is to read one user's rows through the index on
+the owner and to score all of them exactly; there is no approximate index to fall out of step,
+and the words are weighed by that user's rows alone. It fits users with some ten thousand
+memories each, and any number of users.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import structlog
+from psycopg.errors import UndefinedTable
+from sqlalchemy import bindparam, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from pipelines.adapters.collection import (
+    check_sole_model,
+    collection_name,
+    merge_hits,
+    payload_of,
+)
+from pipelines.adapters.lexical import document_vector, query_vector
+from pipelines.errors import ConfigurationError, EmbeddingMismatch, IndexUnavailable
+from pipelines.model import MemoryId
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Collection, Iterator, Sequence
+
+    from sqlalchemy import Connection, Engine, TextClause
+
+    from pipelines.model import Owner, Vector
+    from pipelines.ports import Hit, IndexPoint
+
+log = structlog.get_logger(__name__)
+
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
+_HAS_EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_SIZE = """
+SELECT atttypmod FROM pg_attribute
+WHERE attrelid = CAST(:table AS regclass) AND attname = 'embedding'
+"""
+_CREATE = """
+CREATE TABLE {table} (
+    memory_id uuid PRIMARY KEY,
+    tenant_id text NOT NULL,
+    user_id text NOT NULL,
+    scope text NOT NULL,
+    session_id text NOT NULL,
+    version integer NOT NULL,
+    embedding vector({size}) NOT NULL,
+    terms bigint[] NOT NULL,
+    weights real[] NOT NULL
+);
+CREATE INDEX ON {table} (tenant_id, user_id)
+"""
+
+# A vector travels as pgvector's text form: the driver needs ten times longer for an array, and
+# the binary form must be registered on each connection, which the caller shares with others.
+_UPSERT = """
+INSERT INTO {table} AS stored
+VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
+        CAST(:vector AS vector), CAST(:terms AS bigint[]), CAST(:weights AS real[]))
+ON CONFLICT (memory_id) DO UPDATE SET
+    scope = excluded.scope, session_id = excluded.session_id, version = excluded.version,
+    embedding = excluded.embedding, terms = excluded.terms, weights = excluded.weights
+WHERE stored.version <= excluded.version
+"""
+_REMOVE = "DELETE FROM {table} WHERE memory_id IN :ids"
+_COUNT = "SELECT count(*) FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id"
+
+# Words are weighed row by row, not joined: before the first ANALYZE of a fresh table a join is
+# planned for one row, and took ten times as long.
+SEARCH = """
+WITH query AS MATERIALIZED (
+    SELECT CAST(:vector AS vector) AS vector
+), mine AS MATERIALIZED (
+    SELECT memory_id, terms, weights, 1 - (embedding <=> query.vector) AS cosine,
+           scope = 'user' OR session_id = CAST(:session_id AS text) AS is_visible
+    FROM {table} CROSS JOIN query
+    WHERE tenant_id = :tenant_id AND user_id = :user_id
+), rarity AS MATERIALIZED (
+    SELECT term, ln(
+        1 + CAST(2 * (everything - holding) + 1 AS double precision) / (2 * holding + 1)
+    ) AS idf
+    FROM unnest(CAST(:terms AS bigint[])) AS asked (term)
+    CROSS JOIN (SELECT count(*) AS everything FROM mine) AS total
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS holding FROM mine WHERE asked.term = ANY (terms)
+    ) AS part
+), scored AS (
+    SELECT memory_id, cosine, (
+        SELECT sum(idf * weights[array_position(terms, term)]) FROM rarity
+    ) AS score
+    FROM mine WHERE is_visible
+), ranked AS (
+    SELECT memory_id, cosine, score,
+           row_number() OVER (ORDER BY cosine DESC, memory_id) AS by_cosine,
+           row_number() OVER (ORDER BY score DESC NULLS LAST, memory_id) AS by_score
+    FROM scored
+)
+SELECT memory_id, cosine, score FROM ranked
+WHERE by_cosine <= :limit OR (score IS NOT NULL AND by_score <= :limit)
+"""
+_NEIGHBOURS = """
+WITH queries AS MATERIALIZED (
+    SELECT number, CAST(item AS vector) AS vector
+    FROM unnest(CAST(:vectors AS text[])) WITH ORDINALITY AS asked (item, number)
+)
+SELECT number, memory_id
+FROM queries CROSS JOIN LATERAL (
+    SELECT memory_id, embedding <=> queries.vector AS distance FROM {table}
+    WHERE tenant_id = :tenant_id AND user_id = :user_id
+    ORDER BY distance, memory_id LIMIT :limit
+) AS nearest
+ORDER BY number, distance, memory_id
+"""
+
+
+class PgvectorIndex:
+    """One table per embedding model, exact search over one user's rows.
+
+    Args:
+        engine: Shared with the caller, who closes it; its timeouts bound every call.
+    """
+
+    def __init__(self, engine: Engine, prefix: str, model: str, size: int) -> None:
+        self._engine = engine
+        self._name = collection_name(prefix, model, size)
+        self._table = engine.dialect.identifier_preparer.quote(self._name)
+        self._size = size
+
+    def prepare(self) -> None:
+        """Create extension and table, or check them; safe when several processes start.
+
+        Raises:
+            EmbeddingMismatch: The table was filled by another embedding model.
+            ConfigurationError: PostgreSQL has no pgvector and may not get it.
+        """
+        self._prepare_extension()
+        with self._transaction() as connection:
+            connection.execute(text(_LOCK))
+            tables = list(connection.scalars(text(_TABLES)))
+            check_sole_model(self._name, tables)
+            if self._name not in tables:
+                connection.execute(self._sql(_CREATE))
+                log.info("collection_created", collection=self._name)
+            self._check_size(connection)
+
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+        # One order for all writers: two that touch the same rows wait instead of deadlocking.
+        rows = [_to_row(point) for point in sorted(upserts, key=_write_order)]
+        with self._transaction() as connection:
+            if rows:
+                connection.execute(self._sql(_UPSERT), rows)
+            if removals:
+                remove = self._sql(_REMOVE).bindparams(bindparam("ids", expanding=True))
+                connection.execute(remove, {"ids": sorted(removals)})
+
+    def search(
+        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+    ) -> list[Hit]:
+        values = {
+            **_owner_values(owner),
+            "session_id": session_id,
+            "vector": _to_text(vector),
+            "terms": list(query_vector(text).indices),
+            "limit": limit,
+        }
+        with self._transaction() as connection:
+            rows = connection.execute(self._sql(SEARCH), values).all()
+        cosines = {_id_of(row.memory_id): float(row.cosine) for row in rows}
+        lexical = {_id_of(row.memory_id): float(row.score) for row in rows if row.score is not None}
+        return merge_hits(cosines, lexical)
+
+    def neighbours(
+        self, owner: Owner, vectors: Sequence[Vector], limit: int
+    ) -> list[list[MemoryId]]:
+        found: list[list[MemoryId]] = [[] for _ in vectors]
+        if not vectors:
+            return found
+        values = {
+            **_owner_values(owner),
+            "vectors": [_to_text(vector) for vector in vectors],
+            "limit": limit,
+        }
+        with self._transaction() as connection:
+            for number, memory_id in connection.execute(self._sql(_NEIGHBOURS), values):
+                found[number - 1].append(_id_of(memory_id))
+        return found
+
+    def count(self, owner: Owner) -> int:
+        with self._transaction() as connection:
+            return int(connection.scalar(self._sql(_COUNT), _owner_values(owner)) or 0)
+
+    def close(self) -> None:
+        """Nothing of its own: the engine is the caller's."""
+
+    def _sql(self, template: str) -> TextClause:
+        return text(template.format(table=self._table, size=self._size))
+
+    def _prepare_extension(self) -> None:
+        try:
+            with self._transaction() as connection:
+                connection.execute(text(_LOCK))
+                if not connection.scalar(text(_HAS_EXTENSION)):
+                    connection.execute(text("CREATE EXTENSION IF NOT EXISTS vector"))
+        except DBAPIError as error:
+            raise ConfigurationError(
+                f"PostgreSQL has no pgvector here ({type(error.orig).__name__}): install it and "
+                "let a superuser run CREATE EXTENSION vector in this database, or name a Qdrant "
+                "server in MEMSTILL_INDEX_URL"
+            ) from error
+
+    def _check_size(self, connection: Connection) -> None:
+        found = connection.scalar(text(_SIZE), {"table": self._table})
+        if found != self._size:
+            raise EmbeddingMismatch(
+                f"the table {self._name!r} holds vectors of size {found}, the configured "
+                f"embedding model makes {self._size}: set the embedding model back, or start "
+                "on an empty index"
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise IndexUnavailable(f"pgvector: {type(error).__name__}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error.orig, UndefinedTable):
+                raise IndexUnavailable(f"pgvector: {type(error.orig).__name__}") from error
+            raise
+
+
+def _to_row(point: IndexPoint) -> dict[str, object]:
+    words = document_vector(point.text)
+    return {
+        **payload_of(point),
+        "memory_id": point.memory_id,
+        "vector": _to_text(point.vector),
+        "terms": list(words.indices),
+        "weights": list(words.values),
+    }
+
+
+def _to_text(vector: Vector) -> str:
+    return str(vector.tolist())
+
+
+def _write_order(point: IndexPoint) -> tuple[MemoryId, int]:
+    return (point.memory_id, point.version)
+
+
+def _owner_values(owner: Owner) -> dict[str, str]:
+    return {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
+
+
+def _id_of(value: uuid.UUID) -> MemoryId:
+    return MemoryId(value)

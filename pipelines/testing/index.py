@@ -1,0 +1,110 @@
+"""A vector index in memory: exact, with the same words and weights as the real ones."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.collection import merge_hits
+from pipelines.adapters.lexical import (
+    SparseText,
+    document_vector,
+    inverse_document_frequency,
+    query_vector,
+)
+from pipelines.model import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from pipelines.model import MemoryId, Owner, Vector
+    from pipelines.ports import Hit, IndexPoint
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    point: IndexPoint
+    words: Mapping[int, float]
+
+
+class InMemoryIndex:
+    """Scans everything, behind one lock; for some thousands of points."""
+
+    def __init__(self) -> None:
+        self._entries: dict[MemoryId, _Entry] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self) -> None:
+        """Nothing to create: memory is always empty at first."""
+
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+        with self._lock:
+            for point in upserts:
+                self._upsert(point)
+            for memory_id in removals:
+                self._entries.pop(memory_id, None)
+
+    def search(
+        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+    ) -> list[Hit]:
+        mine = self._entries_of(owner)
+        visible = [entry for entry in mine if _is_visible(entry.point, session_id)]
+        cosines = {entry.point.memory_id: _cosine(entry, vector) for entry in visible}
+        scores = _lexical_scores(query_vector(text), mine)
+        lexical = {key: score for key, score in scores.items() if key in cosines}
+        found = set(_best(cosines, limit)) | set(_best(lexical, limit))
+        return merge_hits(
+            {key: cosines[key] for key in found},
+            {key: lexical[key] for key in found if key in lexical},
+        )
+
+    def neighbours(
+        self, owner: Owner, vectors: Sequence[Vector], limit: int
+    ) -> list[list[MemoryId]]:
+        mine = self._entries_of(owner)
+        return [
+            _best({entry.point.memory_id: _cosine(entry, vector) for entry in mine}, limit)
+            for vector in vectors
+        ]
+
+    def count(self, owner: Owner) -> int:
+        return len(self._entries_of(owner))
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+    def _upsert(self, point: IndexPoint) -> None:
+        known = self._entries.get(point.memory_id)
+        if known is None or known.point.version <= point.version:
+            words = document_vector(point.text)
+            weights = dict(zip(words.indices, words.values, strict=True))
+            self._entries[point.memory_id] = _Entry(point, weights)
+
+    def _entries_of(self, owner: Owner) -> list[_Entry]:
+        with self._lock:
+            return [entry for entry in self._entries.values() if entry.point.owner == owner]
+
+
+def _is_visible(point: IndexPoint, session_id: str | None) -> bool:
+    return point.scope is Scope.USER or (session_id is not None and point.session_id == session_id)
+
+
+def _cosine(entry: _Entry, vector: Vector) -> float:
+    return float(entry.point.vector @ vector)
+
+
+def _lexical_scores(query: SparseText, mine: Iterable[_Entry]) -> dict[MemoryId, float]:
+    corpus = list(mine)
+    scores: dict[MemoryId, float] = {}
+    for term in query.indices:
+        holders = [entry for entry in corpus if term in entry.words]
+        rarity = inverse_document_frequency(len(corpus), len(holders))
+        for entry in holders:
+            key = entry.point.memory_id
+            scores[key] = scores.get(key, 0.0) + rarity * entry.words[term]
+    return scores
+
+
+def _best(scores: Mapping[MemoryId, float], limit: int) -> list[MemoryId]:
+    return sorted(scores, key=lambda key: (-scores[key], str(key)))[:limit]

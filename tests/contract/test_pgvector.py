@@ -1,0 +1,81 @@
+"""What holds for the vector index inside PostgreSQL."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from pipelines.adapters.pgvector import SEARCH, PgvectorIndex
+from pipelines.errors import ConfigurationError, IndexUnavailable
+from pipelines.model import Owner
+from tests.contract.points import ALICE, SIZE, along, make_point
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+
+def test_prepare_is_safe_when_several_start_at_once(engine: Engine, key_prefix: str) -> None:
+    """Processes that start together on one database all come up."""
+    indexes = [PgvectorIndex(engine, key_prefix, "some-model", SIZE) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        assert [None] * 6 == list(pool.map(PgvectorIndex.prepare, indexes))
+    assert 0 == indexes[0].count(ALICE)
+
+
+def test_prepare_says_who_must_act_when_pgvector_may_not_be_installed(
+    engine: Engine, key_prefix: str
+) -> None:
+    """A user without the right to install the extension is told what a superuser must run."""
+    role = f"plain_{uuid.uuid4().hex}"
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role} LOGIN"))
+    plain = create_engine(engine.url.set(username=role))
+    with pytest.raises(ConfigurationError, match="CREATE EXTENSION vector"):
+        PgvectorIndex(plain, key_prefix, "some-model", SIZE).prepare()
+    plain.dispose()
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP ROLE {role}"))
+
+
+def test_pgvector_index_is_unavailable_when_its_table_was_dropped(
+    engine: Engine, key_prefix: str
+) -> None:
+    """A derived table that is gone is a passing fault: the next start creates it."""
+    index = PgvectorIndex(engine, key_prefix, "some-model", SIZE)
+    with pytest.raises(IndexUnavailable):
+        index.count(ALICE)
+    index.prepare()
+    assert 0 == index.count(ALICE)
+
+
+def test_pgvector_index_is_unavailable_when_no_server_answers(tmp_path: Path) -> None:
+    """A server that is away is a passing fault."""
+    away = create_engine(f"postgresql+psycopg://nobody@/nothing?host={tmp_path}")
+    with pytest.raises(IndexUnavailable):
+        PgvectorIndex(away, "memstill", "some-model", SIZE).prepare()
+
+
+def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
+    engine: Engine, key_prefix: str
+) -> None:
+    """A search goes through the index on the owner, never through everybody's rows."""
+    index = PgvectorIndex(engine, key_prefix, "some-model", SIZE)
+    index.prepare()
+    owners = [Owner("acme", f"user{number}") for number in range(40)]
+    index.apply([make_point("tea", owner=owner) for owner in owners for _ in range(25)], [])
+    values = {"vector": str(along(0).tolist()), "terms": [1], "session_id": None, "limit": 5}
+    with engine.connect() as connection:
+        connection.execute(text(f'ANALYZE "{key_prefix}.some-model-{SIZE}"'))
+        lines = connection.scalars(
+            text(f"EXPLAIN {index._sql(SEARCH)}"),
+            {**values, "tenant_id": "acme", "user_id": "user7"},
+        ).all()
+    plan = "\n".join(lines)
+    assert "Index Cond: ((tenant_id = 'acme'::text) AND (user_id = 'user7'::text))" in plan
+    assert "Seq Scan" not in plan
