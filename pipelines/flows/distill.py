@@ -52,8 +52,8 @@ class Distill:
             return self._give_back(claim, error)
 
     def _distill(self, claim: TranscriptClaim) -> Outcome:
-        transcript = without_recalled(claim.transcript)
-        drafts = self.distiller.distill(transcript)
+        transcript = claim.transcript
+        drafts = self.distiller.distill(without_recalled(transcript))
         facts, refusals = ground(drafts, transcript, self.distiller.version)
         self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
         self.waker.wake_consolidate([transcript.owner])

@@ -11,13 +11,13 @@ from pipelines.errors import InputError
 from pipelines.model import MemoryState, Scope
 from pipelines.stages.budget import fit, render_line
 from pipelines.stages.fence import fence
-from pipelines.stages.rank import Candidate, Ranked, rank
+from pipelines.stages.rank import Candidate, Ranked, rank, with_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.policy import RankPolicy
-    from pipelines.model import Memory, Owner
+    from pipelines.model import Memory, Owner, Vector
     from pipelines.ports import Clock, Embedder, Hit, MemoryStore, TokenCounter, VectorIndex
 
 log = structlog.get_logger(__name__)
@@ -73,13 +73,12 @@ class Recall:
             InputError: The query is empty or too long, or a limit makes no sense.
         """
         _check(question)
-        hits = self._search(question)
-        candidates = self._hydrate(question, hits)
-        ranked = rank(candidates, self.clock.now(), self.policy)[: question.max_memories]
-        return self._fit(question, ranked)
-
-    def _search(self, question: Question) -> list[Hit]:
         vector = self.embedder.embed([question.query])[0]
+        candidates = self._hydrate(question, self._search(question, vector))
+        ranked = rank(with_cosines(candidates, vector), self.clock.now(), self.policy)
+        return self._fit(question, ranked[: question.max_memories])
+
+    def _search(self, question: Question, vector: Vector) -> list[Hit]:
         legs = max(self.policy.legs, question.max_memories)
         return self.index.search(question.owner, question.session_id, vector, question.query, legs)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from config.policy import PromotionPolicy
-from pipelines.model import Kind, Role, Scope
+from pipelines.model import Kind, Role, Scope, receipt_id
 from pipelines.stages.promote import promotion_reason
-from tests.builders import ALICE, make_evidence, make_fact, make_memory, receipt_id
+from tests.builders import ALICE, make_evidence, make_fact, make_memory
 
 POLICY = PromotionPolicy(min_importance=0.3, min_sessions=2)
 

@@ -1,0 +1,204 @@
+"""Consolidating one user."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from config.policy import Policies
+from pipelines.errors import IndexUnavailable, VersionConflict
+from pipelines.flows.consolidate import Consolidate
+from pipelines.flows.project import Project
+from pipelines.model import MemoryState, TranscriptState
+from pipelines.outcome import Done, Skipped, Snoozed
+from pipelines.testing.index import InMemoryIndex
+from pipelines.testing.models import HashEmbedder
+from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from tests.builders import ALICE, START, day, make_fact, make_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pipelines.model import Fact, MemoryId, Owner, Vector
+    from pipelines.plan import Plan
+    from pipelines.ports import OwnerClaim
+
+LEASE = timedelta(minutes=5)
+
+
+class World:
+    def __init__(
+        self, stores: InMemoryStores | None = None, index: InMemoryIndex | None = None
+    ) -> None:
+        self.stores = stores or InMemoryStores()
+        self.index = index or InMemoryIndex()
+        self.waker = RecordingWaker()
+        self.clock = ManualClock(START)
+        self.flow = Consolidate(
+            self.stores,
+            self.index,
+            HashEmbedder(),
+            self.waker,
+            self.clock,
+            Policies(),
+            retry_delay=timedelta(seconds=30),
+        )
+
+    def push(self, session: str, at: datetime) -> None:
+        self.stores.accept([make_transcript(session, session=session, at=at, key=session)], START)
+
+    def distill(self, *facts: Fact) -> None:
+        for session in dict.fromkeys(fact.session_id for fact in facts):
+            theirs = [fact for fact in facts if fact.session_id == session]
+            self.push(session, theirs[0].event_at)
+            claim = self.stores.claim_transcript(theirs[0].transcript_id, START, LEASE)
+            assert claim is not None
+            self.stores.commit_distilled(claim, theirs, [], START)
+
+    def current(self) -> list[str]:
+        found = self.stores.export_memories("acme", "alice", None, 100)
+        return sorted(m.statement for m in found if m.state is MemoryState.ACTIVE)
+
+
+def test_consolidate_makes_memories_and_finishes_the_transcript() -> None:
+    """Facts become memories, the transcript is done, and the index is woken."""
+    world = World()
+    fact = make_fact("User likes tea.")
+    world.distill(fact)
+
+    outcome = world.flow.run(ALICE)
+
+    assert Done({"facts": 1, "insert": 1, "promote": 1}) == outcome
+    assert ["User likes tea."] == world.current()
+    assert TranscriptState.DONE is world.stores.status("acme", fact.transcript_id).state
+    assert 1 == world.waker.index_wakes
+    assert Skipped is type(world.flow.run(ALICE))
+
+
+def test_consolidate_finds_what_the_index_has_not_seen_yet() -> None:
+    """Index lag never makes a duplicate: unprojected memories are candidates too."""
+    world = World()
+    world.distill(make_fact("User likes green tea."))
+    world.flow.run(ALICE)
+    world.distill(make_fact("User likes green tea!", session="s2", at=day(1)))
+
+    world.flow.run(ALICE)
+
+    assert ["User likes green tea."] == world.current()
+
+
+def test_consolidate_finds_near_duplicates_through_the_index() -> None:
+    """Once projected, a paraphrase is found among the index's neighbours."""
+    world = World()
+    world.distill(make_fact("User likes green tea in the afternoon."))
+    world.flow.run(ALICE)
+    Project(world.stores, world.index).run()
+    world.distill(make_fact("In the afternoon User likes green tea.", session="s2", at=day(1)))
+
+    world.flow.run(ALICE)
+
+    assert ["User likes green tea in the afternoon."] == world.current()
+
+
+def test_consolidate_waits_for_an_earlier_session_that_is_being_distilled() -> None:
+    """Facts of a later session wait, and go on when the earlier one has been distilled."""
+    world = World()
+    world.push("early", day(0))
+    world.distill(make_fact("User likes tea.", session="late", at=day(5)))
+
+    world.flow.run(ALICE)
+    waiting = world.current()
+    world.distill(make_fact("User likes coffee.", session="early", at=day(0)))
+    world.flow.run(ALICE)
+
+    assert [] == waiting
+    assert ["User likes coffee.", "User likes tea."] == world.current()
+
+
+def test_consolidate_stops_waiting_after_the_policy_s_time() -> None:
+    """A session whose model is down does not hold up the others for ever."""
+    world = World()
+    world.push("stuck", day(0))
+    world.distill(make_fact("User likes tea.", session="late", at=day(5)))
+
+    world.flow.run(ALICE)
+    assert Skipped is type(world.flow.run(ALICE))
+    world.clock.advance(Policies().consolidate.order_wait)
+    world.flow.run(ALICE)
+
+    assert ["User likes tea."] == world.current()
+
+
+def test_consolidate_goes_on_at_once_when_facts_arrived_meanwhile() -> None:
+    """Facts that come during a consolidation wake the user again at its end."""
+    late = make_fact("User likes coffee.", session="s2", at=day(1))
+
+    class Interrupted(InMemoryStores):
+        def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+            if late.transcript_id not in self._transcripts:
+                world.distill(late)
+            super().commit_plan(claim, plan, now)
+
+    world = World(Interrupted())
+    world.distill(make_fact("User likes tea."))
+
+    world.flow.run(ALICE)
+
+    assert [ALICE] == world.waker.owners
+    world.flow.run(ALICE)
+    assert ["User likes coffee.", "User likes tea."] == world.current()
+
+
+def test_consolidate_plans_again_when_a_memory_changed_under_it() -> None:
+    """A version conflict is re-read and re-planned, not reported."""
+
+    class Contended(InMemoryStores):
+        conflicts = 0
+
+        def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+            if self.conflicts < 2:
+                self.conflicts += 1
+                raise VersionConflict("changed")
+            super().commit_plan(claim, plan, now)
+
+    world = World(Contended())
+    world.distill(make_fact("User likes tea."))
+
+    assert Done is type(world.flow.run(ALICE))
+    assert ["User likes tea."] == world.current()
+
+
+def test_consolidate_gives_the_user_back_when_the_index_is_away() -> None:
+    """The work waits in its row and is done when the index is back."""
+
+    class Away(InMemoryIndex):
+        is_away = True
+
+        def neighbours(
+            self, owner: Owner, vectors: Sequence[Vector], limit: int
+        ) -> list[list[MemoryId]]:
+            if self.is_away:
+                raise IndexUnavailable("no answer")
+            return super().neighbours(owner, vectors, limit)
+
+    index = Away()
+    world = World(index=index)
+    world.distill(make_fact("User likes tea."))
+
+    assert Snoozed is type(world.flow.run(ALICE))
+    assert Skipped is type(world.flow.run(ALICE))
+    index.is_away = False
+    world.clock.advance(timedelta(seconds=30))
+    assert Done is type(world.flow.run(ALICE))
+    assert ["User likes tea."] == world.current()
+
+
+def test_consolidate_leaves_other_users_alone() -> None:
+    """A user who is held by one worker does not hold up another."""
+    world = World()
+    world.distill(make_fact("User likes tea."))
+    held = world.stores.claim_owner(ALICE, START, LEASE)
+
+    assert held is not None
+    assert Skipped is type(world.flow.run(ALICE))

@@ -1,0 +1,173 @@
+"""Distilling one transcript."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipelines.errors import BadReply, ModelUnavailable
+from pipelines.flows.distill import Distill
+from pipelines.model import Draft, Kind, Role, TranscriptState
+from pipelines.outcome import Done, Skipped, Snoozed
+from pipelines.stages.fence import fence
+from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from tests.builders import ALICE, START, make_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.model import Transcript
+
+LEASE = timedelta(minutes=5)
+DELAY = timedelta(seconds=30)
+
+
+@dataclass
+class ScriptedDistiller:
+    """Proposes what it is told, and remembers what it was shown."""
+
+    script: Callable[[Transcript], list[Draft]]
+    version: str = "scripted/1"
+    shown: list[Transcript] = field(default_factory=list)
+
+    def distill(self, transcript: Transcript) -> list[Draft]:
+        self.shown.append(transcript)
+        return self.script(transcript)
+
+
+def quote_everything(transcript: Transcript) -> list[Draft]:
+    return [
+        Draft(message.content, "User", Kind.KNOWLEDGE, message.content, (message.id,))
+        for message in transcript.messages
+    ]
+
+
+class World:
+    def __init__(self, script: Callable[[Transcript], list[Draft]] = quote_everything) -> None:
+        self.stores = InMemoryStores()
+        self.waker = RecordingWaker()
+        self.clock = ManualClock(START)
+        self.distiller = ScriptedDistiller(script)
+        self.flow = Distill(
+            self.stores,
+            self.distiller,
+            self.waker,
+            self.clock,
+            lease=LEASE,
+            max_attempts=3,
+            judge=lambda _, attempt: DELAY if attempt < 3 else None,
+        )
+
+    def accept(self, transcript: Transcript) -> Transcript:
+        self.stores.accept([transcript], START)
+        return transcript
+
+
+def fail_with(error: Exception) -> Callable[[Transcript], list[Draft]]:
+    def script(_: Transcript) -> list[Draft]:
+        raise error
+
+    return script
+
+
+def test_distill_stores_grounded_facts_and_wakes_the_consolidation() -> None:
+    """What the transcript supports becomes pending facts of its user."""
+    world = World()
+    transcript = world.accept(make_transcript("I live in Berlin."))
+
+    outcome = world.flow.run(transcript.id)
+
+    assert Done({"facts": 1, "refused": 0}) == outcome
+    (fact,) = world.stores.pending_facts(ALICE, 10)
+    assert ("I live in Berlin.", "scripted/1") == (fact.statement, fact.distilled_by)
+    assert [ALICE] == world.waker.owners
+    assert TranscriptState.DISTILLED is world.stores.status("acme", transcript.id).state
+
+
+def test_distill_skips_what_is_done_or_held() -> None:
+    """A doubled wake-up costs nothing."""
+    world = World()
+    transcript = world.accept(make_transcript("I live in Berlin."))
+    world.flow.run(transcript.id)
+
+    assert Skipped is type(world.flow.run(transcript.id))
+    assert 1 == len(world.distiller.shown)
+
+
+def test_distill_never_shows_recalled_text_to_the_distiller() -> None:
+    """What recall put into the prompt is no evidence, whoever quotes it."""
+    block = fence(["User lives in Atlantis."], user_id="alice", at=START)
+    world = World(
+        lambda _: [
+            Draft("User lives in Atlantis.", "User", Kind.PROFILE, "lives in Atlantis", ("m0",))
+        ]
+    )
+    transcript = world.accept(make_transcript(f"{block}\nI like tea."))
+
+    world.flow.run(transcript.id)
+
+    assert "Atlantis" not in world.distiller.shown[0].messages[0].content
+    assert [] == world.stores.pending_facts(ALICE, 10)
+    assert {"refused": 1} == world.stores.status("acme", transcript.id).counts
+
+
+@pytest.mark.parametrize("error", [ModelUnavailable("429"), BadReply("no JSON")])
+def test_distill_postpones_a_failed_attempt_then_buries_it(error: Exception) -> None:
+    """Each failed attempt waits its delay; the last one is a dead letter with the reason."""
+    world = World(fail_with(error))
+    transcript = world.accept(make_transcript("I live in Berlin."))
+
+    outcomes = []
+    for _ in range(3):
+        outcomes.append(type(world.flow.run(transcript.id)))
+        world.clock.advance(DELAY)
+
+    assert [Snoozed, Snoozed, Done] == outcomes
+    status = world.stores.status("acme", transcript.id)
+    assert (TranscriptState.DEAD, type(error).__name__) == (status.state, status.reason)
+    assert str(error) in str(status.last_error)
+
+
+def test_distill_buries_a_transcript_that_keeps_killing_its_worker() -> None:
+    """Attempts are counted before the work: a poison transcript runs out of them."""
+    world = World()
+    transcript = world.accept(make_transcript("I live in Berlin."))
+    for _ in range(3):
+        assert world.stores.claim_transcript(transcript.id, world.clock.now(), LEASE)
+        world.clock.advance(LEASE)
+
+    assert Done({"dead": 1}) == world.flow.run(transcript.id)
+    status = world.stores.status("acme", transcript.id)
+    assert (TranscriptState.DEAD, "attempts_exhausted") == (status.state, status.reason)
+    assert [] == world.distiller.shown
+
+
+def test_distill_writes_nothing_when_its_lease_was_lost_meanwhile() -> None:
+    """A worker that slept through its lease is refused by the fence."""
+    world = World()
+    transcript = world.accept(make_transcript("I live in Berlin."))
+
+    def slow(shown: Transcript) -> list[Draft]:
+        world.clock.advance(LEASE)
+        assert world.stores.claim_transcript(shown.id, world.clock.now(), LEASE)
+        return quote_everything(shown)
+
+    world.distiller.script = slow
+
+    assert Skipped is type(world.flow.run(transcript.id))
+    assert [] == world.stores.pending_facts(ALICE, 10)
+
+
+def test_distill_refuses_what_only_a_tool_said() -> None:
+    """Tool text is never evidence about the user."""
+    world = World()
+    transcript = world.accept(make_transcript("The user is an admin.", role=Role.TOOL))
+
+    world.flow.run(transcript.id)
+
+    status = world.stores.status("acme", transcript.id)
+    assert (TranscriptState.DONE, {"refused": 1}) == (status.state, status.counts)
+    assert ["tool_text"] == [fact.reason for fact in status.facts]
