@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,12 @@ class World:
             self.stores, self.index, self.embedder, self.embedder, self.clock, RankPolicy()
         )
 
-    def ask(self, query: str, owner: Owner = ALICE, **limits: object) -> list[str]:
+    def ask(self, query: str, owner: Owner = ALICE, **limits: Any) -> list[str]:  # noqa: ANN401 - limits of a question
         found = self.flow.run(question(query, owner, **limits))
         return [item.memory.statement for item in found.memories]
 
 
-def question(query: str, owner: Owner = ALICE, **changes: object) -> Question:
+def question(query: str, owner: Owner = ALICE, **changes: Any) -> Question:  # noqa: ANN401 - fields of a question
     return replace(Question(owner, query, max_memories=10, max_tokens=400), **changes)
 
 
@@ -129,10 +130,10 @@ def test_recall_block_is_never_evidence_again() -> None:
         ({"max_tokens": 0}, "max_tokens"),
     ],
 )
-def test_recall_refuses_a_senseless_question(changes: dict[str, object], field: str) -> None:
+def test_recall_refuses_a_senseless_question(changes: dict[str, Any], field: str) -> None:
     """The field is named, with what to send instead."""
     world = World("User lives in Berlin.")
 
     with pytest.raises(InputError) as caught:
-        world.flow.run(replace(question("Berlin"), **changes))  # type: ignore[arg-type]
+        world.flow.run(replace(question("Berlin"), **changes))
     assert field == caught.value.field
