@@ -53,8 +53,12 @@ class DistillPolicy:
 class DedupPolicy:
     """When two statements of one subject say the same thing.
 
+    The words decide, the vectors only confirm: with the rules of ``stages.dedup`` the precision
+    on pairs of written sentences is .97 (cosine .86 alone: .47) and hardly moves with the
+    threshold, but below .86 short replies of spoken conversations fall together.
+
     Attributes:
-        min_cosine: Below it, never; at or above, a duplicate unless a veto stands against it.
+        min_cosine: Below it, never; at or above, a duplicate if the words agree too.
         candidates: Neighbours fetched from the index for each fact.
     """
 
@@ -109,15 +113,23 @@ class PromotionPolicy:
 class RankPolicy:
     """How candidates of recall are ordered.
 
-    The mix of .7 cosine and .3 lexical score (divided by the query's best) ranked best on
-    conversation turns; reciprocal rank fusion with k = 60 was worse than BM25 alone.
+    Chosen on sentences of long conversations, by the share of a question's evidence among the
+    first ten: .73, against .69 for a mix of .7 and .3 without diversity. Weights for recency
+    and for spreading over sessions lost at every size tried; reciprocal rank fusion with
+    k = 60 was worse than lexical search alone.
 
     Attributes:
+        dense_weight: Of the cosine.
+        lexical_weight: Of the lexical score, divided by the query's best.
+        diversity: Share of the order that being unlike those above decides; .4 lost again.
+        same_message_penalty: Taken off where a memory above rests on the same message.
         legs: Candidates taken from the dense and from the lexical search each.
     """
 
-    dense_weight: float = 0.7
-    lexical_weight: float = 0.3
+    dense_weight: float = 0.8
+    lexical_weight: float = 0.2
+    diversity: float = 0.3
+    same_message_penalty: float = 0.1
     legs: int = 100
 
 

@@ -357,15 +357,16 @@ class IndexPoint:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A candidate; a leg that did not find it gives None.
+    """A candidate with its scores, whichever leg found it.
 
     Attributes:
         cosine: Similarity to the query, -1 to 1.
-        lexical: BM25-like score, above 0; comparable only within one search.
+        lexical: BM25-like score above 0, comparable only within one search; None where it
+            shares no word with the query.
     """
 
     memory_id: MemoryId
-    cosine: float | None
+    cosine: float
     lexical: float | None
 
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from config.logs import configure_logs
 from memstill_client import InvalidTranscript, Memstill, MemstillError
 from pipelines.errors import ConfigurationError
 from pipelines.errors import MemstillError as PipelineError
@@ -47,6 +48,7 @@ UserId = Annotated[str, typer.Option("--user", help="Whose memories.")]
 
 def main() -> None:
     """Run a command; an error it can explain is one line and exit code 1."""
+    configure_logs("warning", "console")
     try:
         app()
     except InvalidTranscript as error:

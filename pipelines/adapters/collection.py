@@ -76,11 +76,6 @@ def group_by_version(points: Sequence[IndexPoint]) -> list[tuple[int, list[Index
 
 
 def merge_hits(cosines: Mapping[MemoryId, float], lexical: Mapping[MemoryId, float]) -> list[Hit]:
-    """Both legs as one list, best cosine first, hits without cosine last."""
-    hits = [Hit(key, cosines.get(key), lexical.get(key)) for key in cosines.keys() | lexical.keys()]
-    return sorted(hits, key=_best_first)
-
-
-def _best_first(hit: Hit) -> tuple[float, float, str]:
-    cosine = -2.0 if hit.cosine is None else hit.cosine
-    return (-cosine, -(hit.lexical or 0.0), str(hit.memory_id))
+    """Every scored candidate with both of its scores, best cosine first."""
+    hits = [Hit(key, cosine, lexical.get(key)) for key, cosine in cosines.items()]
+    return sorted(hits, key=lambda hit: (-hit.cosine, str(hit.memory_id)))

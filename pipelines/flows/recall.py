@@ -11,7 +11,7 @@ from pipelines.errors import InputError
 from pipelines.model import MemoryState, Scope
 from pipelines.stages.budget import fit, render_line
 from pipelines.stages.fence import fence
-from pipelines.stages.rank import Candidate, Ranked, rank, with_cosines
+from pipelines.stages.rank import Candidate, Ranked, rank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,8 +75,7 @@ class Recall:
         _check(question)
         vector = self.embedder.embed([question.query])[0]
         candidates = self._hydrate(question, self._search(question, vector))
-        ranked = rank(with_cosines(candidates, vector), self.clock.now(), self.policy)
-        return self._fit(question, ranked[: question.max_memories])
+        return self._fit(question, rank(candidates, self.clock.now(), self.policy))
 
     def _search(self, question: Question, vector: Vector) -> list[Hit]:
         legs = max(self.policy.legs, question.max_memories)

@@ -283,9 +283,10 @@ def test_inbox_hides_a_receipt_from_other_tenants(stores: Stores) -> None:
     with pytest.raises(NotFound):
         stores.inbox.status("other", transcript.id)
     assert stores.inbox.states("other", [transcript.id]) == {"unknown": 1}
-    assert (
-        stores.inbox.states("acme", [transcript.id, receipt_id(ALICE, "never")])
-    ) == {"queued": 1, "unknown": 1}
+    assert (stores.inbox.states("acme", [transcript.id, receipt_id(ALICE, "never")])) == {
+        "queued": 1,
+        "unknown": 1,
+    }
 
 
 # ---- users and plans --------------------------------------------------------------------------

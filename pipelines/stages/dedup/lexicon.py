@@ -35,12 +35,12 @@ OPPOSITES: tuple[tuple[frozenset[str], ...], ...] = tuple(
         "front frontend|back backend|rear",
         "first|last final",
         (
-            "start starts started begin begins began beginning|end ends ended ending finish finishes "
-            "finished"
+            "start starts started begin begins began beginning|"
+            "end ends ended ending finish finishes finished"
         ),
         (
-            "enable enables enabled enabling activate activated|disable disables disabled disabling "
-            "deactivate deactivated"
+            "enable enables enabled enabling activate activated|"
+            "disable disables disabled disabling deactivate deactivated"
         ),
         "allow allows allowed permit permits|forbid forbids forbidden block blocks blocked deny",
         (
@@ -49,8 +49,9 @@ OPPOSITES: tuple[tuple[frozenset[str], ...], ...] = tuple(
         ),
         "open opens opened|close closes closed shut",
         (
-            "increase increases increased rise rises rose raise raised|decrease decreases decreased "
-            "reduce reduces reduced fall falls fell drop drops dropped lower lowered"
+            "increase increases increased rise rises rose raise raised|"
+            "decrease decreases decreased reduce reduces reduced fall falls fell"
+            " drop drops dropped lower lowered"
         ),
         "more most|less least fewer fewest",
         "many much|few little",
@@ -96,9 +97,9 @@ OPPOSITES: tuple[tuple[frozenset[str], ...], ...] = tuple(
         "boy boys|girl girls",
         (
             "mother mom mum mothers|father dad fathers|sister sisters|brother brothers|son sons|"
-            "daughter daughters|wife|husband|uncle|aunt|cousin cousins|nephew|niece|grandmother "
-            "grandma|grandfather grandpa|boyfriend|girlfriend|child children kid kids|parent parents|"
-            "friend friends|colleague coworker"
+            "daughter daughters|wife|husband|uncle|aunt|cousin cousins|nephew|niece|"
+            "grandmother grandma|grandfather grandpa|boyfriend|girlfriend|"
+            "child children kid kids|parent parents|friend friends|colleague coworker"
         ),
         "development dev|staging|production prod",
         "alone|together",

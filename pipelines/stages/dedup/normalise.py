@@ -17,20 +17,21 @@ STOP_TOKEN = "."  # noqa: S105 - a full stop, no credential
 QUESTION_TOKEN = "?"  # noqa: S105 - a question mark, no credential
 
 _CONTRACTIONS = (
-    (re.compile(r"\b(can)(?:not|'t)\b", re.IGNORECASE), r"\1 not"),
+    (re.compile(r"\b(ca)n't\b", re.IGNORECASE), r"\1n not"),
     (re.compile(r"\b(w)on't\b", re.IGNORECASE), r"\1ill not"),
     (re.compile(r"\b(sha)n't\b", re.IGNORECASE), r"\1ll not"),
-    (re.compile(r"\b(\w+)n't\b", re.IGNORECASE), r"\1 not"),
-    (re.compile(r"\b(I)'m\b", re.IGNORECASE), r"\1 am"),
-    (re.compile(r"\b(\w+)'re\b", re.IGNORECASE), r"\1 are"),
-    (re.compile(r"\b(\w+)'ve\b", re.IGNORECASE), r"\1 have"),
-    (re.compile(r"\b(\w+)'ll\b", re.IGNORECASE), r"\1 will"),
-    (re.compile(r"\b(\w+)'d(?= (?:been|better|already|gone|done)\b)", re.IGNORECASE), r"\1 had"),
-    (re.compile(r"\b(\w+)'d\b", re.IGNORECASE), r"\1 would"),
+    (re.compile(r"n't\b", re.IGNORECASE), " not"),
+    (re.compile(r"'m\b", re.IGNORECASE), " am"),
+    (re.compile(r"'re\b", re.IGNORECASE), " are"),
+    (re.compile(r"'ve\b", re.IGNORECASE), " have"),
+    (re.compile(r"'ll\b", re.IGNORECASE), " will"),
+    (re.compile(r"'d(?= (?:been|better|already|gone|done)\b)", re.IGNORECASE), " had"),
+    (re.compile(r"'d\b", re.IGNORECASE), " would"),
     (re.compile(r"\bo'clock\b", re.IGNORECASE), "oclock"),
     (re.compile(r"\b(he|she|it|that|this|there|here|what|who|where)'s\b", re.IGNORECASE), r"\1 is"),
-    (re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE), r"\1m"),
 )
+_CANNOT = re.compile(r"\b(can)not\b", re.IGNORECASE)
+_HALF_OF_DAY = re.compile(r"\b([ap])\.\s?m\b\.?", re.IGNORECASE)
 _APOSTROPHES = (
     "\N{MODIFIER LETTER APOSTROPHE}\N{ACUTE ACCENT}\N{GRAVE ACCENT}"
     "\N{LEFT SINGLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
@@ -41,9 +42,10 @@ _VULGAR_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _BARE_DECIMAL = re.compile(r"(?<![\w.])\.(?=\d)")
 _GROUPED = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _SIGN = re.compile(r"[^\w\s]")
+_MAYBE_POLITE = re.compile(r"please|kindly|thank", re.IGNORECASE)
 _POLITE = re.compile(
-    r"^(?:(?:please|kindly|thanks|thank you)\b[\s,.!]*)+"
-    r"|(?:[\s,]*\b(?:please|thanks|thank you))+[\s.!]*$"
+    r"^(?:(?:please|kindly)\b[\s,]*|(?:thanks|thank you)\s*[,.!]+\s*)+"
+    r"|[,.!;]\s*(?:thanks|thank you)[\s.!]*$"
     r"|(?<!\bto )\bplease\b",
     re.IGNORECASE,
 )
@@ -56,22 +58,37 @@ def statement_key(statement: str) -> str:
     Case, punctuation, articles, politeness and the spelling of numbers and contractions do
     not count; numbers, signs with a meaning (``C#``, ``$``, ``?``) and negation do.
     """
-    polite_free = _POLITE.sub(" ", statement)
+    # Most statements hold none of this, and the key is taken of every one recalled.
+    polite_free = _POLITE.sub(" ", statement) if _MAYBE_POLITE.search(statement) else statement
     words = [word for word in _without_articles(tokens(polite_free)) if word != STOP_TOKEN]
     return _caseless(" ".join(words)) or " ".join(_caseless(statement).split())
 
 
 def tokens(text: str) -> list[str]:
     """Words, numbers in digits, signs with a meaning and sentence ends; case is kept."""
-    text = _VULGAR_FRACTION.sub(" ", text.translate(_RAISED))
-    text = "".join(map(_plain, unicodedata.normalize("NFKC", text)))
-    for pattern, full in _CONTRACTIONS:
-        text = pattern.sub(full, text)
+    text = _expanded(text.replace("`", "'") if text.isascii() else _in_plain_signs(text))
     text = _GROUPED.sub(lambda match: match[0].replace(",", ""), _BARE_DECIMAL.sub("0.", text))
     return in_digits(_SIGN.sub(_separated, text).split())
 
 
+def _expanded(text: str) -> str:
+    """Contractions in full."""
+    text = _HALF_OF_DAY.sub(r"\1m", _CANNOT.sub(r"\1 not", text))
+    if "'" in text:
+        for pattern, full in _CONTRACTIONS:
+            text = pattern.sub(full, text)
+    return text
+
+
+def _in_plain_signs(text: str) -> str:
+    """Composed, with ASCII digits, apostrophes and dashes, without what is invisible."""
+    text = _VULGAR_FRACTION.sub(" ", text.translate(_RAISED))
+    return "".join(map(_plain, unicodedata.normalize("NFKC", text)))
+
+
 def _caseless(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 

@@ -19,6 +19,7 @@ _TENS = {word: 10 * number for number, word in enumerate(_TIMES_TEN.split(), sta
 _UNITS = {word: number for word, number in _SMALL.items() if 0 < number < 10}  # noqa: PLR2004 - one digit
 _MULTIPLES = {"hundred": 100, "dozen": 12}
 _GROUPS = {"thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
+_NUMBER_WORDS = frozenset(_SMALL) | frozenset(_TENS) | frozenset(_MULTIPLES) | frozenset(_GROUPS)
 _ORDINALS = {
     "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th",
     "sixth": "6th", "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
@@ -38,7 +39,7 @@ def in_digits(words: Sequence[str]) -> list[str]:
     folded: list[str] = []
     position = 0
     while position < len(words):
-        read = _number_at(words, position)
+        read = _number_at(words, position) if _may_begin(words[position]) else None
         if read is None:
             folded.append(_ORDINALS.get(words[position].lower(), words[position]))
             position += 1
@@ -48,6 +49,10 @@ def in_digits(words: Sequence[str]) -> list[str]:
             folded.append(words[position] if is_numeral else plain(value))
             position = after
     return folded
+
+
+def _may_begin(word: str) -> bool:
+    return word[0].isdigit() or word.lower() in _NUMBER_WORDS
 
 
 def plain(value: Decimal) -> str:

@@ -1,3 +1,5 @@
+"""Whether two statements say the same."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,13 +12,12 @@ from pipelines.stages.dedup import is_duplicate, same_value, statement_key, veto
 POLICY = DedupPolicy()
 NEAR = 0.97
 
-_WORDS = st.sampled_from(
-    (
-        "Nadia Oskar Porto Turin I user he she likes liked hates bought sold moved works not never "
-        "no longer two three 7 12 17:00 March 2024 Friday kg lb euros before after from to by with "
-        "without dog cat tea and of is was the a . ? more less first second 3rd May 5 km"
-    ).split()
+_VOCABULARY = (
+    "Nadia Oskar Porto Turin I user he she likes liked hates bought sold moved works not never "
+    "no longer two three 7 12 17:00 March 2024 Friday kg lb euros before after from to by with "
+    "without dog cat tea and of is was the a . ? more less first second 3rd May 5 km"
 )
+_WORDS = st.sampled_from(_VOCABULARY.split())
 _STATEMENTS = st.lists(_WORDS, min_size=1, max_size=12).map(" ".join) | st.text(max_size=40)
 
 
@@ -197,7 +198,7 @@ def test_vetoes_name_the_reason_when_statements_contradict(reason: str, a: str, 
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        ("User keeps two hens", "The user owns 2 hens."),
+        ("User has two hens", "The user owns 2 hens."),
         ("The call is at 5 pm", "At 17:00 is the call"),
         ("User ran for 90 minutes", "User ran for 1 hour 30 minutes"),
         ("User moved from Porto to Turin", "User moved to Turin from Porto"),
@@ -227,7 +228,7 @@ def test_vetoes_are_empty_when_a_statement_meets_itself(statement: str) -> None:
 @pytest.mark.parametrize(
     ("a", "b"),
     [
-        ("User keeps two hens", "The user owns 2 hens."),
+        ("User has two hens", "The user owns 2 hens."),
         ("User plays the cello", "User is a cello player"),
         ("User is allergic to pollen", "The user has a pollen allergy"),
         ("Nadia is the user's niece", "The user's niece is named Nadia"),
@@ -269,7 +270,7 @@ def test_is_duplicate_fails_when_one_says_something_else_or_more(a: str, b: str)
 
 def test_is_duplicate_needs_near_vectors_when_the_keys_differ() -> None:
     """Words that agree are confirmed by the vectors, from the threshold on."""
-    a, b = "User keeps two hens", "The user owns 2 hens."
+    a, b = "User has two hens", "The user owns 2 hens."
     assert is_duplicate(a, b, POLICY.min_cosine, POLICY)
     assert not is_duplicate(a, b, POLICY.min_cosine - 0.01, POLICY)
 

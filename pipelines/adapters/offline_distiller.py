@@ -1,0 +1,23 @@
+"""The distiller that needs no model, no key and no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pipelines.stages.offline.distill import distill_transcript
+
+if TYPE_CHECKING:
+    from pipelines.model import Draft, Transcript
+
+VERSION = "offline/1"
+
+
+class OfflineDistiller:
+    """Proposes the sentences of a transcript that are worth keeping, by rules."""
+
+    @property
+    def version(self) -> str:
+        return VERSION
+
+    def distill(self, transcript: Transcript) -> list[Draft]:
+        return distill_transcript(transcript)

@@ -1,0 +1,49 @@
+"""What of a ranking fits into the prompt, and how a memory reads there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.model import Memory
+    from pipelines.stages.rank import Ranked
+
+
+def render_line(memory: Memory) -> str:
+    """One line of the prompt block: ``Ana moved to Porto. (2026-03-02)``.
+
+    The date is the day (UTC) from which it holds, with the last day for one that ended:
+    ``(2024-01-05 to 2026-03-02)``. Whatever the statement contains, the line has no break.
+    """
+    statement = " ".join(memory.statement.split())
+    since = memory.valid_from.date().isoformat()
+    until = f" to {memory.valid_to.date().isoformat()}" if memory.valid_to else ""
+    return f"{statement} ({since}{until})"
+
+
+def fit(
+    ranked: Sequence[Ranked], counts: Sequence[int], max_memories: int, max_tokens: int
+) -> list[Ranked]:
+    """The best that fit, in their order.
+
+    The budget is a hard cap: a memory that is too long for what is left is skipped and the
+    next one tried, even if it is the very first, so the result may be empty.
+
+    Args:
+        ranked: Best first.
+        counts: Tokens of each one's rendered line, in the same order.
+        max_memories: Most that are returned.
+        max_tokens: What the lines returned may cost together, their line breaks included in
+            ``counts`` if they are to be counted.
+    """
+    fitting: list[Ranked] = []
+    left = max_tokens
+    for item, tokens in zip(ranked, counts, strict=True):
+        if len(fitting) == max_memories:
+            break
+        if tokens <= left:
+            fitting.append(item)
+            left -= tokens
+    return fitting

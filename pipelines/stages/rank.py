@@ -1,0 +1,142 @@
+"""In which order the candidates of a recall are worth telling."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipelines.stages.dedup import statement_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from config.policy import RankPolicy
+    from pipelines.model import Memory, ReceiptId, Slot
+
+    _Message = tuple[ReceiptId, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A memory that a search found, with its scores.
+
+    Attributes:
+        cosine: Similarity to the query, -1 to 1.
+        lexical: BM25-like score above 0, comparable within one search only; None where it
+            shares no word with the query.
+    """
+
+    memory: Memory
+    cosine: float
+    lexical: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A memory at its place; ``score`` is its own relevance, whatever stands around it."""
+
+    memory: Memory
+    score: float
+
+
+def rank(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) -> list[Ranked]:
+    """Order candidates, best first; the order of the input does not matter.
+
+    Relevance is the weighted sum of cosine and lexical score, the latter divided by the best
+    of this query. From the top down, a memory then gives way to one of similar relevance that
+    says something else or rests on another message. A statement is shown once, as its newest
+    memory; of memories in one slot the newest stands first; what ceased to hold by ``now`` is
+    left out. Equals stand by confirmation, the newest first, then by id.
+    """
+    holding = [item for item in candidates if _holds(item.memory, now)]
+    scored = sorted(_scored(holding, policy), key=_precedence)
+    return _newest_first_in_slots(_spread(_shown_once(scored), policy))
+
+
+def _holds(memory: Memory, now: datetime) -> bool:
+    return memory.valid_to is None or memory.valid_to > now
+
+
+def _scored(candidates: Sequence[Candidate], policy: RankPolicy) -> list[Ranked]:
+    best = max((item.lexical or 0.0 for item in candidates), default=0.0) or 1.0
+    return [
+        Ranked(
+            item.memory,
+            policy.dense_weight * item.cosine
+            + policy.lexical_weight * (item.lexical or 0.0) / best,
+        )
+        for item in candidates
+    ]
+
+
+def _precedence(ranked: Ranked) -> tuple[float, float, str]:
+    memory = ranked.memory
+    return (-ranked.score, -memory.confirmed_at.timestamp(), str(memory.id))
+
+
+def _age(ranked: Ranked) -> tuple[datetime, datetime, str]:
+    memory = ranked.memory
+    return (memory.valid_from, memory.confirmed_at, str(memory.id))
+
+
+def _shown_once(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Of memories that say the same of one subject only the newest, at the best one's place."""
+    newest: dict[tuple[str, str], Ranked] = {}
+    for item in ranked:
+        said = (item.memory.subject, statement_key(item.memory.statement))
+        if said not in newest or _age(newest[said]) < _age(item):
+            newest[said] = Ranked(item.memory, newest.get(said, item).score)
+    return list(newest.values())
+
+
+def _spread(ranked: Sequence[Ranked], policy: RankPolicy) -> list[Ranked]:
+    """Take the best again and again, counting off what those above have already told."""
+    if not ranked:
+        return []
+    vectors = np.stack([item.memory.vector for item in ranked])
+    likeness = vectors @ vectors.T
+    messages = [_messages(item) for item in ranked]
+    places = _places_by_message(messages)
+    worth = (1 - policy.diversity) * np.array([item.score for item in ranked])
+    nearest = np.zeros(len(ranked))
+    told = np.zeros(len(ranked), dtype=bool)
+    order: list[int] = []
+    for _ in ranked:
+        toll = policy.diversity * nearest + policy.same_message_penalty * told
+        chosen = int(np.argmax(worth - toll))
+        order.append(chosen)
+        worth[chosen] = -np.inf
+        nearest = np.maximum(nearest, likeness[chosen])
+        for message in messages[chosen]:
+            told[places[message]] = True
+    return [ranked[place] for place in order]
+
+
+def _messages(ranked: Ranked) -> set[_Message]:
+    return {(item.transcript_id, item.message_index) for item in ranked.memory.evidence}
+
+
+def _places_by_message(messages: Sequence[set[_Message]]) -> dict[_Message, list[int]]:
+    places: dict[_Message, list[int]] = defaultdict(list)
+    for place, cited in enumerate(messages):
+        for message in cited:
+            places[message].append(place)
+    return places
+
+
+def _newest_first_in_slots(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Sort the memories of each slot by age among the places that they hold."""
+    places: dict[Slot, list[int]] = defaultdict(list)
+    for place, item in enumerate(ranked):
+        if item.memory.slot is not None:
+            places[item.memory.slot].append(place)
+    ordered = list(ranked)
+    for held in places.values():
+        by_age = sorted((ranked[place] for place in held), key=_age, reverse=True)
+        for place, item in zip(held, by_age, strict=True):
+            ordered[place] = item
+    return ordered
