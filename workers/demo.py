@@ -9,8 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from memstill_client import Memstill, parse_transcript
@@ -19,9 +17,11 @@ from workers.laptop import HOST, make_stack
 from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
-    from memstill_client import Receipt, Status, TranscriptV1
+    from memstill_client import Recall, Status, TranscriptV1
 
 USER = "alice"
 QUESTION = "Help me to plan the next database upgrade within the budget"
@@ -32,12 +32,12 @@ def run_demo(console: Console) -> int:
     """Show the main job on a stack of its own in a temporary directory; 0 if all went well."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="memstill-demo-") as directory:
-        console.rule("memstill: the embedded stack")
+        _rule(console, "the embedded stack, in a temporary directory")
         stack = make_stack(Path(directory), _free_port(), lambda line: console.print(f"  {line}"))
         with stack, Memstill(api_url=stack.endpoints.api_url, redis_url="") as client:
-            sessions = _load_sessions()
-            statuses = [_push(console, client, session) for session in sessions]
-            _show_memories(console, client)
+            statuses = [_push(console, client, session) for session in _load_sessions()]
+            known = sorted(client.memories(USER), key=lambda memory: memory["valid_from"])
+            _show_changes(console, known)
             _show_recall(console, client)
     console.print(f"\ndone in {time.monotonic() - started:.1f} s", style="dim")
     return 0 if all(status.state == "done" for status in statuses) else 1
@@ -50,11 +50,11 @@ def _load_sessions() -> list[TranscriptV1]:
 
 
 def _push(console: Console, client: Memstill, session: TranscriptV1) -> Status:
-    console.rule(f"session {session.session_id}")
+    _rule(console, f"session {session.session_id}")
     for message in session.messages:
         speaker = message.name or message.role
         console.print(Text.assemble((f"{speaker}: ", "bold"), message.content))
-    receipt: Receipt = client.enqueue(session)
+    receipt = client.enqueue(session)
     with console.status("distilling …"):
         status = client.wait(receipt, timeout=STEP_SECONDS)
     console.print()
@@ -62,38 +62,50 @@ def _push(console: Console, client: Memstill, session: TranscriptV1) -> Status:
     return status
 
 
-def _show_memories(console: Console, client: Memstill) -> None:
-    console.rule("what memstill knows now")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("scope", "said", "since", "until", "memory"):
-        table.add_column(name, overflow="fold")
-    known = sorted(client.memories(USER), key=lambda memory: memory["valid_from"])
+def _show_changes(console: Console, known: list[dict[str, Any]]) -> None:
+    _rule(console, "what became of it")
+    by_id = {memory["id"]: memory for memory in known}
     for memory in known:
-        _add_memory(table, memory)
-    console.print(table)
+        console.print(_change_line(memory, by_id))
 
 
-def _add_memory(table: Table, memory: dict[str, Any]) -> None:
-    is_current = memory["state"] == "active"
-    sessions = {item["session_id"] for item in memory["evidence"]}
-    table.add_row(
-        memory["scope"],
-        f"{len(sessions)} times" if len(sessions) > 1 else "once",
-        memory["valid_from"][:10],
-        "" if is_current else memory["valid_to"][:10],
-        Text(memory["statement"], style="" if is_current else "strike dim"),
-    )
+def _change_line(memory: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> Text:
+    statement, since = memory["statement"], memory["valid_from"][:10]
+    sessions = len({item["session_id"] for item in memory["evidence"]})
+    if memory["state"] == "superseded":
+        successor = by_id[memory["superseded_by"]]["statement"]
+        held = f"({since} to {memory['valid_to'][:10]})"
+        return Text.assemble(("superseded  ", "yellow"), f"{statement} {held} → {successor}")
+    if memory["scope"] == "session":
+        return Text.assemble(("kept in its session  ", "dim"), statement)
+    merged = f", merged from {sessions} sessions" if sessions > 1 else ""
+    return Text.assemble(("promoted  ", "green"), f"{statement} (since {since}{merged})")
 
 
 def _show_recall(console: Console, client: Memstill) -> None:
-    console.rule("the next session starts with")
-    console.print(f"recall: {QUESTION}", style="dim")
+    _rule(console, "the next session starts with")
+    console.print(f"recall: {QUESTION}\n", style="dim")
+    # The index follows the truth within moments; the demonstration waits for the newest.
+    recalled = _poll(
+        lambda: client.recall(QUESTION, USER),
+        lambda found: any("now 800" in memory.statement for memory in found.memories),
+    )
+    console.print(Text(recalled.block))
+    console.print(f"\n{recalled.tokens} tokens", style="dim")
+
+
+def _poll(ask: Callable[[], Recall], is_enough: Callable[[Recall], bool]) -> Recall:
     deadline = time.monotonic() + STEP_SECONDS
-    recalled = client.recall(QUESTION, USER)
-    while "800" not in recalled.block and time.monotonic() < deadline:
+    while True:
+        answer = ask()
+        if is_enough(answer) or time.monotonic() > deadline:
+            return answer
         time.sleep(0.1)
-        recalled = client.recall(QUESTION, USER)
-    console.print(Panel(Text(recalled.block), title=f"{recalled.tokens} tokens"))
+
+
+def _rule(console: Console, title: str) -> None:
+    console.print()
+    console.rule(Text(title, style="bold"), align="left")
 
 
 def _free_port() -> int:
