@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+# On all cores at once, which pip does not do; a package with a broken file of its own may stay.
+COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance lock clean
 
@@ -14,12 +16,14 @@ $(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.to
 	@echo "installing memstill into $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e clients/python -e .
+	@$(PIP) install --no-compile --no-deps --no-build-isolation -e clients/python -e .
+	@$(COMPILE_ALL)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	@echo "installing what lint and tests need ..."
 	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@$(COMPILE_ALL)
 	@touch $@
 
 install: $(VENV)/.installed ## make .venv with the locked packages and the command .venv/bin/memstill
@@ -45,10 +49,10 @@ imports: $(VENV)/.installed-dev ## the layers import only downwards (import-lint
 unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
 	$(BIN)/python -m pytest tests/$@
 
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
-	$(COMPILE) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
-	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
+	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
