@@ -125,7 +125,7 @@ def test_resolve_dates_never_fails(said_on: date, sentence: str) -> None:
         ("went in 2026", "went in"),
         ("went on Friday", "went on"),
         ("went on 27 February", "went on"),
-        ("went on 28 February 2026", "went on 28 February"),
+        ("went on 28 February 2026", "went on 28 February 2026"),
         ("has 27 dogs", "has 27 dogs"),
         ("owes 2026 euros", "owes 2026 euros"),
     ],
@@ -134,4 +134,4 @@ def test_mask_known_dates_takes_out_only_what_is_borne_out(statement: str, left:
     """A known day covers itself and coarser dates; numbers that are no dates stay."""
     known = resolve_dates("last Friday", TUESDAY)
 
-    assert left.split() == mask_known_dates(statement, known).replace(", 2026", "").split()
+    assert left.split() == mask_known_dates(statement, known).split()

@@ -13,11 +13,27 @@ from pipelines.stages.fence import fence, strip_fenced, unfenced_parts
 DAY = date(2026, 5, 1)
 _HOSTILE = st.lists(
     st.sampled_from(
-        ["</memstill-recall>", "<memstill-recall>", "< / MemStill-Recall >", "&lt;/memstill-recall&gt;",
-         "&amp;lt;memstill-recall", "<", "/", ">", "memstill-recall", "\n", "- ", " ", "a", "&", "lt;", "\\u003c"]
+        [
+            "</memstill-recall>",
+            "<memstill-recall>",
+            "< / MemStill-Recall >",
+            "&lt;/memstill-recall&gt;",
+            "&amp;lt;memstill-recall",
+            "<",
+            "/",
+            ">",
+            "memstill-recall",
+            "\n",
+            "- ",
+            " ",
+            "a",
+            "&",
+            "lt;",
+            "\\u003c",
+        ]
     ),
     max_size=12,
-).map("".join)  # fmt: skip
+).map("".join)
 _PLAIN = st.text(alphabet=st.characters(exclude_characters="<>&\\"), max_size=40)
 
 

@@ -121,10 +121,31 @@ def test_redact_counts_secrets_by_kind() -> None:
 
 
 _PIECES = st.sampled_from(
-    ["password", "is", ":", "=", " ", "\n", "hunter2", "api key", "4111 1111 1111 1111", "://u:p@h",
-     "Bearer ", "eyJabcdefgh1.", "-----BEGIN PRIVATE KEY-----", "[redacted:password]", '"', "'", "pin",
-     "1234", "AKIAIOSFODNN7EXAMPLE", "sk-ant-abcdefghijklmn", "seed phrase", "x"]
-)  # fmt: skip
+    [
+        "password",
+        "is",
+        ":",
+        "=",
+        " ",
+        "\n",
+        "hunter2",
+        "api key",
+        "4111 1111 1111 1111",
+        "://u:p@h",
+        "Bearer ",
+        "eyJabcdefgh1.",
+        "-----BEGIN PRIVATE KEY-----",
+        "[redacted:password]",
+        '"',
+        "'",
+        "pin",
+        "1234",
+        "AKIAIOSFODNN7EXAMPLE",
+        "sk-ant-abcdefghijklmn",
+        "seed phrase",
+        "x",
+    ]
+)
 
 
 @given(st.lists(_PIECES, max_size=14).map("".join) | st.text(max_size=80))
@@ -139,9 +160,24 @@ def test_redact_changes_nothing_when_it_is_repeated(text: str) -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["-----BEGIN PRIVATE KEY-----", "eyJ", "eyJaaaaaaaa.", "1 ", "1", "4111 ", "password ", "password for ",
-     "password is ", "://a:", "sk-a-", "bearer ", "api key ", '"password": "', "password for a a a a "],
-)  # fmt: skip
+    [
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJ",
+        "eyJaaaaaaaa.",
+        "1 ",
+        "1",
+        "4111 ",
+        "password ",
+        "password for ",
+        "password is ",
+        "://a:",
+        "sk-a-",
+        "bearer ",
+        "api key ",
+        '"password": "',
+        "password for a a a a ",
+    ],
+)
 def test_redact_takes_linear_time_when_a_text_is_hostile(piece: str) -> None:
     """Ten times the text takes about ten times as long, never a hundred times."""
     small, large = (_seconds(piece * (size // len(piece))) for size in (20_000, 200_000))

@@ -1,0 +1,165 @@
+"""From a transcript to drafts: who said it, when it was, where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.model import Draft, Kind, Role
+from pipelines.stages.cited import display_speaker
+from pipelines.stages.dates import annotate, local_day, midday, resolve_dates
+from pipelines.stages.fence import unfenced_parts
+from pipelines.stages.offline.kinds import weigh
+from pipelines.stages.offline.sentences import is_image, split_sentences
+from pipelines.stages.offline.slots import find_slot
+from pipelines.stages.offline.voice import name_speaker, strip_filler
+from pipelines.stages.offline.worth import (
+    informative_words,
+    is_question,
+    is_worth_keeping,
+    states_result,
+)
+from pipelines.stages.orders import is_memory_order
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date, datetime
+
+    from pipelines.model import Message, Transcript
+    from pipelines.stages.dates import DateMention
+
+_CONVERSING = frozenset({Role.USER, Role.ASSISTANT})
+# An answer below this length gets its question as context: measured, this finds more of the
+# evidence (recall at 10 .73 against .71); longer answers gain nothing.
+_SHORT_ANSWER = 60
+_LONGEST_QUESTION = 160
+_ASSISTANT_IMPORTANCE = 0.45
+_ORDER_IMPORTANCE = 0.5
+_IMAGE_IMPORTANCE = 0.35
+
+
+def distill_transcript(transcript: Transcript) -> list[Draft]:
+    """Sentences worth keeping, in order, each with its speaker, date and evidence."""
+    people = _people(transcript)
+    drafts: list[Draft] = []
+    previous: _Turn | None = None
+    for message in transcript.messages:
+        turn = _read(message, transcript.time_zone)
+        question = _question_before(turn, previous, people)
+        drafts += _distill_turn(turn, people, question)
+        if message.role in _CONVERSING:
+            previous = turn
+    return drafts
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A message, cut into sentences."""
+
+    message: Message
+    speaker: str
+    sentences: tuple[str, ...]
+    said_on: date
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a short answer needs to make sense."""
+
+    asked_by: str
+    message_id: str
+    text: str
+
+
+def _read(message: Message, time_zone: str) -> _Turn:
+    """Tool and system messages are only cut where one contains an order to the memory."""
+    is_read = message.role in _CONVERSING or is_memory_order(message.content)
+    parts = unfenced_parts(message.content) if is_read else ()
+    return _Turn(
+        message=message,
+        speaker=display_speaker(message),
+        sentences=tuple(text for part in parts for text in split_sentences(part)),
+        said_on=local_day(message.created_at, time_zone),
+        time_zone=time_zone,
+    )
+
+
+def _people(transcript: Transcript) -> frozenset[str]:
+    names = {name for message in transcript.messages if (name := message.name)}
+    return frozenset(part for name in names for part in name.casefold().split())
+
+
+def _distill_turn(
+    turn: _Turn, people: frozenset[str], question: _Question | None
+) -> Iterator[Draft]:
+    role = turn.message.role
+    for sentence in turn.sentences:
+        if is_memory_order(sentence):
+            yield _plain_draft(turn, sentence, Kind.KNOWLEDGE, _ORDER_IMPORTANCE)
+        elif role is Role.ASSISTANT and states_result(sentence):
+            kind = weigh(sentence, is_dated=False).kind
+            kind = kind if kind is Kind.LESSON else Kind.OUTCOME
+            yield _plain_draft(turn, sentence, kind, _ASSISTANT_IMPORTANCE)
+        elif role is Role.USER and is_worth_keeping(sentence, people):
+            yield _user_draft(turn, sentence, question)
+            question = None
+
+
+def _plain_draft(turn: _Turn, sentence: str, kind: Kind, importance: float) -> Draft:
+    """A result of the assistant; or an order, proposed so that its refusal can be seen."""
+    return Draft(
+        statement=f"{turn.speaker}: {sentence}",
+        subject=turn.speaker,
+        kind=kind,
+        quote=sentence,
+        message_ids=(turn.message.id,),
+        importance=importance,
+    )
+
+
+def _user_draft(turn: _Turn, sentence: str, question: _Question | None) -> Draft:
+    mentions = resolve_dates(sentence, turn.said_on)
+    dated = annotate(sentence, mentions)
+    statement = name_speaker(dated, turn.speaker)
+    message_ids: tuple[str, ...] = (turn.message.id,)
+    if question is not None and len(sentence) < _SHORT_ANSWER and not is_image(sentence):
+        statement = f"{question.asked_by}: {question.text} {turn.speaker}: {dated}"
+        message_ids += (question.message_id,)
+    weight = weigh(strip_filler(sentence), is_dated=bool(mentions))
+    slot = find_slot(strip_filler(sentence))
+    return Draft(
+        statement=statement,
+        subject=turn.speaker,
+        kind=weight.kind,
+        quote=sentence,
+        message_ids=message_ids,
+        importance=_IMAGE_IMPORTANCE if is_image(sentence) else weight.importance,
+        attribute=slot.attribute if slot else None,
+        value=slot.value if slot else None,
+        event_at=None if slot else _happened_at(mentions, turn),
+    )
+
+
+def _happened_at(mentions: list[DateMention], turn: _Turn) -> datetime | None:
+    """Noon of the first past day that is named; what is planned has not happened.
+
+    A present value ("I moved to Berlin last month") holds when it is said, so slots have none.
+    """
+    past = (mention.first for mention in mentions if mention.last < turn.said_on)
+    day = next(past, None)
+    return midday(day, turn.time_zone) if day else None
+
+
+def _question_before(
+    turn: _Turn, previous: _Turn | None, people: frozenset[str]
+) -> _Question | None:
+    """The question that a turn may answer: the last one of the other speaker before it."""
+    if previous is None or turn.message.role is not Role.USER:
+        return None
+    if (previous.message.role, previous.speaker) == (turn.message.role, turn.speaker):
+        return None
+    asked = [text for text in previous.sentences if is_question(text)]
+    if not asked or len(asked[-1]) > _LONGEST_QUESTION or not informative_words(asked[-1], people):
+        return None
+    return _Question(previous.speaker, previous.message.id, asked[-1])
