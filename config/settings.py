@@ -14,7 +14,9 @@ from config.policy import Policies, RetryPolicy
 class Settings(BaseSettings):
     """Everything that differs between installations. Each field is ``MEMSTILL_<NAME>``."""
 
-    model_config = SettingsConfigDict(env_prefix="MEMSTILL_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="MEMSTILL_", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     database_url: SecretStr = Field(
         default=SecretStr("postgresql://memstill@localhost/memstill"),

@@ -9,12 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipelines.model import FactOutcome
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipelines.model import Evidence, FactId, Memory, MemoryId, Scope
+    from pipelines.model import Evidence, FactId, FactOutcome, Memory, MemoryId, Scope
 
 
 @dataclass(frozen=True, slots=True)

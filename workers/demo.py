@@ -75,11 +75,15 @@ def _change_line(memory: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> Te
     if memory["state"] == "superseded":
         successor = by_id[memory["superseded_by"]]["statement"]
         held = f"({since} to {memory['valid_to'][:10]})"
-        return Text.assemble(("superseded  ", "yellow"), f"{statement} {held} → {successor}")
+        return _labelled("superseded", "yellow", f"{statement} {held} → {successor}")
     if memory["scope"] == "session":
-        return Text.assemble(("kept in its session  ", "dim"), statement)
+        return _labelled("left in session", "dim", f"{statement} (since {since})")
     merged = f", merged from {sessions} sessions" if sessions > 1 else ""
-    return Text.assemble(("promoted  ", "green"), f"{statement} (since {since}{merged})")
+    return _labelled("promoted to user", "green", f"{statement} (since {since}{merged})")
+
+
+def _labelled(label: str, style: str, text: str) -> Text:
+    return Text.assemble((f"{label:<18}", style), text)
 
 
 def _show_recall(console: Console, client: Memstill) -> None:

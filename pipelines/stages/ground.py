@@ -76,7 +76,7 @@ _SECRET_WORDS = word_set(
     password passwords passphrase passcode pin pwd api key keys token tokens secret secrets card
     credit number credentials login connection string access private bearer jwt url account user
     the and for are was has have with that this use uses used new old current your our its his her
-    their called set changed now from says said which code wifi
+    their called set changed now from says said which code wifi here there try test can you
     """
 )
 

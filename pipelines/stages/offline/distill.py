@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ _CONVERSING = frozenset({Role.USER, Role.ASSISTANT})
 # evidence (recall at 10 .73 against .71); longer answers gain nothing.
 _SHORT_ANSWER = 60
 _LONGEST_QUESTION = 160
+_COORDINATION = re.compile(r"\s*,?\s+(?:and|but)\s+(?=(?:I|we|my|our)\b(?!\s+(?:no|not|never)\b))")
 _ASSISTANT_IMPORTANCE = 0.45
 _ORDER_IMPORTANCE = 0.5
 _IMAGE_IMPORTANCE = 0.35
@@ -102,8 +104,19 @@ def _distill_turn(
             kind = kind if kind is Kind.LESSON else Kind.OUTCOME
             yield _plain_draft(turn, sentence, kind, _ASSISTANT_IMPORTANCE)
         elif role is Role.USER and is_worth_keeping(sentence, people):
-            yield _user_draft(turn, sentence, question)
+            for clause in _clauses(sentence):
+                yield _user_draft(turn, clause, question)
             question = None
+
+
+def _clauses(sentence: str) -> list[str]:
+    """The clauses of a sentence that states an attribute beside other things, else the whole.
+
+    When the attribute changes, what else was said in the same breath must not go with it.
+    """
+    if find_slot(strip_filler(sentence)) is None:
+        return [sentence]
+    return _COORDINATION.split(sentence)
 
 
 def _plain_draft(turn: _Turn, sentence: str, kind: Kind, importance: float) -> Draft:

@@ -30,6 +30,7 @@ _TRANSIENT = phrase_pattern(
     {_I}\s+(?:debugging|compiling|typing|restarting|rebooting)
     {_I}\s+about to (?:run|try|test|start|check)
     {_I}\s+(?:working on|fixing|trying|running|testing)\b.*\b(?:right now|at the moment)
+    {_I}\s+(?:looking at|reading)\b.*\b(?:right now|at the moment)
     {_I}\s+(?:stuck|checking|waiting)\b.*\b(?:right now|at the moment|as we speak)
     """
 )

@@ -200,3 +200,15 @@ def test_distill_proposes_only_what_grounding_lets_through(
     transcript = make_dialogue(*turns)
 
     assert [] == ground(distill(transcript), transcript, "offline/1")[1]
+
+
+def test_distill_cuts_a_sentence_when_only_a_part_of_it_states_an_attribute() -> None:
+    """When the city changes, the profession said in the same breath stays."""
+    drafts = distill(
+        make_dialogue(user("I live in Berlin and I work as a data engineer.", "Alice"))
+    )
+
+    assert [
+        ("Alice lives in Berlin", "home city", "Berlin"),
+        ("Alice works as a data engineer.", "job title", "data engineer"),
+    ] == [(draft.statement, draft.attribute, draft.value) for draft in drafts]
