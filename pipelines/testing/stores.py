@@ -6,7 +6,6 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LeaseLost, NotFound, VersionConflict
@@ -38,7 +37,7 @@ from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from pipelines.model import Refusal, Slot
     from pipelines.plan import Change, Plan
@@ -303,14 +302,16 @@ class InMemoryStores:
             for key in waiting:
                 del self._outbox[key]
             rows = [self._memories[key] for key in waiting]
+        is_projected = False
         try:
             active = [row for row in rows if row.state is MemoryState.ACTIVE]
             removals = tuple(row.id for row in rows if row.state is not MemoryState.ACTIVE)
             yield Projection(tuple(map(_as_point, active)), removals)
-        except BaseException:
-            with self._lock:
-                self._outbox.update(dict.fromkeys(waiting))
-            raise
+            is_projected = True
+        finally:
+            if not is_projected:
+                with self._lock:
+                    self._outbox.update(dict.fromkeys(waiting))
 
     def find_due(self, now: datetime, limit: int) -> DueWork:
         with self._lock:
@@ -367,38 +368,6 @@ class InMemoryStores:
         for receipt, row in self._transcripts.items():
             if row.state is TranscriptState.DISTILLED and receipt not in pending:
                 row.state, row.finished_at = TranscriptState.DONE, now
-
-
-@dataclass(slots=True)
-class ManualClock:
-    """``Clock`` that stands still until it is told the time."""
-
-    at: datetime = field(default_factory=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-
-    def now(self) -> datetime:
-        return self.at
-
-    def advance(self, by: timedelta) -> None:
-        """Move on."""
-        self.at += by
-
-
-@dataclass(slots=True)
-class RecordingWaker:
-    """``Waker`` that remembers whom it woke."""
-
-    receipts: list[ReceiptId] = field(default_factory=list)
-    owners: list[Owner] = field(default_factory=list)
-    index_wakes: int = 0
-
-    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
-        self.receipts.extend(receipts)
-
-    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
-        self.owners.extend(owners)
-
-    def wake_index(self) -> None:
-        self.index_wakes += 1
 
 
 def _is_claimable(row: _TranscriptRow, now: datetime) -> bool:

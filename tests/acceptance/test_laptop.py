@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.deployment import wait_until
+from tests.acceptance.deployment import free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +71,7 @@ class Laptop:
 
 @pytest.fixture
 def laptop(tmp_path: Path) -> Iterator[Laptop]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = Laptop(tmp_path / "data", port)
+    made = Laptop(tmp_path / "data", free_port())
     yield made
     if made.up is not None and made.up.poll() is None:
         made.stop(signal.SIGTERM)

@@ -552,9 +552,6 @@ class _Embedder:
     def __init__(self, model: str, size: int) -> None:
         self.model, self.size = model, size
 
-    def embed(self, texts: object) -> list[object]:
-        raise NotImplementedError
-
 
 def test_database_refuses_another_embedding_model(database_url: str) -> None:
     """The first start decides the embedding model; another one is told how to go back."""

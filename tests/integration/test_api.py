@@ -11,7 +11,7 @@ import pytest
 
 from config.settings import Settings
 from pipelines.model import Owner
-from tests.acceptance.deployment import wait_until
+from tests.acceptance.deployment import free_port, wait_until
 from workers.api import make_server
 from workers.app import make_app
 from workers.container import Container, open_container
@@ -34,7 +34,7 @@ def container(
         redis_url=redis_url,
         key_prefix=key_prefix,
         index_url="pgvector",
-        api_port=_free_port(),
+        api_port=free_port(),
     )
     opened = open_container(settings, make_app(settings))
     yield opened
@@ -53,15 +53,6 @@ def api(container: Container) -> Iterator[httpx2.Client]:
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def session(*said: str, **changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any wire field

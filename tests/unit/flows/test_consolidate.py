@@ -13,7 +13,8 @@ from pipelines.model import MemoryState, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder
-from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from pipelines.testing.stores import InMemoryStores
+from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, START, day, make_fact, make_transcript
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from pipelines.flows.distill import Distill
 from pipelines.model import Draft, Kind, Role, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.stages.fence import fence
-from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from pipelines.testing.stores import InMemoryStores
+from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, START, make_transcript
 
 if TYPE_CHECKING:

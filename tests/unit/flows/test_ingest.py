@@ -7,7 +7,8 @@ from datetime import timedelta
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.sweep import Sweep
 from pipelines.model import TranscriptState
-from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from pipelines.testing.stores import InMemoryStores
+from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, START, make_transcript
 
 LEASE = timedelta(minutes=5)

@@ -18,7 +18,8 @@ from pipelines.plan import Plan, Supersede
 from pipelines.stages.fence import strip_fenced
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder
-from pipelines.testing.stores import InMemoryStores, ManualClock, RecordingWaker
+from pipelines.testing.stores import InMemoryStores
+from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, BOB, START, day, make_fact, make_transcript
 
 LEASE = timedelta(minutes=5)

@@ -1,0 +1,137 @@
+"""The durable inbox: accepted transcripts and their road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import datetime, timedelta
+
+    from pipelines.model import (
+        Fact,
+        MemoryId,
+        Owner,
+        ReceiptId,
+        Refusal,
+        Transcript,
+        TranscriptState,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Answer to one pushed transcript.
+
+    Attributes:
+        is_duplicate: It was known; the receipt is the first one's.
+    """
+
+    receipt: ReceiptId
+    is_duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactReport:
+    """One fact of a transcript as its status shows it."""
+
+    statement: str
+    kind: str
+    outcome: str
+    reason: str | None
+    memory_id: MemoryId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a transcript stands; ``reason`` and ``last_error`` say why it is dead or waits."""
+
+    receipt: ReceiptId
+    session_id: str
+    state: TranscriptState
+    attempts: int
+    counts: dict[str, int]
+    redactions: dict[str, int]
+    reason: str | None
+    last_error: str | None
+    received_at: datetime
+    finished_at: datetime | None
+    facts: tuple[FactReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptClaim:
+    """A leased transcript; ``fence`` must still be the row's when the result is committed."""
+
+    transcript: Transcript
+    fence: int
+    attempt: int
+
+
+class Inbox(Protocol):
+    """Accepted transcripts and their road."""
+
+    def accept(self, transcripts: Sequence[Transcript], now: datetime) -> list[Accepted]:
+        """Commit transcripts; a known one is answered with its first receipt.
+
+        Two with one receipt in one batch count as a push and its repetition. A key that was
+        used for other content is filed as a dead letter under a receipt of its own, which
+        is what is answered.
+        """
+        ...
+
+    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+        """File something unreadable from the Stream as a dead letter with its reason.
+
+        ``payload`` is kept for replay, cut to 64 KiB, secrets redacted by the caller.
+        """
+        ...
+
+    def claim_transcript(
+        self, receipt: ReceiptId, now: datetime, lease: timedelta
+    ) -> TranscriptClaim | None:
+        """Lease a due transcript, the attempt counted and committed; None if not to be had."""
+        ...
+
+    def commit_distilled(
+        self,
+        claim: TranscriptClaim,
+        facts: Sequence[Fact],
+        refusals: Sequence[Refusal],
+        now: datetime,
+    ) -> None:
+        """Store facts and refusals, and mark the owner due; without facts it is done.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
+        ...
+
+    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str) -> None:
+        """Give a transcript back to be tried again at ``due_at``.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
+        ...
+
+    def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
+        """End a transcript as a dead letter.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
+        ...
+
+    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+        """Where it stands.
+
+        Raises:
+            NotFound: This tenant has no such receipt.
+        """
+        ...
+
+    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+        """How many of these receipts stand in each state; unknown ones as ``unknown``."""
+        ...

@@ -1,0 +1,112 @@
+"""The derived index, and the outbox that feeds it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from contextlib import AbstractContextManager
+
+    from pipelines.model import (
+        MemoryId,
+        Owner,
+        Scope,
+        Vector,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPoint:
+    """A memory as the index sees it."""
+
+    memory_id: MemoryId
+    owner: Owner
+    scope: Scope
+    session_id: str
+    version: int
+    vector: Vector
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A candidate with its scores, whichever leg found it.
+
+    Attributes:
+        cosine: Similarity to the query, -1 to 1.
+        lexical: BM25-like score above 0, comparable only within one search; None where it
+            shares no word with the query.
+    """
+
+    memory_id: MemoryId
+    cosine: float
+    lexical: float | None
+
+
+class VectorIndex(Protocol):
+    """The derived index over active memories. Calls are safe from many threads."""
+
+    def prepare(self) -> None:
+        """Create the collection or check it.
+
+        Raises:
+            EmbeddingMismatch: It exists for vectors of another size.
+        """
+        ...
+
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+        """Project memories; an upsert older than what is stored changes nothing.
+
+        Durable when it returns. Repeating it is harmless.
+        """
+        ...
+
+    def search(
+        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+    ) -> list[Hit]:
+        """Up to ``limit`` of the dense and of the lexical leg each, merged, best cosine first.
+
+        Only the owner's memories of user scope and, if a session is given, of that session.
+        """
+        ...
+
+    def neighbours(
+        self, owner: Owner, vectors: Sequence[Vector], limit: int
+    ) -> list[list[MemoryId]]:
+        """For each vector the owner's nearest memories of any scope, best first."""
+        ...
+
+    def count(self, owner: Owner) -> int:
+        """Points of this owner."""
+        ...
+
+    def close(self) -> None:
+        """Release files and connections; the index must not be used afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """What the outbox wants the index to look like.
+
+    Attributes:
+        upserts: Active memories, as their rows stand now.
+        removals: Memories that must not be found any more.
+    """
+
+    upserts: tuple[IndexPoint, ...]
+    removals: tuple[MemoryId, ...]
+
+
+class Outbox(Protocol):
+    """Memories whose latest version the index may not have."""
+
+    def take(self, limit: int) -> AbstractContextManager[Projection]:
+        """A batch of waiting memories, ticked off when the block ends without an error.
+
+        Concurrent callers get different batches; a failed block leaves its batch waiting. An
+        empty projection says that nothing waits.
+        """
+        ...

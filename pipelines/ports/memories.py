@@ -1,0 +1,92 @@
+"""The truth: memories, and the lease of the user they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime, timedelta
+
+    from pipelines.model import (
+        Fact,
+        Memory,
+        MemoryId,
+        Owner,
+        Slot,
+    )
+    from pipelines.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerClaim:
+    """A leased user; ``fence`` must still be the row's when the plan is committed.
+
+    ``generation`` counts what became due for the user: more since then means more to do.
+    """
+
+    owner: Owner
+    fence: int
+    attempt: int
+    generation: int
+
+
+class MemoryStore(Protocol):
+    """The truth: memories, their evidence, events, and what is due for each user."""
+
+    def claim_owner(self, owner: Owner, now: datetime, lease: timedelta) -> OwnerClaim | None:
+        """Lease a user who is due; None if nothing is due or another worker holds them."""
+        ...
+
+    def release_owner(
+        self, claim: OwnerClaim, due_at: datetime | None, now: datetime, error: str | None = None
+    ) -> bool:
+        """Give a user back, due again at ``due_at`` or only when new facts arrive.
+
+        Returns:
+            True if the user is due at once, because facts arrived meanwhile.
+        """
+        ...
+
+    def pending_facts(self, owner: Owner, limit: int) -> list[Fact]:
+        """Facts not yet consolidated, in their total order."""
+        ...
+
+    def earliest_undistilled(self, owner: Owner, received_after: datetime) -> datetime | None:
+        """Event time of the user's earliest session that still waits to be distilled.
+
+        Only sessions received after ``received_after`` count: older ones are not waited for.
+        """
+        ...
+
+    def find_candidates(
+        self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
+    ) -> list[Memory]:
+        """Memories that may concern these statements, whatever the index has seen.
+
+        The active ones with an equal statement key, all of the given slots whatever their
+        state, and all active ones whose latest version the index does not have yet.
+        """
+        ...
+
+    def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
+        """Those of the ids that are this owner's, in any state; no order."""
+        ...
+
+    def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+        """Write memories, evidence, events, outbox and settlements in one transaction.
+
+        Transcripts whose last fact is settled become done.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+            VersionConflict: A memory changed since it was read.
+        """
+        ...
+
+    def export_memories(
+        self, tenant_id: str, user_id: str | None, after: MemoryId | None, limit: int
+    ) -> list[Memory]:
+        """Memories of a tenant, or of one user, in id order after ``after``, any state."""
+        ...

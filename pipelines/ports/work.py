@@ -1,0 +1,56 @@
+"""What makes work go on: the clock, what lies due, and wake-ups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pipelines.model import (
+        Owner,
+        ReceiptId,
+    )
+
+
+class Clock(Protocol):
+    """The time, as an argument of everything that depends on it."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DueWork:
+    """What lies due and unleased: lost wake-ups, expired leases, passed delays."""
+
+    transcripts: tuple[ReceiptId, ...]
+    owners: tuple[Owner, ...]
+    has_unprojected: bool
+
+
+class WorkTable(Protocol):
+    """What the sweep looks at."""
+
+    def find_due(self, now: datetime, limit: int) -> DueWork:
+        """The longest waiting first."""
+        ...
+
+
+class Waker(Protocol):
+    """Sends wake-ups. A lost one costs latency, a doubled one nothing."""
+
+    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
+        """Some worker shall distill these."""
+        ...
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        """Some worker shall consolidate these users."""
+        ...
+
+    def wake_index(self) -> None:
+        """Some worker shall project the outbox."""
+        ...

@@ -1,0 +1,45 @@
+"""What flows find around them: a clock that is told the time, a waker that remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from pipelines.model import Owner, ReceiptId
+
+
+@dataclass(slots=True)
+class ManualClock:
+    """``Clock`` that stands still until it is told the time."""
+
+    at: datetime = field(default_factory=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+    def now(self) -> datetime:
+        return self.at
+
+    def advance(self, by: timedelta) -> None:
+        """Move on."""
+        self.at += by
+
+
+@dataclass(slots=True)
+class RecordingWaker:
+    """``Waker`` that remembers whom it woke."""
+
+    receipts: list[ReceiptId] = field(default_factory=list)
+    owners: list[Owner] = field(default_factory=list)
+    index_wakes: int = 0
+
+    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
+        self.receipts.extend(receipts)
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        self.owners.extend(owners)
+
+    def wake_index(self) -> None:
+        self.index_wakes += 1
