@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.stages.rank import Ranked
-
     from pipelines.flows.recall import Recalled
     from pipelines.model import Memory
     from pipelines.ports import Status
+    from pipelines.stages.rank import Ranked
 
 
 def status_view(status: Status) -> dict[str, Any]:
