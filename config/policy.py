@@ -31,7 +31,7 @@ class LeasePolicy:
     """How long a worker may hold a piece of work before another may take it."""
 
     distill: timedelta = timedelta(minutes=5)
-    consolidate: timedelta = timedelta(minutes=2)
+    consolidate: timedelta = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.policy import Policies, RetryPolicy
+from config.policy import LeasePolicy, Policies, RetryPolicy
 
 
 class Settings(BaseSettings):
@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
     distill_lease_seconds: float = Field(default=300.0, gt=0)
+    consolidate_lease_seconds: float = Field(default=60.0, gt=0)
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
@@ -60,9 +61,11 @@ class Settings(BaseSettings):
 
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""
-        standard = Policies()
         retry = RetryPolicy(
             base=timedelta(seconds=self.retry_base_seconds), max_attempts=self.max_attempts
         )
-        lease = type(standard.lease)(distill=timedelta(seconds=self.distill_lease_seconds))
+        lease = LeasePolicy(
+            distill=timedelta(seconds=self.distill_lease_seconds),
+            consolidate=timedelta(seconds=self.consolidate_lease_seconds),
+        )
         return Policies(retry=retry, lease=lease)

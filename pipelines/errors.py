@@ -14,6 +14,7 @@
     │   ├── QueueUnavailable        Redis
     │   ├── IndexUnavailable        Qdrant or pgvector
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx; may say when to retry
+    ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
     ├── BadReply                    the model answered, but not what was asked for
     └── WriteConflict               what was read has changed since: read and plan again
@@ -82,6 +83,10 @@ class ModelUnavailable(DependencyUnavailable):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class StoreRefused(MemstillError):
+    """PostgreSQL rejects the values themselves; storing them again unchanged is useless."""
 
 
 class ModelRefused(MemstillError):

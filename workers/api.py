@@ -17,6 +17,7 @@ from pipelines.errors import (
     IdempotencyConflict,
     InputError,
     NotFound,
+    StoreRefused,
 )
 from pipelines.flows.recall import Question
 from pipelines.model import MemoryId, Owner
@@ -125,6 +126,10 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(NotFound)
     def not_found(_: Request, error: NotFound) -> Response:
         return _error(404, "not_found", None, str(error))
+
+    @api.exception_handler(StoreRefused)
+    def not_storable(_: Request, error: StoreRefused) -> Response:
+        return _error(422, "invalid_request", "body", f"cannot be stored: {error}")
 
     @api.exception_handler(DependencyUnavailable)
     def unavailable(_: Request, error: DependencyUnavailable) -> Response:

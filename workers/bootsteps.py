@@ -6,6 +6,8 @@ too; elsewhere the API is a process of its own.
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ import click
 from celery import bootsteps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import uvicorn
     from celery import Celery
 
@@ -56,10 +60,7 @@ class IntakeStep(bootsteps.StartStopStep):
         from workers.intake import make_intake
 
         intake = make_intake(current_container())
-        self._thread = threading.Thread(
-            target=intake.run, args=(self._stop,), name="intake", daemon=True
-        )
-        self._thread.start()
+        self._thread = start_thread("intake", lambda: intake.run(self._stop), self._stop)
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
         self._stop.set()
@@ -74,6 +75,7 @@ class ApiStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, api: bool = False, **_: object) -> None:  # noqa: ANN401
         self.enabled = api and is_threaded(parent)
+        self._stop = threading.Event()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -82,13 +84,31 @@ class ApiStep(bootsteps.StartStopStep):
         from workers.container import current_container
 
         self._server = make_server(current_container())
-        self._thread = threading.Thread(target=self._server.run, name="api", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("api", self._server.run, self._stop)
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        self._stop.set()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(JOIN_SECONDS)
+
+
+def start_thread(name: str, run: Callable[[], None], stop: threading.Event) -> threading.Thread:
+    """Run in a thread; should it end unasked, the whole worker ends, to be started anew.
+
+    A worker that looks alive but no longer reads the Stream would be worse.
+    """
+
+    def run_or_end_the_worker() -> None:
+        try:
+            run()
+        finally:
+            if not stop.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=run_or_end_the_worker, name=name, daemon=True)
+    thread.start()
+    return thread
 
 
 def is_threaded(worker: Any) -> bool:  # noqa: ANN401

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import STREAM_FIELD, parse_transcript, stream_key
-from pipelines.errors import DependencyUnavailable
+from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Owner, Transcript
 from workers.payloads import to_transcript
 
@@ -130,14 +130,28 @@ class StreamIntake:
     def _ingest_entries(self, entries: Sequence[Entry]) -> int:
         if not entries:
             return 0
-        transcripts = [self._parse(entry_id, fields) for entry_id, fields in entries]
-        self._ingest.run([item for item in transcripts if item is not None])
+        try:
+            self._ingest_batch(entries)
+        except StoreRefused:
+            # One of them; the others must not wait for it.
+            for entry in entries:
+                self._ingest_alone(entry)
         ids = [entry_id for entry_id, _ in entries]
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.xack(self._key, GROUP, *ids)
             pipeline.xdel(self._key, *ids)
             pipeline.execute()
         return len(entries)
+
+    def _ingest_batch(self, entries: Sequence[Entry]) -> None:
+        parsed = [self._parse(entry_id, fields) for entry_id, fields in entries]
+        self._ingest.run([item for item in parsed if item is not None])
+
+    def _ingest_alone(self, entry: Entry) -> None:
+        try:
+            self._ingest_batch([entry])
+        except StoreRefused as error:
+            self._refuse(entry[1].get(STREAM_FIELD.encode(), b""), f"cannot be stored: {error}")
 
     def _parse(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Transcript | None:
         # A None stands for an entry that was deleted while it was pending.

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from pipelines.errors import BadReply, DependencyUnavailable, ModelRefused, ModelUnavailable
+from pipelines.errors import (
+    BadReply,
+    DependencyUnavailable,
+    ModelRefused,
+    ModelUnavailable,
+    StoreRefused,
+)
 
 if TYPE_CHECKING:
     from config.policy import RetryPolicy
@@ -28,6 +34,7 @@ class Rule:
 
 # The first class that fits decides.
 RULES: tuple[tuple[type[Exception], Rule], ...] = (
+    (StoreRefused, Rule(patience=0)),
     # Asking again in other words may help; asking for ever costs money.
     (BadReply, Rule(patience=0.6)),
     # A wrong key or model name is often put right within the hour.

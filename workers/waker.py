@@ -26,6 +26,17 @@ class CeleryWaker:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
+    def count_waiting(self) -> int:
+        try:
+            with self._app.connection_for_read() as connection:
+                channel = connection.default_channel
+                return sum(
+                    channel.queue_declare(queue, passive=True).message_count
+                    for queue in QUEUES.values()
+                )
+        except (OperationalError, RedisError, OSError):
+            return 0
+
     def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
         self._send(DISTILL, [(str(receipt),) for receipt in receipts])
 

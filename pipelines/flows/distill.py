@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import BadReply, DependencyUnavailable, LeaseLost, ModelRefused
+from pipelines.errors import (
+    BadReply,
+    DependencyUnavailable,
+    LeaseLost,
+    ModelRefused,
+    StoreRefused,
+)
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.fence import strip_fenced
 from pipelines.stages.ground import ground
@@ -48,7 +54,7 @@ class Distill:
         except LeaseLost as error:
             log.warning("lease_lost", receipt=str(receipt))
             return Skipped(str(error))
-        except (BadReply, DependencyUnavailable, ModelRefused) as error:
+        except (BadReply, DependencyUnavailable, ModelRefused, StoreRefused) as error:
             return self._give_back(claim, error)
 
     def _distill(self, claim: TranscriptClaim) -> Outcome:

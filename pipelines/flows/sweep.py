@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.outcome import Done, Outcome
+from pipelines.outcome import Done, Outcome, Skipped
 
 if TYPE_CHECKING:
     from pipelines.ports import Clock, Waker, WorkTable
@@ -25,7 +25,13 @@ class Sweep:
     limit: int = 1000
 
     def run(self) -> Outcome:
-        """Wake what is due; waking something twice is harmless."""
+        """Wake what is due; waking something twice is harmless.
+
+        While more wake-ups wait than workers can take, none is added: the queue stays bounded
+        however long the backlog of rows is.
+        """
+        if self.waker.count_waiting() >= self.limit:
+            return Skipped("the workers have enough to wake up for")
         due = self.work.find_due(self.clock.now(), self.limit)
         self.waker.wake_distill(due.transcripts)
         self.waker.wake_consolidate(due.owners)

@@ -43,6 +43,10 @@ class WorkTable(Protocol):
 class Waker(Protocol):
     """Sends wake-ups. A lost one costs latency, a doubled one nothing."""
 
+    def count_waiting(self) -> int:
+        """Wake-ups that were sent and that no worker has taken yet."""
+        ...
+
     def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
         """Some worker shall distill these."""
         ...

@@ -34,6 +34,10 @@ class RecordingWaker:
     receipts: list[ReceiptId] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
     index_wakes: int = 0
+    waiting: int = 0
+
+    def count_waiting(self) -> int:
+        return self.waiting
 
     def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
         self.receipts.extend(receipts)

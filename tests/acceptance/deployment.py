@@ -94,7 +94,7 @@ class Deployment:
         def all_final() -> bool:
             return set(inbox.states("default", ids)) <= FINAL
 
-        wait_until(all_final, f"all of {inbox.states('default', ids)} are final")
+        wait_until(all_final, f"all of {ids} are final")
         return [inbox.status("default", key) for key in ids]
 
     def memories(self, user_id: str) -> list[Memory]:

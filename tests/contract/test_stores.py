@@ -20,7 +20,13 @@ from pipelines.adapters.postgres import (
     PostgresWorkTable,
     check_embedder,
 )
-from pipelines.errors import EmbeddingMismatch, LeaseLost, NotFound, VersionConflict
+from pipelines.errors import (
+    EmbeddingMismatch,
+    LeaseLost,
+    NotFound,
+    StoreRefused,
+    VersionConflict,
+)
 from pipelines.model import (
     Draft,
     FactOutcome,
@@ -581,3 +587,16 @@ def test_events_record_every_change(database_url: str) -> None:
         rows[0].body["memory"]["statement"],
         len(rows[0].body["added"]),
     ) == ("one", 1)
+
+
+def test_database_says_what_it_will_never_store_without_quoting_it(database_url: str) -> None:
+    """A value that it cannot hold is refused for good, its content kept out of the error."""
+    database = Database(database_url)
+    poison = make_transcript("hidden\x00content")
+
+    with pytest.raises(StoreRefused) as caught:
+        PostgresInbox(database).accept([poison], START)
+    database.close()
+
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 from sqlalchemy import Connection, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipelines.errors import StoreUnavailable
+from pipelines.errors import StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,16 +53,18 @@ class Database:
 
         Raises:
             StoreUnavailable: The server is away, too slow, or cut the connection.
+            StoreRefused: It rejects the values; the message names the kind of error only.
         """
         try:
             with self.engine.begin() as connection:
                 yield connection
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise StoreUnavailable(f"PostgreSQL: {type(error).__name__}") from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
+        except StatementError as error:
+            if isinstance(error, DBAPIError) and error.connection_invalidated:
                 raise StoreUnavailable("PostgreSQL: connection lost") from error
-            raise
+            # Not chained: the driver's message quotes the values.
+            raise StoreRefused(f"PostgreSQL: {type(error.orig or error).__name__}") from None
 
     def ping(self) -> None:
         """Ask the server for an answer.

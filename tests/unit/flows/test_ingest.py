@@ -65,3 +65,13 @@ def test_sweep_wakes_due_transcripts_and_users() -> None:
     sweep.run()
     assert {lost.id, held.id} == set(waker.receipts)
     assert 0 == waker.index_wakes
+
+
+def test_sweep_adds_no_wake_up_while_the_workers_have_enough() -> None:
+    """The queue of wake-ups stays bounded, however many rows lie due."""
+    stores, waker = InMemoryStores(), RecordingWaker(waiting=10)
+    stores.accept([make_transcript("lost")], START)
+
+    Sweep(stores, waker, ManualClock(START), limit=10).run()
+
+    assert [] == waker.receipts

@@ -7,7 +7,13 @@ from datetime import timedelta
 import pytest
 
 from config.policy import RetryPolicy
-from pipelines.errors import BadReply, IndexUnavailable, ModelRefused, ModelUnavailable
+from pipelines.errors import (
+    BadReply,
+    IndexUnavailable,
+    ModelRefused,
+    ModelUnavailable,
+    StoreRefused,
+)
 from workers.retry import JITTER, judge
 
 POLICY = RetryPolicy(
@@ -22,6 +28,7 @@ POLICY = RetryPolicy(
         (IndexUnavailable("away"), 5),
         (ModelRefused("401"), 5),
         (BadReply("no JSON"), 3),
+        (StoreRefused("DataError"), 1),
     ],
 )
 def test_retry_gives_each_error_its_number_of_attempts(error: Exception, last_attempt: int) -> None:
