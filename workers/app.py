@@ -74,6 +74,12 @@ def _transport_options(key_prefix: str) -> dict[str, Any]:
         # One message a second at the default: a sweep of them would take minutes.
         "unacked_restore_throttle": 1,
         "priority_steps": [0],
+        # A wake-up gives up at once when the broker is away: whoever pushes must not wait for
+        # it, and the sweep makes it good. A worker's own reconnection is not bounded by this.
+        "max_retries": 1,
+        "interval_start": 0,
+        "interval_step": 0.1,
+        "interval_max": 0.1,
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,

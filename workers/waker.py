@@ -31,7 +31,7 @@ class CeleryWaker:
             with self._app.connection_for_read() as connection:
                 channel = connection.default_channel
                 return sum(
-                    channel.queue_declare(queue, passive=True).message_count
+                    channel.queue_declare(queue, durable=True, auto_delete=False).message_count
                     for queue in QUEUES.values()
                 )
         except (OperationalError, RedisError, OSError):

@@ -1,0 +1,37 @@
+"""Wake-ups on a real broker."""
+
+from __future__ import annotations
+
+import pytest
+
+from config.settings import Settings
+from pipelines.model import Owner, receipt_id
+from workers.app import make_app
+from workers.waker import CeleryWaker
+
+
+def waker_on(url: str, key_prefix: str) -> CeleryWaker:
+    return CeleryWaker(make_app(Settings(redis_url=url, key_prefix=key_prefix)))
+
+
+def test_waker_counts_what_no_worker_has_taken(redis_url: str, key_prefix: str) -> None:
+    """An empty broker has nothing waiting; each wake-up is one message."""
+    waker = waker_on(redis_url, key_prefix)
+    owner = Owner("acme", "alice")
+
+    before = waker.count_waiting()
+    waker.wake_distill([receipt_id(owner, "a"), receipt_id(owner, "b")])
+    waker.wake_consolidate([owner])
+    waker.wake_index()
+
+    assert (0, 4) == (before, waker.count_waiting())
+
+
+@pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock?db=0", "redis://127.0.0.1:9/0"])
+def test_waker_goes_on_when_the_broker_is_away(url: str, key_prefix: str) -> None:
+    """A lost wake-up is no error: the sweep makes it good."""
+    waker = waker_on(url, key_prefix)
+
+    waker.wake_index()
+
+    assert 0 == waker.count_waiting()
