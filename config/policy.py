@@ -22,8 +22,8 @@ class IntakePolicy:
 
     max_bytes: int = 10 * 1024 * 1024
     max_future: timedelta = timedelta(days=1)
-    batch: int = 200
-    claim_idle: timedelta = timedelta(seconds=30)
+    batch: int = 64
+    claim_idle: timedelta = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ class Owner:
     tenant_id: str
     user_id: str
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Both, in the order in which they narrow."""
+        return (self.tenant_id, self.user_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

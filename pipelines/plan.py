@@ -43,6 +43,7 @@ class Refile:
 
     memory: Memory
     released: tuple[Evidence, ...] = ()
+    added: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

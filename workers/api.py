@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import parse_transcript
+from memstill_client.wire import MAX_ID_CHARS, parse_transcript
 from pipelines.errors import (
     DependencyUnavailable,
     IdempotencyConflict,
@@ -88,11 +88,13 @@ def create_api(container: Container) -> FastAPI:
 
 def _tenant(request: Request, x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
     container: Container = request.app.state.container
-    return x_memstill_tenant or container.settings.default_tenant
+    return _caller(x_memstill_tenant) or container.settings.default_tenant
 
 
 def _caller(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str | None:
-    return x_memstill_tenant
+    if x_memstill_tenant is not None and len(x_memstill_tenant) > MAX_ID_CHARS:
+        raise InputError("X-Memstill-Tenant", f"is longer than {MAX_ID_CHARS} characters")
+    return x_memstill_tenant or None
 
 
 # ---- errors -----------------------------------------------------------------------------------

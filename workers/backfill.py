@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from memstill_client import InvalidTranscript, parse_transcript
+from memstill_client import InvalidTranscript, Receipt, TranscriptV1, parse_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from uuid import UUID
 
     from rich.console import Console
 
-    from memstill_client import Memstill, Receipt, TranscriptV1
+    from memstill_client import Memstill
 
 CHUNK = 200
 ASK_AT_ONCE = 5_000
 POLL_SECONDS = 0.3
 FINAL = ("done", "dead")
+
+Line = tuple[int, TranscriptV1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +74,32 @@ def run(client: Memstill, file: Path, console: Console, *, wait: bool) -> Backfi
     return result
 
 
-def _push(client: Memstill, file: Path, result: Backfill, progress: Progress) -> list[Receipt]:
+def _push(
+    client: Memstill, file: Path, result: Backfill, progress: Progress
+) -> dict[UUID, Receipt]:
     task = progress.add_task("pushed", total=sum(1 for _ in _lines(file)))
-    receipts: list[Receipt] = []
+    receipts: dict[UUID, Receipt] = {}
     for chunk in _chunks(file, result):
-        answers = client.enqueue_many(chunk)
-        receipts += answers
-        known = sum(bool(answer.is_duplicate) for answer in answers)
-        result.duplicate += known
-        result.fresh += len(answers) - known
-        progress.update(task, completed=len(receipts) + len(result.refused))
-    progress.update(task, completed=len(receipts) + len(result.refused))
+        answers = client.enqueue_each(transcript for _, transcript in chunk)
+        for (line, _), answer in zip(chunk, answers, strict=True):
+            if isinstance(answer, Receipt):
+                # A session that stands in the file twice is one session.
+                result.duplicate += bool(answer.is_duplicate)
+                result.fresh += not answer.is_duplicate
+                receipts[answer.id] = answer
+            else:
+                field = answer.field.partition("].")[2] or answer.field
+                result.refused.append(Refused(line, field, answer.reason))
+        pushed = result.fresh + result.duplicate + len(result.refused)
+        progress.update(task, completed=pushed)
     return receipts
 
 
-def _chunks(file: Path, result: Backfill) -> Iterator[list[TranscriptV1]]:
-    chunk: list[TranscriptV1] = []
+def _chunks(file: Path, result: Backfill) -> Iterator[list[Line]]:
+    chunk: list[Line] = []
     for number, line in _lines(file):
         try:
-            chunk.append(parse_transcript(line, now=datetime.now(UTC)))
+            chunk.append((number, parse_transcript(line, now=datetime.now(UTC))))
         except InvalidTranscript as error:
             result.refused.append(Refused(number, error.field, error.reason))
         if len(chunk) == CHUNK:
@@ -107,7 +117,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def _follow(
-    client: Memstill, receipts: list[Receipt], result: Backfill, progress: Progress
+    client: Memstill, receipts: dict[UUID, Receipt], result: Backfill, progress: Progress
 ) -> None:
     task = progress.add_task("distilled", total=len(receipts))
     while True:
@@ -120,9 +130,9 @@ def _follow(
         time.sleep(POLL_SECONDS)
 
 
-def _count_states(client: Memstill, receipts: list[Receipt]) -> dict[str, int]:
+def _count_states(client: Memstill, receipts: dict[UUID, Receipt]) -> dict[str, int]:
     by_tenant: defaultdict[str | None, list[Receipt]] = defaultdict(list)
-    for receipt in receipts:
+    for receipt in receipts.values():
         by_tenant[receipt.tenant_id].append(receipt)
     total: Counter[str] = Counter()
     for tenant_id, theirs in by_tenant.items():

@@ -12,7 +12,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import click
+import structlog
 from celery import bootsteps
+from celery.signals import worker_shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,11 +22,21 @@ if TYPE_CHECKING:
     import uvicorn
     from celery import Celery
 
+log = structlog.get_logger(__name__)
+
 JOIN_SECONDS = 10.0
 
 
+@worker_shutdown.connect
+def _close_container(**_: object) -> None:
+    # Sent after the pool has stopped: no task needs the container any more.
+    from workers.container import close_container
+
+    close_container()
+
+
 class ContainerStep(bootsteps.StartStopStep):
-    """Opens the container before any task runs, and closes it after the last."""
+    """Opens the container before any task runs; it is closed when the pool has ended."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -37,13 +49,6 @@ class ContainerStep(bootsteps.StartStopStep):
 
         current_container()
 
-    def terminate(self, parent: Any) -> None:  # noqa: ANN401, ARG002
-        from workers.container import close_container
-
-        close_container()
-
-    stop = terminate
-
 
 class IntakeStep(bootsteps.StartStopStep):
     """Reads the intake Stream in a thread of a threaded worker."""
@@ -52,6 +57,8 @@ class IntakeStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, no_intake: bool = False, **_: object) -> None:  # noqa: ANN401
         self.enabled = not no_intake and is_threaded(parent)
+        if not no_intake and not self.enabled:
+            log.warning("intake_not_running", remedy="run one worker with -P threads beside it")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from config.logs import configure_logs
@@ -57,6 +58,12 @@ def main() -> None:
         _fail(str(error))
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'system'}: {error.strerror}")
+    except ValidationError as error:
+        _fail("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors()))
+    except UnicodeError:
+        _fail("--tenant: must be plain ASCII; name the tenant as its API key does")
 
 
 def _fail(reason: str) -> None:
@@ -75,7 +82,9 @@ def connect(api_url: str | None, data: Path | None, tenant: str | None) -> Itera
 @app.command()
 def up(
     data: DataDir = None,
-    port: Annotated[int, typer.Option(help="Port of the HTTP API, on the loopback.")] = 8377,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the HTTP API, on the loopback.")
+    ] = 8377,
 ) -> None:
     """Run everything on this machine: Redis, PostgreSQL, Qdrant Edge, worker, beat and API."""
     from workers.laptop import make_stack
@@ -109,7 +118,9 @@ def enqueue(
         err.print(f"accepted{note}")
         typer.echo(str(receipt))
         if wait:
-            out.print(terminal.status_view(client.wait(receipt, timeout=600)))
+            ended = client.wait(receipt, timeout=600)
+            out.print(terminal.status_view(ended))
+            raise typer.Exit(1 if ended.state == "dead" else 0)
 
 
 @app.command()

@@ -74,7 +74,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
     embedder, tokens = _make_embedder(settings, policies)
     check_embedder(database, embedder)
-    index = make_index(settings, database, embedder)
+    index = make_index(settings, embedder)
     index.prepare()
     return _compose(
         settings=settings,
@@ -171,13 +171,15 @@ def _make_client(base_url: str | None, key: SecretStr | None, settings: Settings
     )
 
 
-def make_index(settings: Settings, database: Database, embedder: Embedder) -> VectorIndex:
+def make_index(settings: Settings, embedder: Embedder) -> VectorIndex:
     """The index that ``MEMSTILL_INDEX_URL`` names."""
     url, model, size = settings.index_url, embedder.model, embedder.size
     if url == "pgvector":
         from pipelines.adapters.pgvector import PgvectorIndex
 
-        return PgvectorIndex(database.engine, settings.key_prefix, model, size)
+        # Connections of its own: whoever projects holds one of the store's meanwhile.
+        own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+        return PgvectorIndex(own.engine, settings.key_prefix, model, size)
     if url.startswith("edge:"):
         from pipelines.adapters.qdrant_edge import EdgeIndex
 

@@ -6,6 +6,7 @@ had read is taken over after ``claim_idle``, so nothing that was acknowledged to
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -20,24 +21,29 @@ from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import STREAM_FIELD, parse_transcript, stream_key
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Owner, Transcript
-from workers.payloads import to_transcript
+from workers.payloads import SystemClock, to_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.policy import IntakePolicy
     from pipelines.flows.ingest import Ingest
+    from pipelines.ports import Clock
     from workers.container import Container
 
 log = structlog.get_logger(__name__)
 
 GROUP = "intake"
 BLOCK_MS = 1_000
-KEPT_BYTES = 64 * 1024
+PORTION_BYTES = 8 * 1024 * 1024
+BELIEVED_AGE = timedelta(days=30)
 PAUSE_SECONDS = 1.0
 FORGET_CONSUMER_AFTER = timedelta(hours=1)
 
-Entry = tuple[bytes, dict[bytes, bytes]]
+FIELD = STREAM_FIELD.encode()
+
+Fields = dict[bytes, bytes]
+Entry = tuple[bytes, Fields]
 
 
 def make_intake(container: Container) -> StreamIntake:
@@ -49,6 +55,7 @@ def make_intake(container: Container) -> StreamIntake:
     return StreamIntake(
         redis,
         container.ingest,
+        SystemClock(),
         container.policies.intake,
         key_prefix=settings.key_prefix,
         default_tenant=settings.default_tenant,
@@ -62,6 +69,7 @@ class StreamIntake:
         self,
         redis: Redis,
         ingest: Ingest,
+        clock: Clock,
         policy: IntakePolicy,
         *,
         key_prefix: str,
@@ -69,6 +77,7 @@ class StreamIntake:
     ) -> None:
         self._redis = redis
         self._ingest = ingest
+        self._clock = clock
         self._policy = policy
         self._key = stream_key(key_prefix)
         self._default_tenant = default_tenant
@@ -107,7 +116,9 @@ class StreamIntake:
                 self._key, GROUP, self._consumer, idle_ms, count=self._policy.batch
             ),
         )
-        return self._ingest_entries(claimed[1]) or self._read(">", BLOCK_MS)
+        # Redis before 7 gives an entry that was trimmed as two Nones.
+        idle = [entry for entry in claimed[1] if entry[0] is not None]
+        return self._ingest_entries(idle) or self._read(">", BLOCK_MS)
 
     def _resume(self) -> None:
         # What this consumer had read when a server went away is still its own.
@@ -128,8 +139,18 @@ class StreamIntake:
         return self._ingest_entries(answer[0][1]) if answer else 0
 
     def _ingest_entries(self, entries: Sequence[Entry]) -> int:
-        if not entries:
-            return 0
+        portions = _portions(entries, PORTION_BYTES)
+        for number, portion in enumerate(portions):
+            if number:
+                self._keep([entry_id for later in portions[number:] for entry_id, _ in later])
+            self._ingest_portion(portion)
+        return len(entries)
+
+    def _keep(self, ids: Sequence[bytes]) -> None:
+        # Large entries take long: nobody shall take over what is still waiting here.
+        self._redis.xclaim(self._key, GROUP, self._consumer, 0, list(ids), justid=True)
+
+    def _ingest_portion(self, entries: Sequence[Entry]) -> None:
         try:
             self._ingest_batch(entries)
         except StoreRefused:
@@ -141,7 +162,6 @@ class StreamIntake:
             pipeline.xack(self._key, GROUP, *ids)
             pipeline.xdel(self._key, *ids)
             pipeline.execute()
-        return len(entries)
 
     def _ingest_batch(self, entries: Sequence[Entry]) -> None:
         parsed = [self._parse(entry_id, fields) for entry_id, fields in entries]
@@ -151,31 +171,58 @@ class StreamIntake:
         try:
             self._ingest_batch([entry])
         except StoreRefused as error:
-            self._refuse(entry[1].get(STREAM_FIELD.encode(), b""), f"cannot be stored: {error}")
+            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}")
 
-    def _parse(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> Transcript | None:
-        # A None stands for an entry that was deleted while it was pending.
-        if fields is None:
+    def _parse(self, entry_id: bytes, fields: Fields) -> Transcript | None:
+        if FIELD not in fields:
+            # Without any field it was deleted while it was pending.
+            if fields:
+                self._refuse(repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}")
             return None
-        payload = fields.get(STREAM_FIELD.encode())
-        if payload is None:
-            self._refuse(b"", f"the Stream entry has no field {STREAM_FIELD!r}")
-            return None
+        now = _pushed_at(entry_id, self._clock.now())
         try:
-            pushed = parse_transcript(
-                payload, now=_pushed_at(entry_id), max_bytes=self._policy.max_bytes
-            )
+            pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
             return to_transcript(pushed, default_tenant=self._default_tenant)
         except InvalidTranscript as error:
-            self._refuse(payload, str(error))
+            self._refuse(fields[FIELD], str(error))
             return None
 
     def _refuse(self, payload: bytes, reason: str) -> None:
-        text = payload[:KEPT_BYTES].decode("utf-8", "replace").replace("\x00", "\ufffd")
-        self._ingest.refuse(Owner(self._default_tenant, ""), text, reason)
+        kept = payload[: self._policy.max_bytes].decode("utf-8", "replace")
+        owner = _owner_named_in(payload) or Owner(self._default_tenant, "")
+        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason)
 
 
-def _pushed_at(entry_id: bytes) -> datetime:
+def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:
+    """Entries in their order, cut so that a portion is one entry or below the limit of bytes."""
+    portions: list[list[Entry]] = []
+    size = limit
+    for entry in entries:
+        weight = sum(map(len, entry[1].values()))
+        if size + weight > limit:
+            portions.append([])
+            size = 0
+        portions[-1].append(entry)
+        size += weight
+    return portions
+
+
+def _owner_named_in(payload: bytes) -> Owner | None:
+    """Whose a refused payload says it is, so that its tenant can find it."""
+    try:
+        names = json.loads(payload)
+        owner = Owner(names["tenant_id"], names["user_id"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    is_named = all(isinstance(name, str) and name.isprintable() for name in owner.names)
+    return owner if is_named else None
+
+
+def _pushed_at(entry_id: bytes, now: datetime) -> datetime:
     # The entry's own time: a session without times is dated alike however often it is read.
+    # An id that somebody made up is no time, and every later id is forced above it.
     milliseconds = int(entry_id.partition(b"-")[0])
+    earliest = (now - BELIEVED_AGE).timestamp() * 1000
+    if not earliest <= milliseconds <= now.timestamp() * 1000:
+        return now
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

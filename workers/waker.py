@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from pipelines.ports import Waiting
 from workers.queues import CONSOLIDATE, DISTILL, PROJECT, QUEUES
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ class CeleryWaker:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def count_waiting(self) -> int:
+    def count_waiting(self) -> Waiting:
         try:
             with self._app.connection_for_read() as connection:
                 channel = connection.default_channel
-                return sum(
-                    channel.queue_declare(queue, durable=True, auto_delete=False).message_count
-                    for queue in QUEUES.values()
+                return Waiting(
+                    *(_length(channel, task) for task in (DISTILL, CONSOLIDATE, PROJECT))
                 )
         except (OperationalError, RedisError, OSError):
-            return 0
+            # Nothing can be sent either; whoever tries will say so.
+            return Waiting()
 
     def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
         self._send(DISTILL, [(str(receipt),) for receipt in receipts])
@@ -58,3 +59,8 @@ class CeleryWaker:
         except (OperationalError, RedisError, OSError) as error:
             # The sweep finds the rows when the broker is back.
             log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
+
+
+def _length(channel: Any, task: str) -> int:  # noqa: ANN401 - kombu has no types
+    found: int = channel.queue_declare(QUEUES[task], durable=True, auto_delete=False).message_count
+    return found

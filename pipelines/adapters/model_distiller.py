@@ -16,7 +16,7 @@ from pipelines.stages.reply import SCHEMA, SCHEMA_NAME, parse_reply
 from pipelines.stages.windows import cut_windows, render_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from config.policy import DistillPolicy
     from pipelines.model import Draft, Transcript
@@ -40,12 +40,11 @@ class ModelDistiller:
         digest = hashlib.sha256(self._prompt.encode()).hexdigest()
         return f"{_PROMPT.replace('_', '-')}/{digest[:8]}"
 
-    def distill(self, transcript: Transcript) -> list[Draft]:
-        drafts = [
-            draft
-            for window in cut_windows(transcript, self._policy)
-            for draft in self._distill_window(render_window(window), transcript)
-        ]
+    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
+        drafts: list[Draft] = []
+        for window in cut_windows(transcript, self._policy):
+            drafts += self._distill_window(render_window(window), transcript)
+            keep_alive()
         return _in_message_order(_without_repetitions(drafts), transcript)
 
     def _distill_window(self, text: str, transcript: Transcript) -> list[Draft]:

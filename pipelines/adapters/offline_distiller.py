@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pipelines.stages.offline.distill import distill_transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.model import Draft, Transcript
 
 VERSION = "offline/1"
@@ -19,5 +21,7 @@ class OfflineDistiller:
     def version(self) -> str:
         return VERSION
 
-    def distill(self, transcript: Transcript) -> list[Draft]:
-        return distill_transcript(transcript)
+    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
+        drafts = distill_transcript(transcript)
+        keep_alive()
+        return drafts

@@ -199,7 +199,8 @@ class PgvectorIndex:
             return int(connection.scalar(self._sql(_COUNT), _owner_values(owner)) or 0)
 
     def close(self) -> None:
-        """Nothing of its own: the engine is the caller's."""
+        """Close the connections of its engine."""
+        self._engine.dispose()
 
     def _sql(self, template: str) -> TextClause:
         return text(template.format(table=self._table, size=self._size))

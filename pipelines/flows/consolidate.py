@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import DependencyUnavailable, LeaseLost, VersionConflict
+from pipelines.errors import LeaseLost, MemstillError, StoreRefused, VersionConflict
+from pipelines.model import FactOutcome
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
+from pipelines.plan import Plan, Settlement
 from pipelines.stages.merge import merge
 
 if TYPE_CHECKING:
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
     from config.policy import Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
-    from pipelines.plan import Plan
     from pipelines.ports import Clock, Embedder, MemoryStore, OwnerClaim, VectorIndex, Waker
 
 log = structlog.get_logger(__name__)
@@ -45,7 +47,8 @@ class Consolidate:
         except LeaseLost as error:
             log.warning("lease_lost", error=str(error))
             return Skipped(str(error))
-        except (DependencyUnavailable, VersionConflict) as error:
+        except MemstillError as error:
+            # Whatever it is, the facts stay pending; the row says what holds them up.
             return self._give_back(claim, error)
 
     def _consolidate(self, claim: OwnerClaim) -> Outcome:
@@ -53,8 +56,7 @@ class Consolidate:
         ready, resume_at = self._select_ready(claim.owner, pending)
         counts: dict[str, int] = {}
         if ready:
-            plan = self._commit(claim, ready)
-            counts = {"facts": len(ready), **plan.counts()}
+            counts = self._commit_or_isolate(claim, ready)
             self.waker.wake_index()
             if len(pending) == self.policies.consolidate.max_facts:
                 resume_at = self.clock.now()
@@ -76,6 +78,24 @@ class Consolidate:
             return list(pending), None
         ready = [fact for fact in pending if _session_end(fact) < barrier]
         return ready, (now + wait if len(ready) < len(pending) else None)
+
+    def _commit_or_isolate(self, claim: OwnerClaim, facts: Sequence[Fact]) -> dict[str, int]:
+        try:
+            return {"facts": len(facts), **self._commit(claim, facts).counts()}
+        except StoreRefused as error:
+            if len(facts) > 1:
+                # One of them cannot be stored; the others must not wait for it.
+                totals = Counter[str]()
+                for fact in facts:
+                    totals.update(self._commit_or_isolate(claim, [fact]))
+                return dict(totals)
+            return self._refuse(claim, facts[0], error)
+
+    def _refuse(self, claim: OwnerClaim, fact: Fact, error: StoreRefused) -> dict[str, int]:
+        settled = {fact.id: Settlement(FactOutcome.REFUSED, reason="not_storable")}
+        self.store.commit_plan(claim, Plan(settled=settled), self.clock.now())
+        log.error("fact_refused", fact=str(fact.id), error=str(error))
+        return {"facts": 1, "refused": 1}
 
     def _commit(self, claim: OwnerClaim, facts: Sequence[Fact]) -> Plan:
         vectors = self.embedder.embed([fact.statement for fact in facts])

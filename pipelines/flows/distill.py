@@ -59,13 +59,18 @@ class Distill:
 
     def _distill(self, claim: TranscriptClaim) -> Outcome:
         transcript = claim.transcript
-        drafts = self.distiller.distill(without_recalled(transcript))
+        drafts = self.distiller.distill(
+            without_recalled(transcript), lambda: self._keep_alive(claim)
+        )
         facts, refusals = ground(drafts, transcript, self.distiller.version)
         self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
         self.waker.wake_consolidate([transcript.owner])
         counts = {"facts": len(facts), "refused": len(refusals)}
         log.info("transcript_distilled", receipt=str(transcript.id), **counts)
         return Done(counts)
+
+    def _keep_alive(self, claim: TranscriptClaim) -> None:
+        self.inbox.extend_lease(claim, self.clock.now() + self.lease)
 
     def _give_back(self, claim: TranscriptClaim, error: Exception) -> Outcome:
         delay = self.judge(error, claim.attempt)

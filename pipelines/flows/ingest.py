@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -30,7 +30,11 @@ class Ingest:
     def run(self, transcripts: Sequence[Transcript]) -> list[Accepted]:
         """Accept a batch; one answer each, in order. Secrets never reach the inbox."""
         answers = self.inbox.accept([_redacted(item) for item in transcripts], self.clock.now())
-        fresh = [answer.receipt for answer in answers if not answer.is_duplicate]
+        fresh = [
+            answer.receipt
+            for item, answer in zip(transcripts, answers, strict=True)
+            if not answer.is_duplicate and answer.receipt == item.id
+        ]
         self.waker.wake_distill(fresh)
         log.info("transcripts_accepted", fresh=len(fresh), duplicate=len(answers) - len(fresh))
         return answers
@@ -45,7 +49,20 @@ class Ingest:
 def _redacted(transcript: Transcript) -> Transcript:
     found: Counter[str] = Counter()
     messages = tuple(_redact_message(message, found) for message in transcript.messages)
-    return replace(transcript, messages=messages, redactions=dict(found))
+    metadata = _redact_value(transcript.metadata, found)
+    return replace(transcript, messages=messages, metadata=metadata, redactions=dict(found))
+
+
+def _redact_value(value: Any, found: Counter[str]) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict):
+        return {key: _redact_value(item, found) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_redact_value(item, found) for item in value]
+    if not isinstance(value, str):
+        return value
+    result = redact(value)
+    found.update(result.counts)
+    return result.text
 
 
 def _redact_message(message: Message, found: Counter[str]) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MAX_QUERY_CHARS = 8_000
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_MEMORIES = 1_000
 MAX_TOKENS = 1_000_000
 
@@ -112,6 +114,8 @@ def _is_visible(memory: Memory, session_id: str | None) -> bool:
 def _check(question: Question) -> None:
     if not question.query.strip():
         raise InputError("query", "is empty; ask for what the next session is about")
+    if not question.query.isascii() and _LONE_SURROGATE.search(question.query):
+        raise InputError("query", "holds half a character (a lone surrogate); send valid text")
     if len(question.query) > MAX_QUERY_CHARS:
         raise InputError("query", f"is longer than {MAX_QUERY_CHARS} characters; shorten it")
     if not 1 <= question.max_memories <= MAX_MEMORIES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.outcome import Done, Outcome, Skipped
+from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
     from pipelines.ports import Clock, Waker, WorkTable
@@ -27,17 +27,20 @@ class Sweep:
     def run(self) -> Outcome:
         """Wake what is due; waking something twice is harmless.
 
-        While more wake-ups wait than workers can take, none is added: the queue stays bounded
-        however long the backlog of rows is.
+        While more wake-ups of a kind wait than workers can take, none is added: the queues
+        stay bounded however long the backlog of rows is.
         """
-        if self.waker.count_waiting() >= self.limit:
-            return Skipped("the workers have enough to wake up for")
         due = self.work.find_due(self.clock.now(), self.limit)
-        self.waker.wake_distill(due.transcripts)
-        self.waker.wake_consolidate(due.owners)
-        if due.has_unprojected:
+        waiting = self.waker.count_waiting()
+        counts: dict[str, int] = {}
+        if due.transcripts and waiting.distill < self.limit:
+            self.waker.wake_distill(due.transcripts)
+            counts["transcripts"] = len(due.transcripts)
+        if due.owners and waiting.consolidate < self.limit:
+            self.waker.wake_consolidate(due.owners)
+            counts["owners"] = len(due.owners)
+        if due.has_unprojected and not waiting.index:
             self.waker.wake_index()
-        counts = {"transcripts": len(due.transcripts), "owners": len(due.owners)}
-        if due.transcripts or due.owners:
+        if counts:
             log.info("work_woken", **counts)
         return Done(counts)

@@ -16,7 +16,7 @@ from pipelines.ports.models import (
     ReplyStore,
     TokenCounter,
 )
-from pipelines.ports.work import Clock, DueWork, Waker, WorkTable
+from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
     "Accepted",
@@ -40,6 +40,7 @@ __all__ = [
     "TokenCounter",
     "TranscriptClaim",
     "VectorIndex",
+    "Waiting",
     "Waker",
     "WorkTable",
 ]

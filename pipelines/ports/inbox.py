@@ -84,7 +84,7 @@ class Inbox(Protocol):
     def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
         """File something unreadable from the Stream as a dead letter with its reason.
 
-        ``payload`` is kept for replay, cut to 64 KiB, secrets redacted by the caller.
+        ``payload`` is kept for replay, secrets redacted by the caller.
         """
         ...
 
@@ -92,6 +92,14 @@ class Inbox(Protocol):
         self, receipt: ReceiptId, now: datetime, lease: timedelta
     ) -> TranscriptClaim | None:
         """Lease a due transcript, the attempt counted and committed; None if not to be had."""
+        ...
+
+    def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
+        """Hold a transcript for longer, while its distilling makes progress.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
         ...
 
     def commit_distilled(

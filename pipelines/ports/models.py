@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipelines.model import (
         Draft,
@@ -114,8 +114,10 @@ class Distiller(Protocol):
         """Distiller and prompt version, stored with each fact: ``offline/1``."""
         ...
 
-    def distill(self, transcript: Transcript) -> list[Draft]:
+    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
         """Drafts in the order of the messages they rest on; an empty list is a result.
+
+        Calls ``keep_alive`` after each part of a long transcript; what it raises passes.
 
         Raises:
             ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``.

@@ -40,10 +40,19 @@ class WorkTable(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Wake-ups of each kind that no worker has taken yet."""
+
+    distill: int = 0
+    consolidate: int = 0
+    index: int = 0
+
+
 class Waker(Protocol):
     """Sends wake-ups. A lost one costs latency, a doubled one nothing."""
 
-    def count_waiting(self) -> int:
+    def count_waiting(self) -> Waiting:
         """Wake-ups that were sent and that no worker has taken yet."""
         ...
 

@@ -220,7 +220,7 @@ def _slot_change(before: Memory, after: Memory) -> Change:
     released = _missing(after.evidence, before.evidence)
     added = _missing(before.evidence, after.evidence)
     if released:
-        return Refile(after, released)
+        return Refile(after, released, added)
     if added:
         return Reinforce(after, added)
     if before.state is MemoryState.ACTIVE and after.state is MemoryState.SUPERSEDED:

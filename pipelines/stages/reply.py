@@ -81,12 +81,12 @@ class ReplyFact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
     statement: Text
-    subject: Text
+    subject: Annotated[Text, StringConstraints(max_length=200)]
     kind: Kind
     quote: Verbatim
     message_ids: Annotated[tuple[Verbatim, ...], Field(min_length=1)]
     importance: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-    attribute: Line | None = None
+    attribute: Annotated[Line, StringConstraints(max_length=200)] | None = None
     value: Line | None = None
     event_date: Line | None = None
 

@@ -84,7 +84,8 @@ def _choose_keeper(run: list[_Assertion], known: set[MemoryId], taken: set[Memor
         return free[0]
     # Every source kept an earlier interval: this one goes on as a memory of its own.
     first = run[0]
-    name = f"continued/{first.evidence.event_at.isoformat()}"
+    cited = first.evidence
+    name = f"continued/{cited.event_at.isoformat()}/{cited.transcript_id}/{cited.message_index}"
     split = MemoryId(uuid.uuid5(first.source.id, name))
     return replace(first.source, id=split, version=1, superseded_by=None)
 

@@ -132,6 +132,10 @@ class InMemoryStores:
             row.lease_until = now + lease
             return TranscriptClaim(row.transcript, row.fence, row.attempts)
 
+    def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
+        with self._lock:
+            self._held(claim).lease_until = until
+
     def commit_distilled(
         self,
         claim: TranscriptClaim,
@@ -327,10 +331,14 @@ class InMemoryStores:
     # ---- what they share ----------------------------------------------------------------------
 
     def _leave_lease(self, claim: TranscriptClaim) -> _TranscriptRow:
+        row = self._held(claim)
+        row.lease_until = None
+        return row
+
+    def _held(self, claim: TranscriptClaim) -> _TranscriptRow:
         row = self._transcripts[claim.transcript.id]
         if row.fence != claim.fence or row.state is not TranscriptState.DISTILLING:
             raise LeaseLost(f"transcript {claim.transcript.id}: fence has moved on")
-        row.lease_until = None
         return row
 
     def _mark_due(self, owner: Owner, now: datetime) -> None:

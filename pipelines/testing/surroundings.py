@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.ports import Waiting
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
@@ -34,9 +36,9 @@ class RecordingWaker:
     receipts: list[ReceiptId] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
     index_wakes: int = 0
-    waiting: int = 0
+    waiting: Waiting = field(default_factory=Waiting)
 
-    def count_waiting(self) -> int:
+    def count_waiting(self) -> Waiting:
         return self.waiting
 
     def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:

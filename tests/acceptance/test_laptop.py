@@ -152,7 +152,11 @@ def test_laptop_refuses_bad_input_with_field_and_remedy(laptop: Laptop, tmp_path
     good = session_file(tmp_path, "s1", "I live in Berlin.", at="2026-03-02T09:00:00Z")
     bad = session_file(tmp_path, "s2", "I live in Oslo.", at="2026-03-02T09:00:00")
     mixed = tmp_path / "mixed.jsonl"
-    mixed.write_text(good.read_text() + bad.read_text())
+    keyed = json.loads(good.read_text()) | {"idempotency_key": "k", "session_id": "s3"}
+    clash = keyed | {"messages": [{"role": "user", "content": "I live in Rome."}]}
+    mixed.write_text(
+        good.read_text() * 2 + bad.read_text() + f"{json.dumps(keyed)}\n{json.dumps(clash)}\n"
+    )
 
     refused = laptop.run("enqueue", str(bad))
     missing = laptop.run("backfill", str(tmp_path / "none.jsonl"))
@@ -162,8 +166,9 @@ def test_laptop_refuses_bad_input_with_field_and_remedy(laptop: Laptop, tmp_path
     assert (1, True) == (refused.returncode, "started_at" in refused.stderr)
     assert (1, True) == (missing.returncode, "is no file" in missing.stderr)
     assert 1 == partly.returncode
-    assert "line 2 refused: started_at" in partly.stdout
-    assert "1 done" in partly.stdout
+    assert "line 3 refused: started_at" in partly.stdout
+    assert "line 5 refused: idempotency_key" in partly.stdout
+    assert "2 done" in partly.stdout
     assert (1, True) == (unknown.returncode, "no transcript" in unknown.stderr)
 
 

@@ -228,6 +228,20 @@ def test_inbox_hands_on_a_transcript_when_its_lease_has_expired(stores: Stores) 
         stores.inbox.dead_letter(late, "late", "late", START)
 
 
+def test_inbox_holds_a_transcript_for_longer_while_there_is_progress(stores: Stores) -> None:
+    """An extended lease is respected by others, and only its holder can extend it."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+    held = claim(stores, transcript)
+
+    stores.inbox.extend_lease(held, START + 2 * LEASE)
+
+    assert None is stores.inbox.claim_transcript(transcript.id, START + LEASE, LEASE)
+    assert stores.inbox.claim_transcript(transcript.id, START + 2 * LEASE, LEASE) is not None
+    with pytest.raises(LeaseLost):
+        stores.inbox.extend_lease(held, day(1))
+
+
 def test_inbox_returns_a_postponed_transcript_only_when_it_is_due(stores: Stores) -> None:
     """A failed attempt waits for its delay, with its error to be seen."""
     transcript = make_transcript("hello")

@@ -28,6 +28,10 @@ POLICY = DistillPolicy(window_chars=400, overlap_messages=1, max_repairs=2)
 NOTHING = '{"facts": []}'
 
 
+def idle() -> None:
+    """Nobody holds a lease here."""
+
+
 def a_transcript(count: int = 2, user_id: str = "alice") -> Transcript:
     messages = tuple(
         Message(index, f"m{index}", Role.USER, f"I own {index} boats.", START + timedelta(hours=1))
@@ -60,7 +64,7 @@ class BrokenReplies(InMemoryReplies):
 def test_distill_asks_once_when_the_transcript_fits_a_window() -> None:
     """A short session costs one call, and its drafts come out."""
     chat = ScriptedChatModel([an_answer(0, 1)])
-    drafts = ModelDistiller(chat, InMemoryReplies(), DistillPolicy()).distill(a_transcript())
+    drafts = ModelDistiller(chat, InMemoryReplies(), DistillPolicy()).distill(a_transcript(), idle)
     assert [draft.statement for draft in drafts] == ["I own 0 boats.", "I own 1 boats."]
     assert len(chat.requests) == 1
 
@@ -68,7 +72,7 @@ def test_distill_asks_once_when_the_transcript_fits_a_window() -> None:
 def test_distill_gives_nothing_when_the_model_finds_nothing() -> None:
     """An empty answer is a result."""
     distiller = ModelDistiller(ScriptedChatModel([NOTHING]), InMemoryReplies(), DistillPolicy())
-    assert distiller.distill(a_transcript()) == []
+    assert distiller.distill(a_transcript(), idle) == []
 
 
 def test_distill_joins_windows_without_repetitions_in_message_order() -> None:
@@ -79,7 +83,7 @@ def test_distill_joins_windows_without_repetitions_in_message_order() -> None:
         return an_answer(*sorted((int(name[1:]) for name in ids), reverse=True))
 
     chat = ScriptedChatModel(answer)
-    drafts = ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript(12))
+    drafts = ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript(12), idle)
     assert len(chat.requests) > 2
     assert [f"m{number}" for number in range(12)] == [draft.message_ids[0] for draft in drafts]
 
@@ -87,8 +91,8 @@ def test_distill_joins_windows_without_repetitions_in_message_order() -> None:
 def test_distill_pays_once_when_it_runs_again() -> None:
     """A second run of the same transcript asks nobody and finds the same."""
     replies, chat = InMemoryReplies(), ScriptedChatModel([an_answer(0)])
-    first = ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript())
-    second = ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript())
+    first = ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript(), idle)
+    second = ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript(), idle)
     assert first == second
     assert len(chat.requests) == 1
 
@@ -97,14 +101,16 @@ def test_distill_pays_once_when_it_dies_after_the_call() -> None:
     """The reply is stored before anything else happens to it."""
     replies, chat = BrokenReplies(), ScriptedChatModel([an_answer(0)])
     with pytest.raises(ConnectionAbortedError):
-        ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript())
-    assert len(ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript())) == 1
+        ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript(), idle)
+    assert len(ModelDistiller(chat, replies, DistillPolicy()).distill(a_transcript(), idle)) == 1
 
 
 def test_distill_stores_a_reply_under_its_transcript_even_if_it_is_useless() -> None:
     """What was paid is kept, and erased with the transcript it came from."""
     replies, transcript = InMemoryReplies(), a_transcript()
-    ModelDistiller(ScriptedChatModel(["nonsense", NOTHING]), replies, POLICY).distill(transcript)
+    ModelDistiller(ScriptedChatModel(["nonsense", NOTHING]), replies, POLICY).distill(
+        transcript, idle
+    )
     assert [reply.text for reply in replies.replies.values()] == ["nonsense", NOTHING]
     assert {transcript.id} == set(replies.receipts.values())
 
@@ -113,7 +119,7 @@ def test_distill_asks_again_with_the_problem_when_the_answer_is_malformed() -> N
     """A repair names the field that was wrong."""
     wrong = json.dumps({"facts": [fact_from({"id": "m0", "content": "x"}, kind="hobby")]})
     chat = ScriptedChatModel([wrong, an_answer(0)])
-    drafts = ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript())
+    drafts = ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript(), idle)
     assert len(drafts) == 1
     (answer, problem), *others = chat.requests[1].earlier
     assert (wrong, []) == (answer, others)
@@ -123,7 +129,7 @@ def test_distill_asks_again_with_the_problem_when_the_answer_is_malformed() -> N
 def test_distill_asks_again_when_the_answer_was_cut_off() -> None:
     """An answer that the endpoint could not finish is repaired like a malformed one."""
     chat = ScriptedChatModel([BadReply("cut off"), NOTHING])
-    assert ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript()) == []
+    assert ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript(), idle) == []
     assert chat.requests[1].earlier == (("", "cut off"),)
 
 
@@ -131,7 +137,7 @@ def test_distill_raises_bad_reply_when_no_repair_helps() -> None:
     """Bad output is an error after a counted number of calls, never an empty result."""
     chat = ScriptedChatModel(["one", "two", "three"])
     with pytest.raises(BadReply):
-        ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript())
+        ModelDistiller(chat, InMemoryReplies(), POLICY).distill(a_transcript(), idle)
     assert len(chat.requests) == 3
 
 
@@ -140,7 +146,7 @@ def test_distill_asks_nobody_when_all_stored_replies_are_useless() -> None:
     replies = InMemoryReplies()
     for chat in (ScriptedChatModel(["one", "two", "three"]), ScriptedChatModel([])):
         with pytest.raises(BadReply):
-            ModelDistiller(chat, replies, POLICY).distill(a_transcript())
+            ModelDistiller(chat, replies, POLICY).distill(a_transcript(), idle)
 
 
 def test_distill_hands_on_that_the_model_is_unavailable() -> None:
@@ -148,7 +154,7 @@ def test_distill_hands_on_that_the_model_is_unavailable() -> None:
     replies = InMemoryReplies()
     chat = ScriptedChatModel([ModelUnavailable("down")])
     with pytest.raises(ModelUnavailable):
-        ModelDistiller(chat, replies, POLICY).distill(a_transcript())
+        ModelDistiller(chat, replies, POLICY).distill(a_transcript(), idle)
     assert replies.replies == {}
 
 
@@ -156,8 +162,8 @@ def test_distill_does_not_share_replies_between_users() -> None:
     """The same words of two users are two questions."""
     replies, chat = InMemoryReplies(), ScriptedChatModel([NOTHING, NOTHING])
     distiller = ModelDistiller(chat, replies, POLICY)
-    distiller.distill(a_transcript(user_id="alice"))
-    distiller.distill(a_transcript(user_id="bob"))
+    distiller.distill(a_transcript(user_id="alice"), idle)
+    distiller.distill(a_transcript(user_id="bob"), idle)
     assert len(replies.replies) == 2
 
 
@@ -166,7 +172,7 @@ def test_distill_asks_anew_when_the_model_is_another() -> None:
     replies = InMemoryReplies()
     for name in ("small", "large"):
         chat = ScriptedChatModel([NOTHING], name=name)
-        ModelDistiller(chat, replies, POLICY).distill(a_transcript())
+        ModelDistiller(chat, replies, POLICY).distill(a_transcript(), idle)
     assert len(replies.replies) == 2
 
 
@@ -181,8 +187,8 @@ def test_distill_works_over_http_when_one_session_always_fails() -> None:
         chat = OpenAiChatModel(client, "m", RetryPolicy(), budget_seconds=5)
         distiller = ModelDistiller(chat, InMemoryReplies(), DistillPolicy())
         with pytest.raises(BadReply):
-            distiller.distill(marked)
-        drafts = distiller.distill(a_transcript())
+            distiller.distill(marked, idle)
+        drafts = distiller.distill(a_transcript(), idle)
     assert [draft.kind for draft in drafts] == [Kind.KNOWLEDGE, Kind.KNOWLEDGE]
     assert len(endpoint.chat_calls) == 4
 

@@ -6,6 +6,7 @@ import pytest
 
 from config.settings import Settings
 from pipelines.model import Owner, receipt_id
+from pipelines.ports import Waiting
 from workers.app import make_app
 from workers.waker import CeleryWaker
 
@@ -24,7 +25,8 @@ def test_waker_counts_what_no_worker_has_taken(redis_url: str, key_prefix: str) 
     waker.wake_consolidate([owner])
     waker.wake_index()
 
-    assert (0, 4) == (before, waker.count_waiting())
+    assert Waiting() == before
+    assert Waiting(distill=2, consolidate=1, index=1) == waker.count_waiting()
 
 
 @pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock?db=0", "redis://127.0.0.1:9/0"])
@@ -34,4 +36,4 @@ def test_waker_goes_on_when_the_broker_is_away(url: str, key_prefix: str) -> Non
 
     waker.wake_index()
 
-    assert 0 == waker.count_waiting()
+    assert Waiting() == waker.count_waiting()

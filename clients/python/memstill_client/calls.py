@@ -179,14 +179,30 @@ def read_bulk(reply: BulkReply, chunk: Sequence[Push], first_position: int) -> l
         InvalidTranscript: The server refused a line as no transcript.
         Refused: It refused a line for another reason, or answered for other lines.
     """
+    receipts = []
+    for answer in read_lines(reply, chunk, first_position):
+        if not isinstance(answer, Receipt):
+            raise answer
+        receipts.append(answer)
+    return receipts
+
+
+def read_lines(
+    reply: BulkReply, chunk: Sequence[Push], first_position: int
+) -> list[Receipt | InvalidTranscript | Refused]:
+    """The answer to each line of a chunk, in its order: a receipt, or why it was refused.
+
+    Raises:
+        Refused: The server answered for other lines than were sent.
+    """
     if [result.line for result in reply.results] != list(range(1, len(chunk) + 1)):
         raise Refused("unexpected_reply", "api_url", "answered for other lines than were sent")
-    receipts = []
-    for position, (result, push) in enumerate(zip(reply.results, chunk, strict=True)):
-        if result.receipt is None:
-            _raise_refusal(result.error, f"transcripts[{first_position + position}].")
-        receipts.append(Receipt(result.receipt, result.duplicate, push.tenant_id))
-    return receipts
+    return [
+        Receipt(result.receipt, result.duplicate, push.tenant_id)
+        if result.receipt is not None
+        else _refusal(result.error, f"transcripts[{first_position + position}].")
+        for position, (result, push) in enumerate(zip(reply.results, chunk, strict=True))
+    ]
 
 
 def read_accepted(reply: Accepted, push: Push) -> Receipt:
@@ -242,15 +258,15 @@ def _raise_error(status: int, headers: Mapping[str, str], content: bytes) -> NoR
         )
     if status == NOT_FOUND:
         raise NotFound(error.reason if error else "no such thing at this address")
-    _raise_refusal(error or ErrorBody(type="unexpected_reply", reason=_strange(status)))
+    raise _refusal(error or ErrorBody(type="unexpected_reply", reason=_strange(status)))
 
 
-def _raise_refusal(error: ErrorBody | None, prefix: str = "") -> NoReturn:
+def _refusal(error: ErrorBody | None, prefix: str = "") -> InvalidTranscript | Refused:
     error = error or ErrorBody(type="unexpected_reply", reason="was neither accepted nor refused")
     field = prefix + (error.field or "request")
     if error.type == "invalid_transcript":
-        raise InvalidTranscript(field, error.reason)
-    raise Refused(error.type, field, error.reason)
+        return InvalidTranscript(field, error.reason)
+    return Refused(error.type, field, error.reason)
 
 
 def _read_error(content: bytes) -> ErrorBody | None:

@@ -11,7 +11,7 @@ from redis.retry import Retry
 
 from memstill_client import calls
 from memstill_client.endpoints import find_endpoints
-from memstill_client.errors import NotFound, Unavailable
+from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import (
     Accepted,
@@ -118,6 +118,24 @@ class Memstill:
         for chunk in make_chunks(transcripts, self._endpoints):
             receipts += self._push_chunk(chunk, len(receipts))
         return receipts
+
+    def enqueue_each(
+        self, transcripts: Iterable[Pushable]
+    ) -> Iterator[Receipt | InvalidTranscript | Refused]:
+        """Push many in chunks; each is answered alone, with a receipt or its refusal.
+
+        Raises:
+            InvalidTranscript: One breaks the wire format; the chunks before it were taken in.
+            Unavailable: Nobody took the rest; repeat the call later.
+        """
+        position = 0
+        for chunk in make_chunks(transcripts, self._endpoints):
+            if self._stream is not None:
+                yield from self._stream.push(chunk)
+            else:
+                reply = self._call(calls.bulk_call(chunk, self._endpoints), BulkReply)
+                yield from calls.read_lines(reply, chunk, position)
+            position += len(chunk)
 
     def status(self, receipt: Receipt | UUID | str) -> Status:
         """Where a transcript stands.

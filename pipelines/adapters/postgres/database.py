@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 20_000
+IDLE_TIMEOUT_MS = 60_000
+# Data exception, integrity violation, limit exceeded: the same values fail again.
+REFUSED_CLASSES = ("22", "23", "54")
 
 
 def _to_json(value: object) -> str:
@@ -35,6 +38,7 @@ class Database:
             max_overflow=0,
             pool_timeout=30,
             pool_pre_ping=True,
+            hide_parameters=True,
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
             connect_args={
@@ -43,6 +47,8 @@ class Database:
                 "options": (
                     f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
                     f" -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
+                    # A frozen worker must not hold its locks for ever.
+                    f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}"
                 ),
             },
         )
@@ -58,13 +64,9 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise StoreUnavailable(f"PostgreSQL: {type(error).__name__}") from error
-        except StatementError as error:
-            if isinstance(error, DBAPIError) and error.connection_invalidated:
-                raise StoreUnavailable("PostgreSQL: connection lost") from error
+        except (StatementError, PoolTimeout) as error:
             # Not chained: the driver's message quotes the values.
-            raise StoreRefused(f"PostgreSQL: {type(error.orig or error).__name__}") from None
+            raise _translate(error) from None
 
     def ping(self) -> None:
         """Ask the server for an answer.
@@ -78,3 +80,15 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+def _translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
+    cause = getattr(error, "orig", None) or error
+    name = type(cause).__name__
+    state = getattr(cause, "sqlstate", None) or ""
+    is_passing = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    )
+    if is_passing and not state.startswith(REFUSED_CLASSES):
+        return StoreUnavailable(f"PostgreSQL does not answer as it should ({name})")
+    return StoreRefused(f"PostgreSQL: {name}")

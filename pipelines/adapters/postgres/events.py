@@ -49,7 +49,7 @@ def _body(change: Change, now: datetime) -> dict[str, Any]:
         case Reinforce():
             extra = {"added": _cited(change.added)}
         case Refile():
-            extra = {"released": _cited(change.released)}
+            extra = {"released": _cited(change.released), "added": _cited(change.added)}
         case Promote():
             extra = {"previous_scope": change.previous.value, "reason": change.reason}
         case Supersede():

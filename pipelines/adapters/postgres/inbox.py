@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pipelines.model import Fact, Refusal
 
 OPEN_STATES = (TranscriptState.QUEUED.value, TranscriptState.DISTILLING.value)
-MAX_BURIED_CHARS = 64 * 1024
 
 
 class PostgresInbox:
@@ -45,7 +44,7 @@ class PostgresInbox:
             **_dead_row(owner, receipt, reason, now),
             "idempotency_key": f"unreadable/{digest}",
             "content_hash": digest,
-            "body": {"schema_version": 1, "unreadable": payload[:MAX_BURIED_CHARS]},
+            "body": {"schema_version": 1, "unreadable": payload},
         }
         with self._database.transaction() as connection:
             connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
@@ -75,6 +74,10 @@ class PostgresInbox:
         if row is None:
             return None
         return TranscriptClaim(read_transcript(row), row["fence"], row["attempts"])
+
+    def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
+        with self._database.transaction() as connection:
+            _update_held(connection, claim, lease_until=until)
 
     def commit_distilled(
         self,
@@ -254,6 +257,10 @@ def _dead_row(owner: Owner, receipt: ReceiptId, reason: str, now: datetime) -> d
 
 
 def _leave_lease(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
+    _update_held(connection, claim, lease_until=None, **values)
+
+
+def _update_held(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
     statement = (
         update(transcripts)
         .where(
@@ -263,7 +270,7 @@ def _leave_lease(connection: Connection, claim: TranscriptClaim, **values: objec
                 transcripts.c.state == TranscriptState.DISTILLING.value,
             )
         )
-        .values(lease_until=None, **values)
+        .values(**values)
     )
     if connection.execute(statement).rowcount != 1:
         raise LeaseLost(f"transcript {claim.transcript.id}: fence {claim.fence} has moved on")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.tables import installation
-from pipelines.errors import EmbeddingMismatch
+from pipelines.errors import ConfigurationError, EmbeddingMismatch, StoreRefused
 
 if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
@@ -20,18 +20,29 @@ def check_embedder(database: Database, embedder: Embedder) -> None:
 
     Raises:
         EmbeddingMismatch: The memories were embedded by another model.
+        ConfigurationError: The database has no schema yet.
     """
     wanted = {"model": embedder.model, "size": embedder.size}
-    with database.transaction() as connection:
-        connection.execute(
-            upsert(installation).on_conflict_do_nothing(), {"name": "embedding", "value": wanted}
-        )
-        found = connection.execute(
-            select(installation.c.value).where(installation.c.name == "embedding")
-        ).scalar_one()
+    try:
+        found = _record_or_read(database, wanted)
+    except StoreRefused as error:
+        raise ConfigurationError(
+            f"the database has no schema of memstill yet ({error}): run `memstill migrate` first"
+        ) from None
     if found != wanted:
         raise EmbeddingMismatch(
             f"the memories here were embedded by {found['model']} ({found['size']} dimensions), "
             f"but {wanted['model']} ({wanted['size']}) is configured: set MEMSTILL_EMBEDDER, "
             "MEMSTILL_EMBED_MODEL and MEMSTILL_EMBED_SIZE back, or start on an empty database"
         )
+
+
+def _record_or_read(database: Database, wanted: dict[str, Any]) -> dict[str, Any]:
+    with database.transaction() as connection:
+        connection.execute(
+            upsert(installation).on_conflict_do_nothing(), {"name": "embedding", "value": wanted}
+        )
+        found: dict[str, Any] = connection.execute(
+            select(installation.c.value).where(installation.c.name == "embedding")
+        ).scalar_one()
+    return found

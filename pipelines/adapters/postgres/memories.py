@@ -263,7 +263,7 @@ def _write_evidence(connection: Connection, plan: Plan) -> None:
 def _added_evidence(change: object) -> tuple[Evidence, ...]:
     if isinstance(change, Insert):
         return change.memory.evidence
-    return change.added if isinstance(change, Reinforce) else ()
+    return change.added if isinstance(change, Reinforce | Refile) else ()
 
 
 def _delete_evidence(

@@ -22,9 +22,13 @@ def migrate(url: str) -> None:
     """
     database = Database(url, pool_size=1)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # The parser of the configuration reads a percent sign as the start of a name.
+    folder = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", folder)
     try:
         with database.transaction() as connection:
+            # A migration may take long, and so may waiting for the one before it.
+            connection.execute(text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

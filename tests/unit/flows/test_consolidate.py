@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from config.policy import Policies
-from pipelines.errors import IndexUnavailable, VersionConflict
+from pipelines.errors import IndexUnavailable, ModelRefused, StoreRefused, VersionConflict
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
 from pipelines.model import MemoryState, TranscriptState
@@ -193,6 +194,42 @@ def test_consolidate_gives_the_user_back_when_the_index_is_away() -> None:
     world.clock.advance(timedelta(seconds=30))
     assert Done is type(world.flow.run(ALICE))
     assert ["User likes tea."] == world.current()
+
+
+def test_consolidate_refuses_only_the_fact_that_cannot_be_stored() -> None:
+    """A poisonous fact ends refused with its reason; the others become memories."""
+
+    class Picky(InMemoryStores):
+        def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+            if any("poison" in change.memory.statement for change in plan.changes):
+                raise StoreRefused("PostgreSQL: DataError")
+            super().commit_plan(claim, plan, now)
+
+    world = World(Picky())
+    poison = make_fact("User has poison.", ordinal=1)
+    world.distill(make_fact("User likes tea."), poison, make_fact("User has a dog.", ordinal=2))
+
+    world.flow.run(ALICE)
+
+    assert ["User has a dog.", "User likes tea."] == world.current()
+    status = world.stores.status("acme", poison.transcript_id)
+    assert (TranscriptState.DONE, {"inserted": 2, "refused": 1}) == (status.state, status.counts)
+
+
+def test_consolidate_gives_the_user_back_when_the_embedder_refuses() -> None:
+    """A wrong key holds the facts up, and leaves no lease behind."""
+
+    class Refusing(HashEmbedder):
+        def embed(self, texts: Sequence[str]) -> list[Vector]:
+            raise ModelRefused(f"401 for {len(texts)} texts")
+
+    world = World()
+    world.flow = replace(world.flow, embedder=Refusing())
+    world.distill(make_fact("User likes tea."))
+
+    assert Snoozed is type(world.flow.run(ALICE))
+    world.clock.advance(timedelta(seconds=30))
+    assert Snoozed is type(world.flow.run(ALICE))
 
 
 def test_consolidate_leaves_other_users_alone() -> None:

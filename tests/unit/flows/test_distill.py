@@ -34,9 +34,11 @@ class ScriptedDistiller:
     version: str = "scripted/1"
     shown: list[Transcript] = field(default_factory=list)
 
-    def distill(self, transcript: Transcript) -> list[Draft]:
+    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
         self.shown.append(transcript)
-        return self.script(transcript)
+        drafts = self.script(transcript)
+        keep_alive()
+        return drafts
 
 
 def quote_everything(transcript: Transcript) -> list[Draft]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.sweep import Sweep
 from pipelines.model import TranscriptState
+from pipelines.ports import Waiting
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, START, make_transcript
@@ -17,14 +19,19 @@ LEASE = timedelta(minutes=5)
 def test_ingest_redacts_before_anything_is_stored() -> None:
     """No secret reaches the inbox; what was taken out is counted."""
     stores, waker = InMemoryStores(), RecordingWaker()
-    transcript = make_transcript("The key is AKIAIOSFODNN7EXAMPLE, use it.")
+    transcript = replace(
+        make_transcript("The key is AKIAIOSFODNN7EXAMPLE, use it."),
+        metadata={"env": [{"token": "ghp_" + "a1B2" * 9}], "tries": 3},
+    )
 
     (answer,) = Ingest(stores, waker, ManualClock(START)).run([transcript])
 
     claim = stores.claim_transcript(answer.receipt, START, LEASE)
     assert claim is not None
     assert "AKIAIOSFODNN7EXAMPLE" not in claim.transcript.messages[0].content
-    assert 1 == sum(stores.status("acme", answer.receipt).redactions.values())
+    assert "ghp_" not in str(claim.transcript.metadata)
+    assert 3 == claim.transcript.metadata["tries"]
+    assert 2 == sum(stores.status("acme", answer.receipt).redactions.values())
 
 
 def test_ingest_wakes_a_distiller_for_what_is_new_only() -> None:
@@ -69,7 +76,7 @@ def test_sweep_wakes_due_transcripts_and_users() -> None:
 
 def test_sweep_adds_no_wake_up_while_the_workers_have_enough() -> None:
     """The queue of wake-ups stays bounded, however many rows lie due."""
-    stores, waker = InMemoryStores(), RecordingWaker(waiting=10)
+    stores, waker = InMemoryStores(), RecordingWaker(waiting=Waiting(distill=10))
     stores.accept([make_transcript("lost")], START)
 
     Sweep(stores, waker, ManualClock(START), limit=10).run()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.model import MemoryState
+from pipelines.model import MemoryState, receipt_id
 from pipelines.stages.timeline import arrange
-from tests.builders import day, make_fact, make_memory
+from tests.builders import ALICE, day, make_evidence, make_fact, make_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,6 +88,23 @@ def test_timeline_cuts_an_interval_in_two_when_a_late_value_falls_inside() -> No
     ] == intervals([first, late, rest])
     assert len({first.id, late.id, rest.id}) == 3
     assert [len(memory.evidence) for memory in (first, late, rest)] == [1, 1, 1]
+
+
+def test_timeline_keeps_every_interval_apart_when_all_is_said_at_one_time() -> None:
+    """Values that alternate within one undated session are memories of their own."""
+    said = [make_evidence(f"{n}", receipt=receipt_id(ALICE, "s"), index=n) for n in range(5)]
+    paris = make_memory(
+        make_fact("Paris", attribute="city", value="Paris", evidence=tuple(said[0::2]))
+    )
+    rome = make_memory(
+        make_fact("Rome", attribute="city", value="Rome", ordinal=1, evidence=tuple(said[1::2]))
+    )
+
+    told = arrange([paris], rome)
+
+    assert 5 == len({memory.id for memory in told})
+    assert said == [item for memory in told for item in memory.evidence]
+    assert [memory.id for memory in told[1:]] == [memory.superseded_by for memory in told[:-1]]
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from("ABC")), min_size=1, max_size=4))

@@ -15,8 +15,12 @@ from pipelines.stages.ground import RefusalReason, ground
 from tests.unit.stages.dialogue import SAID_AT, assistant, make_dialogue, system, tool, user
 
 
+def idle() -> None:
+    """Nobody holds a lease here."""
+
+
 def distill(transcript: Transcript) -> list[Draft]:
-    return OfflineDistiller().distill(transcript)
+    return OfflineDistiller().distill(transcript, idle)
 
 
 def statements(transcript: Transcript) -> list[str]:
