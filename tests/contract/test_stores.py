@@ -21,6 +21,7 @@ from pipelines.adapters.postgres import (
     check_embedder,
 )
 from pipelines.errors import (
+    ConfigurationError,
     EmbeddingMismatch,
     LeaseLost,
     NotFound,
@@ -614,3 +615,11 @@ def test_database_says_what_it_will_never_store_without_quoting_it(database_url:
 
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_database_names_the_setting_when_its_address_is_none() -> None:
+    """A malformed address is refused with the remedy, and is not repeated."""
+    with pytest.raises(ConfigurationError, match="MEMSTILL_DATABASE_URL") as caught:
+        Database("hunter2 at nowhere")
+
+    assert "hunter2" not in str(caught.value)

@@ -6,11 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import Connection, create_engine, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
+from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    StatementError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipelines.errors import StoreRefused, StoreUnavailable
+from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +39,7 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 10) -> None:
         self.engine: Engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"),
+            _parse_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=30,
@@ -82,6 +88,17 @@ class Database:
         self.engine.dispose()
 
 
+def _parse_url(url: str) -> URL:
+    try:
+        return make_url(url).set(drivername="postgresql+psycopg")
+    except ArgumentError:
+        # Not chained: the driver's message quotes the address, and with it the password.
+        raise ConfigurationError(
+            "MEMSTILL_DATABASE_URL is no address of a database: "
+            "write it as postgresql://user:password@host/database"
+        ) from None
+
+
 def _translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
     cause = getattr(error, "orig", None) or error
     name = type(cause).__name__
@@ -90,5 +107,8 @@ def _translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreR
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
     if is_passing and not state.startswith(REFUSED_CLASSES):
-        return StoreUnavailable(f"PostgreSQL does not answer as it should ({name})")
+        return StoreUnavailable(
+            f"PostgreSQL does not answer as it should ({name}): "
+            "check that it runs and that MEMSTILL_DATABASE_URL is right"
+        )
     return StoreRefused(f"PostgreSQL: {name}")
