@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,43 @@ class DedupPolicy:
 
 @dataclass(frozen=True, slots=True)
 class SlotPolicy:
-    """Which attributes hold many values at once and therefore have no slot."""
+    """What attributes are called, and which of them hold many values at once.
+
+    Attributes:
+        set_valued: A new value of these stands beside the others; only its own end retires it.
+        aliases: Other names of an attribute, so that all values of one meet in one slot.
+    """
 
     set_valued: frozenset[str] = frozenset(
         {
-            "allergy", "book", "child", "dislike", "food", "friend", "hobby", "interest",
-            "language", "like", "pet", "project", "skill", "sport", "tool",
+            "allergy", "book", "child", "dislike", "food", "friend", "hobby", "instrument",
+            "interest", "language", "like", "membership", "pet", "project", "skill", "sport",
+            "subscription", "tool", "vehicle",
         }
     )  # fmt: skip
+    aliases: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "city": "home city", "current city": "home city", "residence": "home city",
+            "home": "home city", "home location": "home city", "place of residence": "home city",
+            "city of residence": "home city", "location": "home city", "hometown": "home city",
+            "current location": "home city", "lives in": "home city",
+            "company": "employer", "workplace": "employer", "place of work": "employer",
+            "current employer": "employer", "works at": "employer",
+            "job": "job title", "occupation": "job title", "profession": "job title",
+            "role": "job title", "position": "job title", "current job": "job title",
+            "relationship status": "marital status", "dietary preference": "diet",
+            "dietary restriction": "diet", "eating habit": "diet", "timezone": "time zone",
+            "hobbie": "hobby", "allergie": "allergy", "children": "child", "car": "vehicle",
+            "mobile plan": "phone plan", "cell phone plan": "phone plan",
+        }
+    )  # fmt: skip
+
+    def name_of(self, attribute: str) -> str:
+        """The one name under which an attribute is filed; empty if it has none."""
+        plain = " ".join(attribute.casefold().replace("_", " ").split())
+        singular = plain.removesuffix("s") if not plain.endswith("ss") else plain
+        known = next((name for name in (plain, singular) if name in self.set_valued), plain)
+        return self.aliases.get(plain) or self.aliases.get(singular) or known
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,10 +66,15 @@ class TranscriptState(StrEnum):
 
 
 class MemoryState(StrEnum):
-    """``active`` memories are current truth; the others stay as history."""
+    """``active`` memories are current truth; the others stay as history.
+
+    A ``merged`` one turned out to say what another says: its evidence went there, and it comes
+    back if that turns out to be wrong.
+    """
 
     ACTIVE = "active"
     SUPERSEDED = "superseded"
+    MERGED = "merged"
 
 
 class FactOutcome(StrEnum):
@@ -163,13 +168,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A place for exactly one value at a time: subject and attribute.
+    """Subject and attribute: two memories can conflict only inside one slot.
 
-    Set-valued attributes (pets, languages) have no slot: their values do not conflict.
+    Attributes:
+        member: For an attribute that holds many values at once (languages, pets), which of
+            them: each is a slot of its own, where nothing but its own end can retire it. None
+            where the attribute has exactly one value at a time.
     """
 
     subject: str
     attribute: str
+    member: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +188,9 @@ class Draft:
     Attributes:
         message_ids: The messages it claims to rest on, the one quoted first.
         quote: Must stand verbatim in the first of them.
-        attribute: Named only where the subject has one value at a time for it.
+        attribute: What is stated of the subject, where that can change: ``home city``.
         value: The value of the attribute, as short as it can be said.
+        ends: It says that the value does not hold any more: "I no longer work at Acme".
         importance: 0 (trivia) to 1 (must not be forgotten).
         event_at: When it held or happened, if other than the message's time.
     """
@@ -194,6 +204,7 @@ class Draft:
     attribute: str | None = None
     value: str | None = None
     event_at: datetime | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +223,7 @@ class Fact:
         ordinal: Position among the facts of its transcript; with ``event_at`` and
             ``transcript_id`` it orders the user's facts totally.
         distilled_by: Distiller and prompt version, for example ``offline/1``.
+        ends: It says that its value does not hold any more.
     """
 
     id: FactId
@@ -228,6 +240,7 @@ class Fact:
     distilled_by: str
     slot: Slot | None = None
     value: str | None = None
+    ends: bool = False
 
     @property
     def order(self) -> tuple[datetime, str, int]:
@@ -244,6 +257,7 @@ class Memory:
         valid_to: Event time at which a successor replaced it; None while current.
         confirmed_at: Latest event time at which it was said.
         version: 1 at insertion, one more at each change; a write names the version it read.
+        ends: It says that its value does not hold any more.
     """
 
     id: MemoryId
@@ -265,6 +279,7 @@ class Memory:
     superseded_by: MemoryId | None = None
     version: int = 1
     distilled_by: str = ""
+    ends: bool = False
 
     @property
     def sessions(self) -> frozenset[str]:

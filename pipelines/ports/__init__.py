@@ -13,6 +13,8 @@ from pipelines.ports.models import (
     ChatRequest,
     Distiller,
     Embedder,
+    PaidFor,
+    Purpose,
     ReplyStore,
     TokenCounter,
 )
@@ -34,7 +36,9 @@ __all__ = [
     "MemoryStore",
     "Outbox",
     "OwnerClaim",
+    "PaidFor",
     "Projection",
+    "Purpose",
     "ReplyStore",
     "Status",
     "TokenCounter",

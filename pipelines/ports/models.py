@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import (
         Draft,
+        Owner,
         ReceiptId,
         Transcript,
         Vector,
@@ -94,6 +96,26 @@ class ChatModel(Protocol):
         ...
 
 
+class Purpose(StrEnum):
+    """What a model call is paid for."""
+
+    DISTILL = "distill"
+    JUDGE = "judge"
+
+
+@dataclass(frozen=True, slots=True)
+class PaidFor:
+    """On whose account a call goes, and what it served.
+
+    Attributes:
+        receipts: The transcripts whose text the request carries; empty for a judgement.
+    """
+
+    owner: Owner
+    purpose: Purpose
+    receipts: tuple[ReceiptId, ...] = ()
+
+
 class ReplyStore(Protocol):
     """Model replies, kept under the hash of their request before they are parsed."""
 
@@ -101,7 +123,7 @@ class ReplyStore(Protocol):
         """The stored reply to this very request, if it was ever paid."""
         ...
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, receipt: ReceiptId) -> None:
+    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
         """Store a reply; the first one stored for a hash stays."""
         ...
 

@@ -13,6 +13,7 @@ from config.policy import SlotPolicy
 from pipelines.model import Evidence, Fact, Kind, Refusal, Role, Slot, fact_id
 from pipelines.stages.cited import Cited
 from pipelines.stages.dates import DateMention, local_day, mask_known_dates, say_day
+from pipelines.stages.dedup import value_key
 from pipelines.stages.orders import is_memory_order
 from pipelines.stages.support import (
     Support,
@@ -209,6 +210,7 @@ class _Grounding:
             distilled_by=self._distilled_by,
             slot=slot,
             value=draft.value if slot else None,
+            ends=draft.ends and slot is not None,
         )
 
     def _evidence(self, draft: Draft, quoted: Cited, event_at: datetime) -> Iterable[Evidence]:
@@ -241,13 +243,12 @@ class _Grounding:
         return moment.replace(tzinfo=ZoneInfo(self._transcript.time_zone))
 
     def _slot(self, draft: Draft, subject: str, quoted: Cited) -> Slot | None:
-        attribute = " ".join((draft.attribute or "").casefold().split())
-        has_value = bool((draft.value or "").strip())
-        if not attribute or not has_value or quoted.message.role is not Role.USER:
+        attribute = self._policy.name_of(draft.attribute or "")
+        member = value_key(draft.value or "")
+        if not attribute or not member or quoted.message.role is not Role.USER:
             return None
-        if {attribute, attribute.removesuffix("s")} & self._policy.set_valued:
-            return None
-        return Slot(subject.casefold(), attribute)
+        is_set_valued = attribute in self._policy.set_valued
+        return Slot(subject.casefold(), attribute, member if is_set_valued else None)
 
 
 def _refuse_quote(draft: Draft, quoted: Cited) -> RefusalReason | None:

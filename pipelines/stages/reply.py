@@ -42,7 +42,7 @@ SCHEMA: dict[str, object] = {
                 "additionalProperties": False,
                 "required": [
                     "statement", "subject", "kind", "quote", "message_ids",
-                    "importance", "attribute", "value", "event_date",
+                    "importance", "attribute", "value", "ends", "event_date",
                 ],
                 "properties": {
                     "statement": {"type": "string"},
@@ -53,6 +53,7 @@ SCHEMA: dict[str, object] = {
                     "importance": {"type": "number"},
                     "attribute": _NULLABLE_TEXT,
                     "value": _NULLABLE_TEXT,
+                    "ends": {"type": "boolean"},
                     "event_date": _NULLABLE_TEXT,
                 },
             },
@@ -88,6 +89,7 @@ class ReplyFact(BaseModel):
     importance: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     attribute: Annotated[Line, StringConstraints(max_length=200)] | None = None
     value: Line | None = None
+    ends: bool = False
     event_date: Line | None = None
 
 
@@ -149,6 +151,7 @@ def _draft(fact: ReplyFact, event_at: datetime | None) -> Draft:
         attribute=slot[0],
         value=slot[1],
         event_at=event_at,
+        ends=fact.ends and slot[0] is not None,
     )
 
 

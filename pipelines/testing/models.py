@@ -14,8 +14,8 @@ from pipelines.ports import ChatReply
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pipelines.model import ReceiptId, Vector
-    from pipelines.ports import ChatRequest
+    from pipelines.model import Vector
+    from pipelines.ports import ChatRequest, PaidFor
 
 Answer = str | ChatReply | Exception
 _WORD = re.compile(r"\w+")
@@ -92,16 +92,16 @@ class InMemoryReplies:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.replies: dict[str, ChatReply] = {}
-        self.receipts: dict[str, ReceiptId] = {}
+        self.paid_for: dict[str, PaidFor] = {}
 
     def find_reply(self, request_hash: str) -> ChatReply | None:
         with self._lock:
             return self.replies.get(request_hash)
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, receipt: ReceiptId) -> None:
+    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
         with self._lock:
             self.replies.setdefault(request_hash, reply)
-            self.receipts.setdefault(request_hash, receipt)
+            self.paid_for.setdefault(request_hash, paid_for)
 
 
 def _in_order(answers: Iterable[Answer]) -> Callable[[ChatRequest], Answer]:

@@ -40,7 +40,16 @@ from pipelines.model import (
     receipt_id,
 )
 from pipelines.plan import Insert, Plan, Refile, Reinforce, Settlement, Supersede
-from pipelines.ports import ChatReply, Inbox, MemoryStore, Outbox, ReplyStore, WorkTable
+from pipelines.ports import (
+    ChatReply,
+    Inbox,
+    MemoryStore,
+    Outbox,
+    PaidFor,
+    Purpose,
+    ReplyStore,
+    WorkTable,
+)
 from pipelines.testing.models import InMemoryReplies
 from pipelines.testing.stores import InMemoryStores
 from tests.builders import (
@@ -557,11 +566,11 @@ def test_work_table_finds_due_users_and_a_waiting_outbox(stores: Stores) -> None
 def test_replies_keep_the_first_answer_to_a_request(stores: Stores) -> None:
     """A request that was paid once is answered from the store for ever."""
     reply = ChatReply('{"facts": []}', "model", 10, 2)
-    receipt = receipt_id(ALICE, "k")
+    paid_for = PaidFor(ALICE, Purpose.DISTILL, (receipt_id(ALICE, "k"),))
 
     assert None is stores.replies.find_reply("hash")
-    stores.replies.keep_reply("hash", reply, receipt)
-    stores.replies.keep_reply("hash", replace(reply, text="other"), receipt)
+    stores.replies.keep_reply("hash", reply, paid_for)
+    stores.replies.keep_reply("hash", replace(reply, text="other"), paid_for)
 
     assert reply == stores.replies.find_reply("hash")
 

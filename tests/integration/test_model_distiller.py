@@ -12,16 +12,17 @@ import pytest
 
 from config.policy import DistillPolicy, RetryPolicy
 from pipelines.adapters.minilm import MiniLmEmbedder
-from pipelines.adapters.model_distiller import ModelDistiller, load_prompt
+from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
+from pipelines.adapters.paid_chat import load_prompt
 from pipelines.errors import BadReply, ModelUnavailable
 from pipelines.model import Kind, Message, Owner, ReceiptId, Role, Transcript
 from pipelines.testing.models import InMemoryReplies, ScriptedChatModel
 from tests.endpoint import Scripted, ScriptedEndpoint, completion, fact_from
 
 if TYPE_CHECKING:
-    from pipelines.ports import ChatReply, ChatRequest
+    from pipelines.ports import ChatReply, ChatRequest, PaidFor
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 POLICY = DistillPolicy(window_chars=400, overlap_messages=1, max_repairs=2)
@@ -56,8 +57,8 @@ def an_answer(*numbers: int) -> str:
 class BrokenReplies(InMemoryReplies):
     """Fails after the reply was stored, as a process that dies there."""
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, receipt: ReceiptId) -> None:
-        super().keep_reply(request_hash, reply, receipt)
+    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
+        super().keep_reply(request_hash, reply, paid_for)
         raise ConnectionAbortedError
 
 
@@ -112,7 +113,7 @@ def test_distill_stores_a_reply_under_its_transcript_even_if_it_is_useless() -> 
         transcript, idle
     )
     assert [reply.text for reply in replies.replies.values()] == ["nonsense", NOTHING]
-    assert {transcript.id} == set(replies.receipts.values())
+    assert {(transcript.id,)} == {item.receipts for item in replies.paid_for.values()}
 
 
 def test_distill_asks_again_with_the_problem_when_the_answer_is_malformed() -> None:

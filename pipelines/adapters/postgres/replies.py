@@ -13,7 +13,7 @@ from pipelines.ports import ChatReply
 
 if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
-    from pipelines.model import ReceiptId
+    from pipelines.ports import PaidFor
 
 
 class PostgresReplies:
@@ -30,10 +30,13 @@ class PostgresReplies:
             return None
         return ChatReply(row.text, row.model, row.prompt_tokens, row.completion_tokens)
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, receipt: ReceiptId) -> None:
+    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
         row = {
             "request_hash": request_hash,
-            "receipt": receipt,
+            "tenant_id": paid_for.owner.tenant_id,
+            "user_id": paid_for.owner.user_id,
+            "purpose": paid_for.purpose.value,
+            "receipts": list(paid_for.receipts),
             "model": reply.model,
             # PostgreSQL cannot hold NUL; a reply with one is no JSON anyway.
             "text": reply.text.replace("\x00", "\\u0000"),

@@ -96,7 +96,9 @@ def fact_row(fact: Fact) -> dict[str, Any]:
         "importance": fact.importance,
         "slot_subject": fact.slot.subject if fact.slot else None,
         "slot_attribute": fact.slot.attribute if fact.slot else None,
+        "slot_member": fact.slot.member if fact.slot else None,
         "value": fact.value,
+        "ends": fact.ends,
         "event_at": fact.event_at,
         "evidence": [evidence_json(item) for item in fact.evidence],
         "distilled_by": fact.distilled_by,
@@ -117,6 +119,7 @@ def read_fact(row: Mapping[Any, Any]) -> Fact:
         importance=row["importance"],
         slot=_read_slot(row),
         value=row["value"],
+        ends=row["ends"],
         event_at=row["event_at"],
         evidence=tuple(
             read_evidence(
@@ -192,7 +195,9 @@ def memory_row(memory: Memory, now: datetime) -> dict[str, Any]:
         "importance": memory.importance,
         "slot_subject": memory.slot.subject if memory.slot else None,
         "slot_attribute": memory.slot.attribute if memory.slot else None,
+        "slot_member": memory.slot.member if memory.slot else None,
         "value": memory.value,
+        "ends": memory.ends,
         "state": memory.state.value,
         "valid_from": memory.valid_from,
         "valid_to": memory.valid_to,
@@ -218,6 +223,7 @@ def read_memory(row: Mapping[Any, Any], evidence: Sequence[Evidence]) -> Memory:
         importance=row["importance"],
         slot=_read_slot(row),
         value=row["value"],
+        ends=row["ends"],
         state=MemoryState(row["state"]),
         valid_from=row["valid_from"],
         valid_to=row["valid_to"],
@@ -242,4 +248,4 @@ def _read_memory_id(value: uuid.UUID | None) -> MemoryId | None:
 def _read_slot(row: Mapping[Any, Any]) -> Slot | None:
     if row["slot_attribute"] is None:
         return None
-    return Slot(row["slot_subject"], row["slot_attribute"])
+    return Slot(row["slot_subject"], row["slot_attribute"], row["slot_member"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Float,
@@ -17,7 +18,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata = MetaData()
 
@@ -89,7 +90,9 @@ facts = Table(
     Column("importance", Float, nullable=False),
     Column("slot_subject", Text),
     Column("slot_attribute", Text),
+    Column("slot_member", Text),
     Column("value", Text),
+    Column("ends", Boolean, nullable=False, server_default="false"),
     Column("event_at", _Time, nullable=False),
     Column("evidence", JSONB, nullable=False),
     Column("distilled_by", Text, nullable=False),
@@ -122,7 +125,9 @@ memories = Table(
     Column("importance", Float, nullable=False),
     Column("slot_subject", Text),
     Column("slot_attribute", Text),
+    Column("slot_member", Text),
     Column("value", Text),
+    Column("ends", Boolean, nullable=False, server_default="false"),
     Column("state", Text, nullable=False),
     Column("valid_from", _Time, nullable=False),
     Column("valid_to", _Time),
@@ -196,13 +201,27 @@ replies = Table(
     "replies",
     metadata,
     Column("request_hash", Text, primary_key=True),
-    Column("receipt", UUID, nullable=False),
+    *_owner(),
+    Column("purpose", Text, nullable=False),
+    # The transcripts whose text the request carried: with them it is erased.
+    Column("receipts", ARRAY(UUID), nullable=False),
     Column("model", Text, nullable=False),
     Column("text", Text, nullable=False),
     Column("prompt_tokens", Integer, nullable=False),
     Column("completion_tokens", Integer, nullable=False),
     Column("created_at", _Time, nullable=False),
-    Index("replies_of_receipt", "receipt"),
+    Index("replies_of_owner", "tenant_id", "user_id"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("pair_key", Text, primary_key=True),
+    Column("relation", Text, nullable=False),
+    Column("judged_by", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
 )
 
 installation = Table(

@@ -26,6 +26,13 @@ def same_value(a: str | None, b: str | None) -> bool:
     return _parts(a) == _parts(b) or _same_place(a, b)
 
 
+def value_key(value: str) -> str:
+    """What equal values have in common, as text: articles and case do not count."""
+    quantities, dates, rest = _parts(value)
+    figures = (" ".join(item) for item in sorted(quantities) + sorted(dates))
+    return " ".join(part for part in (rest, *figures) if part)
+
+
 def _parts(value: str) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]], str]:
     """Amounts, dates and the words besides them."""
     words = tokens(value)

@@ -277,16 +277,28 @@ def test_ground_names_the_speaker_when_the_subject_is_the_user() -> None:
     assert ("Alice", Slot("alice", "home city")) == (fact.subject, fact.slot)
 
 
-@pytest.mark.parametrize("attribute", ["pet", "Pets", "", " ", None])
-def test_ground_drops_the_slot_when_an_attribute_holds_many_values(attribute: str | None) -> None:
-    """Set-valued attributes do not conflict, so they have no slot and no value."""
-    draft = make_draft("User has a dog", quote="I have a dog", attribute=attribute, value="dog")
+@pytest.mark.parametrize(
+    ("attribute", "slot"),
+    [
+        ("pet", Slot("user", "pet", "dog")),
+        ("Pets", Slot("user", "pet", "dog")),
+        ("guard", Slot("user", "guard")),
+        ("", None),
+        (" ", None),
+        (None, None),
+    ],
+)
+def test_ground_gives_each_value_its_slot_when_an_attribute_holds_many(
+    attribute: str | None, slot: Slot | None
+) -> None:
+    """The values of a set-valued attribute do not meet in one slot."""
+    draft = make_draft("User has a dog", quote="I have a dog", attribute=attribute, value="A Dog")
 
     (fact,), _ = ground(
         [draft], make_dialogue(user("I have a dog")), VERSION, SlotPolicy(frozenset({"pet"}))
     )
 
-    assert (None, None) == (fact.slot, fact.value)
+    assert (slot, "A Dog" if slot else None) == (fact.slot, fact.value)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ FACT: dict[str, Any] = {
     "importance": 0.7,
     "attribute": "home city",
     "value": "Rome",
+    "ends": False,
     "event_date": None,
 }
 

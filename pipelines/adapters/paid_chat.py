@@ -1,0 +1,86 @@
+"""Paying a chat model for each question once, and repairing answers that cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from importlib import resources
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from pipelines.errors import BadReply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipelines.ports import ChatModel, ChatReply, ChatRequest, PaidFor, ReplyStore
+
+log = structlog.get_logger(__name__)
+Answer = TypeVar("Answer")
+
+
+class PaidChat:
+    """A chat model whose replies are stored before they are parsed: a crash never pays twice."""
+
+    def __init__(self, chat: ChatModel, replies: ReplyStore, max_repairs: int) -> None:
+        self._chat = chat
+        self._replies = replies
+        self._max_repairs = max_repairs
+
+    def ask(
+        self, request: ChatRequest, paid_for: PaidFor, parse: Callable[[str], Answer]
+    ) -> Answer:
+        """Ask, and ask again with what was wrong; the last problem is raised.
+
+        Raises:
+            ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``; ``BadReply``
+                also when ``parse`` still raises it after the last repair.
+        """
+        for _ in range(self._max_repairs):
+            answer = ""
+            try:
+                answer = self._reply_to(request, paid_for).text
+                return parse(answer)
+            except BadReply as error:
+                log.warning("reply_rejected", purpose=paid_for.purpose.value, problem=error.problem)
+                request = replace(request, earlier=(*request.earlier, (answer, error.problem)))
+        return parse(self._reply_to(request, paid_for).text)
+
+    def _reply_to(self, request: ChatRequest, paid_for: PaidFor) -> ChatReply:
+        """The stored reply, or a new one that is stored before anything else happens."""
+        key = request_hash(self._chat.name, request, paid_for)
+        stored = self._replies.find_reply(key)
+        if stored is not None:
+            return stored
+        reply = self._chat.complete(request)
+        self._replies.keep_reply(key, reply, paid_for)
+        return reply
+
+
+def load_prompt(name: str) -> str:
+    """The text of a versioned prompt that is shipped with the package."""
+    return resources.files("pipelines").joinpath("prompts", f"{name}.md").read_text("utf-8")
+
+
+def prompt_version(name: str, prompt: str) -> str:
+    """Name and hash of a prompt, as it is stored with what came of it: ``distill-v1/1a2b3c4d``."""
+    return f"{name.replace('_', '-')}/{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+
+
+def request_hash(model: str, request: ChatRequest, paid_for: PaidFor) -> str:
+    """Name a request by all that its answer depends on, and by its owner.
+
+    Two users who said the same words do not share a reply: it is erased with its transcript.
+    """
+    parts = [
+        *paid_for.owner.names,
+        model,
+        request.system,
+        request.user,
+        request.schema_name,
+        request.schema,
+        request.earlier,
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
