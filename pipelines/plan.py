@@ -1,13 +1,14 @@
 """What a stage wants written; a flow commits it in one transaction.
 
-Each change carries the memory as it shall be afterwards, so the store needs no rule of its own:
-it writes the last state of each memory, one event per change, and checks ``read_versions``.
+Each change carries the memory as it shall be afterwards and the name of its event, so the store
+needs no rule of its own: it writes the last state of each memory, one event per change, and checks
+``read_versions``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 class Insert:
     """A new memory, with all its evidence."""
 
+    event_name: ClassVar[str] = "memory_inserted"
+
     memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
 class Reinforce:
     """The same thing was said again: evidence is added instead of a row."""
+
+    event_name: ClassVar[str] = "memory_reinforced"
 
     memory: Memory
     added: tuple[Evidence, ...]
@@ -34,12 +39,20 @@ class Reinforce:
 class Supersede:
     """A successor took the slot: the interval is closed and linked, never overwritten."""
 
+    event_name: ClassVar[str] = "memory_superseded"
+
     memory: Memory
+    added: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Refile:
-    """A late arrival moved the memory's interval; ``released`` evidence went to another one."""
+    """A late arrival moved the memory's interval; ``released`` evidence went to another one.
+
+    A memory that has none left is merged: another one says what it said.
+    """
+
+    event_name: ClassVar[str] = "memory_refiled"
 
     memory: Memory
     released: tuple[Evidence, ...] = ()
@@ -50,12 +63,47 @@ class Refile:
 class Promote:
     """The memory moved to a wider scope, for the reason that the policy gave."""
 
+    event_name: ClassVar[str] = "memory_promoted"
+
     memory: Memory
     previous: Scope
     reason: str
 
 
-Change = Insert | Reinforce | Supersede | Refile | Promote
+@dataclass(frozen=True, slots=True)
+class Demote:
+    """The memory moved back to a narrower scope, because what carried it is gone."""
+
+    event_name: ClassVar[str] = "memory_demoted"
+
+    memory: Memory
+    previous: Scope
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """What had been superseded or merged holds again: a person or an older session said so."""
+
+    event_name: ClassVar[str] = "memory_restored"
+
+    memory: Memory
+    released: tuple[Evidence, ...] = ()
+    added: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recount:
+    """Other users say a shared memory than before, but enough of them."""
+
+    event_name: ClassVar[str] = "memory_recounted"
+
+    memory: Memory
+    released: tuple[Evidence, ...] = ()
+    added: tuple[Evidence, ...] = ()
+
+
+Change = Insert | Reinforce | Supersede | Refile | Restore | Recount | Promote | Demote
 
 
 @dataclass(frozen=True, slots=True)

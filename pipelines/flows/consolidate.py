@@ -8,19 +8,37 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import LeaseLost, MemstillError, StoreRefused, VersionConflict
-from pipelines.model import FactOutcome
+from pipelines.errors import (
+    BudgetExceeded,
+    LeaseLost,
+    MemstillError,
+    OwnerBusy,
+    StoreRefused,
+    VersionConflict,
+)
+from pipelines.flows.judging import Judging
+from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
-from pipelines.stages.merge import merge
+from pipelines.stages.merge import Known, merge, select_displaced
+from pipelines.stages.relate import Relations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from config.policy import Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
-    from pipelines.ports import Clock, Embedder, MemoryStore, OwnerClaim, VectorIndex, Waker
+    from pipelines.ports import (
+        Clock,
+        Embedder,
+        Judge,
+        MemoryStore,
+        OwnerClaim,
+        VectorIndex,
+        VerdictStore,
+        Waker,
+    )
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +50,8 @@ class Consolidate:
     store: MemoryStore
     index: VectorIndex
     embedder: Embedder
+    verdicts: VerdictStore
+    judge: Judge | None
     waker: Waker
     clock: Clock
     policies: Policies
@@ -50,6 +70,25 @@ class Consolidate:
         except MemstillError as error:
             # Whatever it is, the facts stay pending; the row says what holds them up.
             return self._give_back(claim, error)
+
+    def rearrange(self, owner: Owner, memories: Collection[MemoryId]) -> None:
+        """Put the facts of these memories together anew, after a verdict on them changed.
+
+        Raises:
+            OwnerBusy: Another worker holds the user right now.
+        """
+        now = self.clock.now()
+        self.store.mark_owner_due(owner, now)
+        claim = self.store.claim_owner(owner, now, self.policies.lease.consolidate)
+        if claim is None:
+            raise OwnerBusy("this user's memories are being consolidated; try again in a moment")
+        try:
+            plan = self._commit(claim, [], memories)
+            self.waker.wake_index()
+            log.info("user_rearranged", **plan.counts())
+        finally:
+            # New facts may have arrived, and were not looked at here.
+            self._release(claim, self.clock.now())
 
     def _consolidate(self, claim: OwnerClaim) -> Outcome:
         pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
@@ -97,16 +136,14 @@ class Consolidate:
         log.error("fact_refused", fact=str(fact.id), error=str(error))
         return {"facts": 1, "refused": 1}
 
-    def _commit(self, claim: OwnerClaim, facts: Sequence[Fact]) -> Plan:
-        vectors = self.embedder.embed([fact.statement for fact in facts])
+    def _commit(
+        self, claim: OwnerClaim, facts: Sequence[Fact], refile: Collection[MemoryId] = ()
+    ) -> Plan:
+        vectors = _Vectors(self.embedder)
+        vectors.learn(fact.statement for fact in facts)
         for _ in range(self.policies.consolidate.max_replans):
-            known = self._find_known(claim.owner, facts, vectors)
-            plan = merge(
-                list(zip(facts, vectors, strict=True)),
-                known,
-                self.policies.dedup,
-                self.policies.promotion,
-            )
+            known = self._find_known(claim.owner, facts, vectors, refile)
+            plan = self._decide(claim, facts, known, vectors, refile)
             try:
                 self.store.commit_plan(claim, plan, self.clock.now())
             except VersionConflict:
@@ -114,19 +151,82 @@ class Consolidate:
             return plan
         raise VersionConflict("the user's memories kept changing while they were planned")
 
+    def _decide(
+        self,
+        claim: OwnerClaim,
+        facts: Sequence[Fact],
+        known: Known,
+        vectors: _Vectors,
+        refile: Collection[MemoryId],
+    ) -> Plan:
+        """Merge, and merge again with the verdicts on what the rules had to leave open."""
+        judging = Judging(
+            claim.owner,
+            self.verdicts,
+            self.judge,
+            self.clock,
+            self.policies.dedup,
+            before_asking=lambda: self._hold(claim),
+        )
+        for _ in range(self.policies.consolidate.max_questions):
+            relations = Relations(self.policies.dedup, vectors.of, judging.known)
+            plan = merge(facts, known, relations, self.policies, refile)
+            if not judging.learn(relations):
+                return plan
+        relations = Relations(self.policies.dedup, vectors.of, judging.known)
+        return merge(facts, known, relations, self.policies, refile)
+
+    def _hold(self, claim: OwnerClaim) -> None:
+        self.store.extend_owner_lease(claim, self.clock.now() + self.policies.lease.distill)
+
     def _find_known(
-        self, owner: Owner, facts: Sequence[Fact], vectors: Sequence[Vector]
-    ) -> list[Memory]:
+        self,
+        owner: Owner,
+        facts: Sequence[Fact],
+        vectors: _Vectors,
+        refile: Collection[MemoryId],
+    ) -> Known:
+        asked = self.store.load_memories(owner, refile)
         # The index may lag: what it has not seen yet comes from the store.
         candidates = self.store.find_candidates(
             owner,
             {fact.statement for fact in facts},
-            {fact.slot for fact in facts if fact.slot is not None},
+            {fact.slot for fact in facts if fact.slot} | {row.slot for row in asked if row.slot},
         )
-        found = self.index.neighbours(owner, vectors, self.policies.dedup.candidates)
-        near: set[MemoryId] = {key for keys in found for key in keys}
-        near.difference_update(memory.id for memory in candidates)
-        return candidates + self.store.load_memories(owner, near)
+        wanted = [vectors.of(fact.statement) for fact in facts]
+        found = self.index.neighbours(owner, wanted, self.policies.dedup.candidates)
+        near: set[MemoryId] = {key for keys in found for key in keys} | set(refile)
+        memories = self._load_more(owner, candidates, near)
+        return self._with_facts(owner, facts, memories, vectors, refile)
+
+    def _load_more(
+        self, owner: Owner, memories: list[Memory], ids: Iterable[MemoryId]
+    ) -> list[Memory]:
+        missing = set(ids) - {memory.id for memory in memories}
+        return memories + self.store.load_memories(owner, missing)
+
+    def _with_facts(
+        self,
+        owner: Owner,
+        newcomers: Sequence[Fact],
+        memories: list[Memory],
+        vectors: _Vectors,
+        refile: Collection[MemoryId],
+    ) -> Known:
+        """The memories, with the facts of those that may have to be put together anew."""
+        for memory in memories:
+            vectors.remember(memory)
+        relations = Relations(self.policies.dedup, vectors.of)
+        slotted = [memory.id for memory in memories if memory.slot is not None]
+        displaced = select_displaced(newcomers, memories, relations)
+        facts = self.store.load_facts(owner, {*slotted, *displaced, *refile})
+        kept = [fact for members in facts.values() for fact in members]
+        # A fact that goes its own way takes the memory that it once had.
+        memories = self._load_more(owner, memories, {memory_id(fact.id) for fact in kept})
+        for memory in memories:
+            vectors.remember(memory)
+        vectors.learn(fact.statement for fact in kept)
+        return Known(tuple(memories), facts)
 
     def _release(self, claim: OwnerClaim, resume_at: datetime | None) -> None:
         now = self.clock.now()
@@ -137,9 +237,33 @@ class Consolidate:
     def _give_back(self, claim: OwnerClaim, error: Exception) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         now = self.clock.now()
-        self.store.release_owner(claim, now + self.retry_delay, now, text)
+        delay = self.retry_delay
+        if isinstance(error, BudgetExceeded):
+            delay = max(delay, error.resume_at - now)
+        self.store.release_owner(claim, now + delay, now, text)
         log.warning("consolidation_postponed", error=text)
-        return Snoozed(self.retry_delay, text)
+        return Snoozed(delay, text)
+
+
+class _Vectors:
+    """Vectors of statements, each embedded once."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, Vector] = {}
+
+    def of(self, statement: str) -> Vector:
+        if statement not in self._known:
+            self.learn([statement])
+        return self._known[statement]
+
+    def remember(self, memory: Memory) -> None:
+        self._known.setdefault(memory.statement, memory.vector)
+
+    def learn(self, statements: Iterable[str]) -> None:
+        new = list(dict.fromkeys(item for item in statements if item not in self._known))
+        if new:
+            self._known.update(zip(new, self._embedder.embed(new), strict=True))
 
 
 def _session_end(fact: Fact) -> datetime:

@@ -1,228 +1,322 @@
 """Merging: new facts against what is already known of the user, as a plan.
 
-A fact ends in exactly one memory: it reinforces one that says the same, takes its place on the
-timeline of its slot, or becomes a memory of its own.
+A fact ends in exactly one memory: it joins one that says the same, takes its place on the
+timeline of its slot, or becomes a memory of its own. What comes out is a function of the facts
+and their order in time: not of the order in which they arrived, nor of the portions.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pipelines.model import FactOutcome, Memory, MemoryId, MemoryState, Scope, memory_id
-from pipelines.plan import Insert, Plan, Promote, Refile, Reinforce, Settlement, Supersede
-from pipelines.stages.dedup import is_duplicate, statement_key
-from pipelines.stages.promote import promotion_reason
-from pipelines.stages.timeline import arrange
+from pipelines.model import Fact, FactId, FactOutcome, MemoryState, Scope, memory_id
+from pipelines.plan import (
+    Demote,
+    Insert,
+    Plan,
+    Promote,
+    Refile,
+    Reinforce,
+    Restore,
+    Settlement,
+    Supersede,
+)
+from pipelines.stages.cluster import Clusters
+from pipelines.stages.dedup import statement_key
+from pipelines.stages.groups import assign_rows, close, compose
+from pipelines.stages.promote import scope_of
+from pipelines.stages.timeline import arrange, arrange_member
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from config.policy import DedupPolicy, PromotionPolicy
-    from pipelines.model import Evidence, Fact, FactId, Slot, Vector
+    from config.policy import Policies
+    from pipelines.model import Evidence, Memory, MemoryId, Slot
     from pipelines.plan import Change
+    from pipelines.stages.groups import Group
+    from pipelines.stages.relate import Relations
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the store has that may concern the new facts.
+
+    Attributes:
+        memories: Memories with the same statement, in the same slot, near, or kept by a fact.
+        facts: The facts of those memories whose facts matter, by memory; a memory that is not
+            named stands for its facts itself.
+    """
+
+    memories: tuple[Memory, ...] = ()
+    facts: Mapping[MemoryId, tuple[Fact, ...]] = field(default_factory=dict)
 
 
 def merge(
-    facts: Sequence[tuple[Fact, Vector]],
-    known: Iterable[Memory],
-    dedup: DedupPolicy,
-    promotion: PromotionPolicy,
+    newcomers: Iterable[Fact],
+    known: Known,
+    relations: Relations,
+    policies: Policies,
+    refile: Collection[MemoryId] = (),
 ) -> Plan:
     """Decide what the facts change.
 
     Args:
-        facts: New facts with the vectors of their statements.
-        known: The owner's memories that may concern them: same statement, same slot, near.
-        dedup: When two statements say the same.
-        promotion: When a memory of a session becomes one of the user.
+        newcomers: New facts, in any order.
+        known: What is stored; must hold all facts of a slot that a newcomer has, and those of
+            the memories that ``select_displaced`` names.
+        relations: How statements relate; collects what only a judge could tell.
+        policies: Slots and promotion.
+        refile: Memories whose facts are to find their places anew, because a verdict on them
+            changed.
 
     Returns:
-        A plan that settles every fact. Merging the same facts in another order, or in
-        several portions, leaves the same statements for exact duplicates and slots.
+        A plan that settles every new fact, and anew the known ones that moved.
     """
-    desk = _Desk(known, dedup)
-    for fact, vector in sorted(facts, key=lambda item: item[0].order):
-        desk.file(fact, vector)
-    desk.promote(promotion)
-    return desk.plan()
+    return _Desk(known, relations, policies).plan(list(newcomers), refile)
 
 
-@dataclass(slots=True)
-class _Shelf:
-    """The memories of one subject, by statement and by vector."""
+def select_displaced(
+    newcomers: Sequence[Fact], memories: Iterable[Memory], relations: Relations
+) -> list[MemoryId]:
+    """Memories whose facts may have to find new places, because a newcomer goes before them.
 
-    vectors: dict[MemoryId, Vector] = field(default_factory=dict)
-    keys: dict[str, MemoryId] = field(default_factory=dict)
+    Those are the ones that began after a newcomer of the same subject that is near, and those
+    with the statement of a newcomer that turned out to have a slot.
+    """
+    by_subject = defaultdict(list)
+    for fact in newcomers:
+        by_subject[fact.subject.casefold()].append(fact)
+    return [
+        memory.id
+        for memory in memories
+        if memory.slot is None
+        and memory.state is MemoryState.ACTIVE
+        and any(
+            _displaces(fact, memory, relations) for fact in by_subject[memory.subject.casefold()]
+        )
+    ]
 
-    def put(self, memory: Memory) -> None:
-        self.vectors[memory.id] = memory.vector
-        self.keys.setdefault(statement_key(memory.statement), memory.id)
 
-    def nearest(self, vector: Vector, min_cosine: float) -> Iterator[tuple[MemoryId, float]]:
-        if not self.vectors:
-            return
-        ids = list(self.vectors)
-        cosines = np.stack(list(self.vectors.values())) @ vector
-        for position in np.argsort(-cosines, kind="stable"):
-            if cosines[position] < min_cosine:
-                return
-            yield ids[position], float(cosines[position])
+def _displaces(fact: Fact, memory: Memory, relations: Relations) -> bool:
+    if statement_key(fact.statement) == statement_key(memory.statement):
+        return fact.slot is not None or fact.event_at <= memory.valid_from
+    if fact.slot is not None or fact.event_at > memory.valid_from:
+        return False
+    cosine = memory.vector @ relations.vector_of(fact.statement)
+    return bool(cosine >= relations.policy.min_ask)
 
 
 class _Desk:
-    """The memories as the plan made so far leaves them."""
+    """Facts and memories laid out, to be put together anew."""
 
-    def __init__(self, known: Iterable[Memory], policy: DedupPolicy) -> None:
-        self._policy = policy
-        self._memories: dict[MemoryId, Memory] = {}
-        self._shelves: dict[str, _Shelf] = {}
-        self._slots: dict[Slot, list[MemoryId]] = {}
-        self._changes: list[Change] = []
+    def __init__(self, known: Known, relations: Relations, policies: Policies) -> None:
+        self._relations = relations
+        self._policies = policies
+        self._before = {memory.id: memory for memory in known.memories}
+        self._after: dict[MemoryId, Memory] = {}
+        self._origins: dict[FactId, MemoryId] = {}
+        self._stand_ins: set[FactId] = set()
+        self._slots: dict[Slot, list[Fact]] = defaultdict(list)
+        self._free: dict[MemoryId, list[Fact]] = {}
         self._settled: dict[FactId, Settlement] = {}
-        for memory in sorted(known, key=lambda item: (item.valid_from, item.id)):
-            self._put(memory)
-        self._read_versions = {key: memory.version for key, memory in self._memories.items()}
+        for memory in sorted(known.memories, key=lambda item: (item.valid_from, item.id)):
+            self._lay_out(memory, known.facts.get(memory.id))
 
-    def file(self, fact: Fact, vector: Vector) -> None:
-        newcomer = _as_memory(fact, vector)
-        if fact.slot is not None:
-            return self._file_in_slot(fact, newcomer)
-        twin = self._find_twin(newcomer)
-        if twin is None:
-            self._change(Insert(newcomer))
-            self._settle(fact, FactOutcome.INSERTED, newcomer.id)
+    def plan(self, newcomers: list[Fact], refile: Collection[MemoryId]) -> Plan:
+        fresh = {fact.id for fact in newcomers}
+        free, touched = self._sort_in(newcomers)
+        for key in refile:
+            free += self._free.pop(key, [])
+            slot = self._before[key].slot
+            touched |= {slot} if slot is not None else set()
+        for slot in sorted(touched, key=str):
+            self._arrange_slot(slot, fresh)
+        self._file_free(free, fresh)
+        changes = [*self._changes(), *self._scope_changes()]
+        read = {change.memory.id for change in changes} & self._before.keys()
+        return Plan(tuple(changes), {key: self._before[key].version for key in read}, self._settled)
+
+    def _lay_out(self, memory: Memory, facts: Sequence[Fact] | None) -> None:
+        if memory.state is MemoryState.MERGED:
+            return
+        stand_in = _stand_in(memory)
+        members = [_adopt(fact, stand_in) for fact in facts or (stand_in,)]
+        if not facts:
+            self._stand_ins.add(stand_in.id)
+        self._origins.update((fact.id, memory.id) for fact in members)
+        if memory.slot is not None:
+            self._slots[memory.slot] += members
+        elif memory.state is MemoryState.ACTIVE:
+            self._free[memory.id] = sorted(members, key=lambda fact: fact.order)
+
+    # ---- where a fact belongs -----------------------------------------------------------------
+
+    def _sort_in(self, newcomers: Sequence[Fact]) -> tuple[list[Fact], set[Slot]]:
+        """Lay the newcomers to their slots; gives the free ones and the slots with something new.
+
+        A statement that has a slot anywhere has it everywhere, whichever was told first.
+        """
+        slotted = {_said(fact): fact for facts in self._slots.values() for fact in facts}
+        slotted |= {_said(fact): fact for fact in newcomers if fact.slot is not None}
+        free: list[Fact] = []
+        touched: set[Slot] = set()
+        moved = [fact for facts in self._free_to_adopt(slotted) for fact in facts]
+        for fact in (*newcomers, *moved):
+            model = slotted.get(_said(fact))
+            adopted = fact if model is None else _adopt(fact, model)
+            if adopted.slot is None:
+                free.append(adopted)
+            else:
+                self._slots[adopted.slot].append(adopted)
+                touched.add(adopted.slot)
+        return free, touched
+
+    def _free_to_adopt(self, slotted: Mapping[tuple[str, str], Fact]) -> Iterator[list[Fact]]:
+        for key, members in list(self._free.items()):
+            if any(_said(fact) in slotted for fact in members):
+                yield self._free.pop(key)
+
+    def _arrange_slot(self, slot: Slot, fresh: set[FactId]) -> None:
+        facts = self._slots[slot]
+        if slot.member is None:
+            groups = arrange(facts, self._relations, self._policies.slot.recent)
         else:
-            self._reinforce(twin, newcomer)
-            self._settle(fact, FactOutcome.REINFORCED, twin.id)
-        return None
+            groups = arrange_member(facts, self._relations)
+        self._house(groups, fresh)
 
-    def promote(self, policy: PromotionPolicy) -> None:
-        for key in dict.fromkeys(change.memory.id for change in self._changes):
-            memory = self._memories[key]
-            reason = promotion_reason(memory, policy)
-            if reason is not None:
-                wider = _next_version(replace(memory, scope=Scope.USER))
-                self._change(Promote(wider, memory.scope, reason))
+    def _file_free(self, newcomers: Sequence[Fact], fresh: set[FactId]) -> None:
+        clusters = Clusters(self._relations)
+        for members in self._free.values():
+            clusters.put(members)
+        clusters.file(newcomers)
+        self._house(clusters.touched(), fresh)
 
-    def plan(self) -> Plan:
-        changed = {change.memory.id for change in self._changes}
-        versions = {key: value for key, value in self._read_versions.items() if key in changed}
-        return Plan(tuple(self._changes), versions, self._settled)
+    # ---- where a group lives ------------------------------------------------------------------
 
-    def _find_twin(self, newcomer: Memory) -> Memory | None:
-        shelf = self._shelves.get(newcomer.subject.casefold())
-        if shelf is None:
-            return None
-        exact = shelf.keys.get(statement_key(newcomer.statement))
-        if exact is not None and self._may_absorb(exact, newcomer):
-            return self._memories[exact]
-        for key, cosine in shelf.nearest(newcomer.vector, self._policy.min_cosine):
-            memory = self._memories[key]
-            if self._may_absorb(key, newcomer) and is_duplicate(
-                memory.statement, newcomer.statement, cosine, self._policy
-            ):
-                return memory
-        return None
+    def _house(self, groups: Sequence[Group], fresh: set[FactId]) -> None:
+        """Give each group its memory; a memory that is left without a group is merged."""
+        origins = {fact.id: self._origins.get(fact.id) for group in groups for fact in group.facts}
+        known = {fact: key for fact, key in origins.items() if key is not None}
+        rows = assign_rows(groups, known, self._before.keys(), self._after.keys())
+        for group in groups:
+            memory = compose(group, rows[group], self._relations.vector_of(group.leader.statement))
+            successor = rows[group.successor] if group.successor else None
+            self._after[memory.id] = self._continue(close(memory, group.ended_at, successor))
+        homes = {fact.id: rows[group] for group in groups for fact in group.facts}
+        for key in sorted(set(known.values()) - self._after.keys()):
+            self._after[key] = self._give_up(key, homes)
+        self._settle(groups, rows, fresh)
 
-    def _may_absorb(self, key: MemoryId, newcomer: Memory) -> bool:
-        memory = self._memories[key]
-        if memory.state is not MemoryState.ACTIVE:
-            return False
-        # The current value of a slot says nothing about the time before it began.
-        return memory.slot is None or newcomer.valid_from >= memory.valid_from
+    def _continue(self, memory: Memory) -> Memory:
+        """The memory in its stored scope and version, if it was stored."""
+        before = self._before.get(memory.id)
+        if before is None:
+            return memory
+        return replace(memory, scope=before.scope, version=before.version)
 
-    def _reinforce(self, memory: Memory, newcomer: Memory) -> None:
-        added = _missing(memory.evidence, newcomer.evidence)
-        # Whoever said it first words the memory, so that the order of arrival leaves no trace.
-        first = newcomer if newcomer.valid_from < memory.valid_from else memory
-        self._change(
-            Reinforce(
-                _next_version(
-                    replace(
-                        memory,
-                        statement=first.statement,
-                        vector=first.vector,
-                        distilled_by=first.distilled_by,
-                        valid_from=first.valid_from,
-                        confirmed_at=max(memory.confirmed_at, newcomer.confirmed_at),
-                        importance=max(memory.importance, newcomer.importance),
-                        evidence=memory.evidence + added,
-                    )
-                ),
-                added,
-            )
+    def _give_up(self, key: MemoryId, homes: Mapping[FactId, MemoryId]) -> Memory:
+        before = self._before[key]
+        first = next(fact for fact, origin in self._origins.items() if origin == key)
+        return replace(
+            before,
+            state=MemoryState.MERGED,
+            valid_to=None,
+            superseded_by=homes.get(first),
+            evidence=(),
         )
 
-    def _file_in_slot(self, fact: Fact, newcomer: Memory) -> None:
-        assert newcomer.slot is not None  # noqa: S101 - narrows the type; the caller checked
-        before = [self._memories[key] for key in self._slots.get(newcomer.slot, [])]
-        arranged = arrange(before, newcomer)
-        for memory in arranged:
-            self._apply_arranged(memory)
-        home = next(memory for memory in arranged if newcomer.evidence[0] in memory.evidence)
-        is_new = home.id == newcomer.id
-        self._settle(fact, FactOutcome.INSERTED if is_new else FactOutcome.REINFORCED, home.id)
+    def _settle(
+        self, groups: Sequence[Group], rows: Mapping[Group, MemoryId], fresh: set[FactId]
+    ) -> None:
+        for group in groups:
+            for fact in group.facts:
+                has_moved = self._origins.get(fact.id) != rows[group]
+                if fact.id in fresh or (has_moved and fact.id not in self._stand_ins):
+                    is_first = rows[group] == memory_id(fact.id)
+                    outcome = FactOutcome.INSERTED if is_first else FactOutcome.REINFORCED
+                    self._settled[fact.id] = Settlement(outcome, rows[group])
 
-    def _apply_arranged(self, memory: Memory) -> None:
-        before = self._memories.get(memory.id)
-        if before is None:
-            self._change(Insert(memory))
-        elif before != memory:
-            self._change(_slot_change(before, _next_version(memory)))
+    # ---- what that changes --------------------------------------------------------------------
 
-    def _settle(self, fact: Fact, outcome: FactOutcome, key: MemoryId) -> None:
-        self._settled[fact.id] = Settlement(outcome, key)
+    def _changes(self) -> list[Change]:
+        changes: list[Change] = []
+        for key, after in self._after.items():
+            before = self._before.get(key)
+            if before is None:
+                changes.append(Insert(after))
+            elif not _is_equal(before, after):
+                changes.append(_change(before, replace(after, version=before.version + 1)))
+        return changes
 
-    def _change(self, change: Change) -> None:
-        self._changes.append(change)
-        self._put(change.memory)
+    def _scope_changes(self) -> Iterator[Change]:
+        for key, after in self._after.items():
+            before = self._before.get(key)
+            is_changed = before is None or not _is_equal(before, after)
+            scope, reason = scope_of(after, self._policies.promotion)
+            if scope is after.scope or after.state is MemoryState.MERGED:
+                continue
+            version = after.version + 1 + (before is not None and is_changed)
+            moved = replace(after, scope=scope, version=version)
+            if scope is Scope.SESSION:
+                yield Demote(moved, after.scope, reason)
+            else:
+                yield Promote(moved, after.scope, reason)
 
-    def _put(self, memory: Memory) -> None:
-        is_new = memory.id not in self._memories
-        self._memories[memory.id] = memory
-        self._shelves.setdefault(memory.subject.casefold(), _Shelf()).put(memory)
-        if is_new and memory.slot is not None:
-            self._slots.setdefault(memory.slot, []).append(memory.id)
+
+def _said(fact: Fact) -> tuple[str, str]:
+    return (fact.subject.casefold(), statement_key(fact.statement))
 
 
-def _as_memory(fact: Fact, vector: Vector) -> Memory:
-    return Memory(
-        id=memory_id(fact.id),
-        owner=fact.owner,
-        scope=Scope.SESSION,
-        session_id=fact.session_id,
-        statement=fact.statement,
-        subject=fact.subject,
-        kind=fact.kind,
-        importance=fact.importance,
-        valid_from=fact.event_at,
-        confirmed_at=fact.event_at,
-        evidence=fact.evidence,
-        vector=vector,
-        slot=fact.slot,
-        value=fact.value,
-        distilled_by=fact.distilled_by,
+def _adopt(fact: Fact, model: Fact) -> Fact:
+    """The fact with the slot of the one that says the same, unless it has one itself."""
+    if fact.slot is not None:
+        return fact
+    return replace(fact, slot=model.slot, value=model.value, ends=model.ends)
+
+
+def _stand_in(memory: Memory) -> Fact:
+    """The memory as one fact, where its own facts are not needed one by one."""
+    return Fact(
+        id=FactId(memory.id),
+        transcript_id=memory.evidence[0].transcript_id,
+        owner=memory.owner,
+        session_id=memory.session_id,
+        ordinal=-1,
+        statement=memory.statement,
+        subject=memory.subject,
+        kind=memory.kind,
+        importance=memory.importance,
+        event_at=memory.valid_from,
+        evidence=memory.evidence,
+        distilled_by=memory.distilled_by,
+        slot=memory.slot,
+        value=memory.value,
+        ends=memory.ends,
     )
 
 
-def _next_version(memory: Memory) -> Memory:
-    return replace(memory, version=memory.version + 1)
+def _is_equal(before: Memory, after: Memory) -> bool:
+    """Whether nothing is different; in which order evidence is read does not matter."""
+    same_evidence = set(before.evidence) == set(after.evidence)
+    return same_evidence and replace(after, evidence=before.evidence) == before
 
 
-def _missing(present: tuple[Evidence, ...], offered: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
-    return tuple(item for item in offered if item not in present)
-
-
-def _slot_change(before: Memory, after: Memory) -> Change:
+def _change(before: Memory, after: Memory) -> Change:
     released = _missing(after.evidence, before.evidence)
     added = _missing(before.evidence, after.evidence)
+    if after.state is MemoryState.ACTIVE and before.state is not MemoryState.ACTIVE:
+        return Restore(after, released, added)
     if released:
         return Refile(after, released, added)
-    if added:
+    if added and before.state is after.state:
         return Reinforce(after, added)
     if before.state is MemoryState.ACTIVE and after.state is MemoryState.SUPERSEDED:
-        return Supersede(after)
-    return Refile(after)
+        return Supersede(after, added)
+    return Refile(after, (), added)
+
+
+def _missing(present: Iterable[Evidence], offered: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    known = set(present)
+    return tuple(item for item in offered if item not in known)

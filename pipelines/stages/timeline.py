@@ -1,113 +1,170 @@
-"""One slot over time: which value held when, from everything that was ever said about it.
+"""Slots over time: which value held when, from everything that was ever said about it.
 
-The timeline is a function of the set of assertions alone. In whatever order sessions arrive,
-the same intervals come out, so a late session is filed into the past and never retires newer
+The arrangement is a function of the set of facts alone. In whatever order sessions arrive, the
+same intervals come out, so a late session is filed into the past and never retires newer
 truth. Closed intervals stay: half-open [valid_from, valid_to), each linked to its successor.
 """
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pipelines.model import Memory, MemoryId, MemoryState
 from pipelines.stages.dedup import same_value
+from pipelines.stages.groups import Group
+from pipelines.stages.relate import Relation, said_in_fact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from pipelines.model import Evidence
+    from pipelines.model import Fact
+    from pipelines.stages.relate import Relations
 
 
-@dataclass(frozen=True, slots=True)
-class _Assertion:
-    evidence: Evidence
-    source: Memory
+def arrange(facts: Iterable[Fact], relations: Relations, recent: timedelta) -> list[Group]:
+    """Arrange the facts of one slot that has one value at a time.
 
-    @property
-    def order(self) -> tuple[datetime, str, int]:
-        item = self.evidence
-        return (item.event_at, str(item.transcript_id), item.message_index)
-
-
-def arrange(known: Sequence[Memory], newcomer: Memory) -> list[Memory]:
-    """Arrange the memories of one slot with a newcomer, oldest interval first.
+    Values that exclude each other follow each other on a strand; values of which a verdict
+    says that both hold stand on strands of their own. A fact that ends a value closes it where
+    it is the current one, and changes nothing where another value has already come.
 
     Args:
-        known: The slot's memories in any state, as they are.
-        newcomer: What a new fact states, as a memory of its own with its evidence.
+        facts: All that was ever said in this slot, in any order.
+        relations: How two values relate.
+        recent: A value that is said to hold since a day not longer ago than this held until it
+            was said, whatever was merely mentioned in between.
 
     Returns:
-        The slot's memories as they shall be. A known one keeps its id; the newcomer is among
-        them only if it states a value that did not hold at that time already. An interval
-        that the newcomer cuts in two continues as a new memory.
+        The intervals in the order of their first facts.
     """
-    assertions = sorted(_assertions([*known, newcomer]), key=lambda item: item.order)
-    keepers = _choose_keepers(_split_runs(assertions), {memory.id for memory in known})
-    closed = [_close(memory, successor) for memory, successor in pairwise(keepers)]
-    return [*closed, _reopen(keepers[-1])]
-
-
-def _assertions(memories: Iterable[Memory]) -> list[_Assertion]:
-    return [_Assertion(item, memory) for memory in memories for item in memory.evidence]
-
-
-def _split_runs(assertions: Sequence[_Assertion]) -> list[list[_Assertion]]:
-    runs: list[list[_Assertion]] = []
-    for item in assertions:
-        if runs and same_value(runs[-1][0].source.value, item.source.value):
-            runs[-1].append(item)
+    strands: list[list[Group]] = []
+    loose: list[Group] = []
+    for fact in _in_order(list(facts), recent):
+        strand = _find_strand(strands, fact, relations)
+        if fact.ends and strand is None:
+            _join_or_open(loose, fact)
+        elif strand is None:
+            strands.append([Group([fact])])
+        elif _continues(strand[-1], fact, relations):
+            strand[-1].facts.append(fact)
         else:
-            runs.append([item])
-    return runs
+            strand.append(Group([fact]))
+    for strand in strands:
+        for group, successor in pairwise(strand):
+            group.successor, group.ended_at = successor, _start(successor, group)
+    return sorted([group for strand in strands for group in strand] + loose, key=_first)
 
 
-def _choose_keepers(runs: Sequence[list[_Assertion]], known: set[MemoryId]) -> list[Memory]:
-    taken: set[MemoryId] = set()
-    keepers: list[Memory] = []
-    for run in runs:
-        keeper = _choose_keeper(run, known, taken)
-        taken.add(keeper.id)
-        keepers.append(_gather(keeper, run))
-    return keepers
+def arrange_member(facts: Iterable[Fact], relations: Relations) -> list[Group]:
+    """Arrange the facts about one value of an attribute that has many values at once.
+
+    Statements of the value stand side by side, the same ones as one group, until a fact says
+    that it ended; what is said after that begins anew.
+    """
+    done: list[Group] = []
+    present: list[Group] = []
+    end: Group | None = None
+    for fact in sorted(facts, key=lambda item: item.order):
+        if not fact.ends:
+            if end is not None:
+                # It holds again: the statement that it does not is history now.
+                end, beginning = None, Group([fact])
+                done[-1].successor, done[-1].ended_at = beginning, fact.event_at
+                present = [beginning]
+            else:
+                _join_same(present, fact, relations)
+        elif end is not None:
+            end.facts.append(fact)
+        else:
+            end = Group([fact])
+            for group in present:
+                group.successor, group.ended_at = end, fact.event_at
+            done += [*present, end]
+            present = []
+    return sorted(done + present, key=_first)
 
 
-def _choose_keeper(run: list[_Assertion], known: set[MemoryId], taken: set[MemoryId]) -> Memory:
-    free = [item.source for item in run if item.source.id not in taken]
-    for memory in free:
-        if memory.id in known:
-            return memory
-    if free:
-        return free[0]
-    # Every source kept an earlier interval: this one goes on as a memory of its own.
-    first = run[0]
-    cited = first.evidence
-    name = f"continued/{cited.event_at.isoformat()}/{cited.transcript_id}/{cited.message_index}"
-    split = MemoryId(uuid.uuid5(first.source.id, name))
-    return replace(first.source, id=split, version=1, superseded_by=None)
+def _in_order(facts: list[Fact], recent: timedelta) -> list[Fact]:
+    """By the time at which each value held; a mention that a later claim overrules goes before it.
+
+    "We moved to Lisbon last month" overrules that Berlin was mentioned a week ago: who says
+    since when something holds knows it better than who said it in passing.
+    """
+    claims = [fact for fact in facts if timedelta(0) < _age_when_said(fact) <= recent]
+
+    def held_at(fact: Fact) -> datetime:
+        if _said_at(fact) != fact.event_at:
+            return fact.event_at
+        overruling = [
+            claim.event_at
+            for claim in claims
+            if claim.event_at < fact.event_at < _said_at(claim)
+            and not claim.ends
+            and not same_value(claim.value, fact.value)
+        ]
+        return min(overruling, default=fact.event_at)
+
+    def key(fact: Fact) -> tuple[datetime, bool, tuple[datetime, str, int]]:
+        held = held_at(fact)
+        return (held, held == fact.event_at, fact.order)
+
+    return sorted(facts, key=key)
 
 
-def _gather(keeper: Memory, run: Sequence[_Assertion]) -> Memory:
-    return replace(
-        keeper,
-        evidence=tuple(dict.fromkeys(item.evidence for item in run)),
-        valid_from=run[0].evidence.event_at,
-        confirmed_at=run[-1].evidence.event_at,
-        importance=max(item.source.importance for item in run),
-    )
+def _age_when_said(fact: Fact) -> timedelta:
+    return _said_at(fact) - fact.event_at
 
 
-def _close(memory: Memory, successor: Memory) -> Memory:
-    return replace(
-        memory,
-        state=MemoryState.SUPERSEDED,
-        valid_to=successor.valid_from,
-        superseded_by=successor.id,
-    )
+def _said_at(fact: Fact) -> datetime:
+    return fact.evidence[0].said_at
 
 
-def _reopen(memory: Memory) -> Memory:
-    return replace(memory, state=MemoryState.ACTIVE, valid_to=None, superseded_by=None)
+def _find_strand(
+    strands: Sequence[list[Group]], fact: Fact, relations: Relations
+) -> list[Group] | None:
+    if fact.ends:
+        return next((strand for strand in strands if _concerns(strand[-1], fact)), None)
+    said = said_in_fact(fact)
+    for strand in sorted(strands, key=lambda strand: _first(strand[-1]), reverse=True):
+        if relations.of_values(said_in_fact(strand[-1].leader), said) is not Relation.BOTH:
+            return strand
+    return None
+
+
+def _concerns(group: Group, ending: Fact) -> bool:
+    """Whether it is this value that ends; without a value it is whatever holds."""
+    return ending.value is None or same_value(group.leader.value, ending.value)
+
+
+def _continues(group: Group, fact: Fact, relations: Relations) -> bool:
+    if fact.ends or group.leader.ends:
+        return fact.ends and group.leader.ends
+    return relations.of_values(said_in_fact(group.leader), said_in_fact(fact)) is Relation.SAME
+
+
+def _join_or_open(groups: list[Group], fact: Fact) -> None:
+    home = next((group for group in groups if _concerns(group, fact)), None)
+    if home is None:
+        groups.append(Group([fact]))
+    else:
+        home.facts.append(fact)
+
+
+def _join_same(groups: list[Group], fact: Fact, relations: Relations) -> None:
+    said = said_in_fact(fact)
+    for group in groups:
+        if relations.are_same(said_in_fact(group.leader), said):
+            group.facts.append(fact)
+            return
+    groups.append(Group([fact]))
+
+
+def _start(successor: Group, group: Group) -> datetime:
+    """Never before what it closes began: a mention may stand before the claim that overrules it."""
+    return max(successor.leader.event_at, group.leader.event_at)
+
+
+def _first(group: Group) -> tuple[datetime, str, int]:
+    return group.leader.order

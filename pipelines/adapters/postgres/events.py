@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.postgres.rows import evidence_json, memory_row
-from pipelines.plan import Insert, Promote, Refile, Reinforce, Supersede
+from pipelines.plan import Demote, Insert, Promote, Recount, Refile, Reinforce, Restore, Supersede
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,14 +15,6 @@ if TYPE_CHECKING:
 
 EVENT_VERSION = 1
 
-NAMES: dict[type[Any], str] = {
-    Insert: "memory_inserted",
-    Reinforce: "memory_reinforced",
-    Supersede: "memory_superseded",
-    Refile: "memory_refiled",
-    Promote: "memory_promoted",
-}
-
 
 def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
     """Rows for ``events``, in the order in which the changes were decided."""
@@ -31,7 +23,7 @@ def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
             "tenant_id": change.memory.owner.tenant_id,
             "user_id": change.memory.owner.user_id,
             "memory_id": change.memory.id,
-            "name": NAMES[type(change)],
+            "name": change.event_name,
             "schema_version": EVENT_VERSION,
             "body": _body(change, now),
             "at": now,
@@ -48,12 +40,12 @@ def _body(change: Change, now: datetime) -> dict[str, Any]:
             extra: dict[str, Any] = {"added": _cited(change.memory.evidence)}
         case Reinforce():
             extra = {"added": _cited(change.added)}
-        case Refile():
+        case Refile() | Restore() | Recount():
             extra = {"released": _cited(change.released), "added": _cited(change.added)}
-        case Promote():
+        case Promote() | Demote():
             extra = {"previous_scope": change.previous.value, "reason": change.reason}
         case Supersede():
-            extra = {}
+            extra = {"added": _cited(change.added)}
     return {"memory": memory, **extra}
 
 

@@ -7,24 +7,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import (
     Connection,
     and_,
-    bindparam,
     case,
-    delete,
     exists,
     func,
-    insert,
     or_,
     select,
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipelines.adapters.postgres.events import event_rows
+from pipelines.adapters.postgres.commit import is_owner_row, write_plan
+from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.rows import (
-    evidence_row,
-    memory_row,
-    quote_key,
     read_evidence,
     read_fact,
     read_memory,
@@ -38,24 +32,24 @@ from pipelines.adapters.postgres.tables import (
     owners,
     transcripts,
 )
-from pipelines.errors import LeaseLost, VersionConflict
+from pipelines.errors import LeaseLost, NotFound
 from pipelines.model import FactOutcome, Memory, MemoryId, MemoryState, Owner, TranscriptState
-from pipelines.plan import Insert, Refile, Reinforce
-from pipelines.ports import OwnerClaim
+from pipelines.ports import MemoryEvent, OwnerClaim
 from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.sql.functions import Function
 
     from pipelines.adapters.postgres.database import Database
-    from pipelines.model import Evidence, Fact, FactId, Slot
-    from pipelines.plan import Plan, Settlement
+    from pipelines.model import Evidence, Fact, Slot
+    from pipelines.plan import Plan
 
+KEPT = (FactOutcome.INSERTED.value, FactOutcome.REINFORCED.value)
 OPEN_STATES = (TranscriptState.QUEUED.value, TranscriptState.DISTILLING.value)
 
 
@@ -71,7 +65,7 @@ class PostgresMemoryStore:
         statement = (
             update(owners)
             .where(
-                _is_owner_row(owner),
+                is_owner_row(owner),
                 owners.c.due_at <= now,
                 or_(owners.c.lease_until.is_(None), owners.c.lease_until <= now),
             )
@@ -92,7 +86,7 @@ class PostgresMemoryStore:
         is_unchanged = owners.c.generation == claim.generation
         statement = (
             update(owners)
-            .where(_is_owner_row(claim.owner), owners.c.fence == claim.fence)
+            .where(is_owner_row(claim.owner), owners.c.fence == claim.fence)
             .values(
                 lease_until=None,
                 due_at=_when(is_unchanged, due_at, now),
@@ -104,6 +98,20 @@ class PostgresMemoryStore:
         with self._database.transaction() as connection:
             unchanged = connection.execute(statement).scalar_one_or_none()
         return unchanged is False
+
+    def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
+        statement = (
+            update(owners)
+            .where(is_owner_row(claim.owner), owners.c.fence == claim.fence)
+            .values(lease_until=until)
+        )
+        with self._database.transaction() as connection:
+            if connection.execute(statement).rowcount != 1:
+                raise LeaseLost(f"user lease: fence {claim.fence} has moved on")
+
+    def mark_owner_due(self, owner: Owner, now: datetime) -> None:
+        with self._database.transaction() as connection:
+            mark_due(connection, owner, now)
 
     # ---- what consolidation reads -------------------------------------------------------------
 
@@ -136,14 +144,48 @@ class PostgresMemoryStore:
             and_(is_active, exists().where(outbox.c.memory_id == memories.c.id)),
         ]
         if slots:
-            pairs = [(slot.subject, slot.attribute) for slot in slots]
-            conditions.append(tuple_(memories.c.slot_subject, memories.c.slot_attribute).in_(pairs))
+            conditions.append(_is_in_slots(slots))
         return self._load(_is_owned(memories, owner), or_(*conditions))
 
     def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         if not ids:
             return []
         return self._load(_is_owned(memories, owner), memories.c.id.in_(ids))
+
+    def load_slot(self, owner: Owner, slot: Slot) -> list[Memory]:
+        return self._load(_is_owned(memories, owner), _is_in_slots([slot]))
+
+    def load_facts(
+        self, owner: Owner, memory_ids: Collection[MemoryId]
+    ) -> dict[MemoryId, tuple[Fact, ...]]:
+        if not memory_ids:
+            return {}
+        statement = select(facts).where(
+            _is_owned(facts, owner),
+            facts.c.memory_id.in_(memory_ids),
+            facts.c.outcome.in_(KEPT),
+        )
+        found: dict[MemoryId, tuple[Fact, ...]] = {}
+        with self._database.transaction() as connection:
+            for row in connection.execute(statement).mappings():
+                key = MemoryId(row["memory_id"])
+                found[key] = (*found.get(key, ()), read_fact(row))
+        return found
+
+    def find_memory(self, tenant_id: str, key: MemoryId) -> Memory:
+        found = self._load(memories.c.tenant_id == tenant_id, memories.c.id == key)
+        if not found:
+            raise NotFound(f"no memory has the id {key}")
+        return found[0]
+
+    def read_events(self, tenant_id: str, key: MemoryId) -> list[MemoryEvent]:
+        statement = (
+            select(events.c.seq, events.c.at, events.c.name, events.c.body)
+            .where(events.c.memory_id == key, events.c.tenant_id == tenant_id)
+            .order_by(events.c.seq)
+        )
+        with self._database.transaction() as connection:
+            return [MemoryEvent(*row) for row in connection.execute(statement)]
 
     def export_memories(
         self, tenant_id: str, user_id: str | None, after: MemoryId | None, limit: int
@@ -159,28 +201,27 @@ class PostgresMemoryStore:
         statement = select(memories).where(*conditions).order_by(memories.c.id).limit(limit)
         with self._database.transaction() as connection:
             rows = connection.execute(statement).mappings().all()
-            cited = _load_evidence(connection, [row["id"] for row in rows])
+            cited = load_evidence(connection, [row["id"] for row in rows])
         return [read_memory(row, cited.get(row["id"], [])) for row in rows]
 
     # ---- the commit ---------------------------------------------------------------------------
 
     def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
         with self._database.transaction() as connection:
-            _check_fence(connection, claim)
-            _write_memories(connection, plan, now)
-            _write_evidence(connection, plan)
-            _write_events(connection, plan, now)
-            _fill_outbox(connection, plan, now)
-            _settle_facts(connection, plan.settled)
-            _finish_transcripts(connection, list(plan.settled), now)
-
-
-def _is_owner_row(owner: Owner) -> ColumnElement[bool]:
-    return and_(owners.c.tenant_id == owner.tenant_id, owners.c.user_id == owner.user_id)
+            write_plan(connection, claim, plan, now)
 
 
 def _is_owned(table: Table, owner: Owner) -> ColumnElement[bool]:
     return and_(table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id)
+
+
+def _is_in_slots(slots: Collection[Slot]) -> ColumnElement[bool]:
+    wanted = [(slot.subject, slot.attribute, slot.member or "") for slot in slots]
+    return tuple_(
+        memories.c.slot_subject,
+        memories.c.slot_attribute,
+        func.coalesce(memories.c.slot_member, ""),
+    ).in_(wanted)
 
 
 def _when(
@@ -194,9 +235,10 @@ def _key_hashes(statements: Iterable[str]) -> list[Function[str]]:
     return [func.md5(key) for key in keys]
 
 
-def _load_evidence(
+def load_evidence(
     connection: Connection, ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, list[Evidence]]:
+    """The evidence of memories, in the order in which it was said."""
     statement = (
         select(evidence)
         .where(evidence.c.memory_id.in_(ids))
@@ -206,141 +248,3 @@ def _load_evidence(
     for row in connection.execute(statement).mappings():
         found.setdefault(row["memory_id"], []).append(read_evidence(row))
     return found
-
-
-def _check_fence(connection: Connection, claim: OwnerClaim) -> None:
-    # Locked until the commit: facts that arrive meanwhile mark the user due after it.
-    fence = connection.execute(
-        select(owners.c.fence).where(_is_owner_row(claim.owner)).with_for_update()
-    ).scalar_one_or_none()
-    if fence != claim.fence:
-        raise LeaseLost(f"user lease: fence {claim.fence} has moved on to {fence}")
-
-
-def _write_memories(connection: Connection, plan: Plan, now: datetime) -> None:
-    states = plan.final_states()
-    fresh = [
-        memory_row(memory, now) for key, memory in states.items() if key not in plan.read_versions
-    ]
-    if fresh:
-        statement = upsert(memories).on_conflict_do_nothing().returning(memories.c.id)
-        written = connection.execute(statement, fresh).scalars().all()
-        if len(written) != len(fresh):
-            raise VersionConflict("a memory that should be new exists already")
-    for key, version in plan.read_versions.items():
-        if key in states:
-            _update_memory(connection, states[key], version, now)
-
-
-def _update_memory(connection: Connection, memory: Memory, version: int, now: datetime) -> None:
-    row = memory_row(memory, now)
-    statement = (
-        update(memories)
-        .where(
-            memories.c.id == row.pop("id"),
-            memories.c.version == version,
-            _is_owned(memories, memory.owner),
-        )
-        .values(**row)
-    )
-    if connection.execute(statement).rowcount != 1:
-        raise VersionConflict(f"memory {memory.id}: version {version} has moved on")
-
-
-def _write_evidence(connection: Connection, plan: Plan) -> None:
-    for change in plan.changes:
-        if isinstance(change, Refile) and change.released:
-            _delete_evidence(connection, change.memory.id, change.released)
-    rows = [
-        evidence_row(change.memory.id, item)
-        for change in plan.changes
-        for item in _added_evidence(change)
-    ]
-    if rows:
-        connection.execute(upsert(evidence).on_conflict_do_nothing(), rows)
-
-
-def _added_evidence(change: object) -> tuple[Evidence, ...]:
-    if isinstance(change, Insert):
-        return change.memory.evidence
-    return change.added if isinstance(change, Reinforce | Refile) else ()
-
-
-def _delete_evidence(
-    connection: Connection, memory_id: MemoryId, released: Sequence[Evidence]
-) -> None:
-    keys = [(item.transcript_id, item.message_index, quote_key(item)) for item in released]
-    connection.execute(
-        delete(evidence).where(
-            evidence.c.memory_id == memory_id,
-            tuple_(evidence.c.receipt, evidence.c.message_index, evidence.c.quote_key).in_(keys),
-        )
-    )
-
-
-def _write_events(connection: Connection, plan: Plan, now: datetime) -> None:
-    rows = event_rows(plan, now)
-    if rows:
-        connection.execute(insert(events), rows)
-
-
-def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
-    rows = [
-        {
-            "memory_id": memory.id,
-            "tenant_id": memory.owner.tenant_id,
-            "user_id": memory.owner.user_id,
-            "enqueued_at": now,
-        }
-        for memory in sorted(plan.final_states().values(), key=lambda memory: memory.id)
-    ]
-    if rows:
-        statement = upsert(outbox)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[outbox.c.memory_id],
-                set_={"enqueued_at": statement.excluded.enqueued_at},
-            ),
-            rows,
-        )
-
-
-def _settle_facts(connection: Connection, settled: Mapping[FactId, Settlement]) -> None:
-    rows = [
-        {
-            "fact": key,
-            "outcome": settlement.outcome.value,
-            "reason": settlement.reason,
-            "memory": settlement.memory_id,
-        }
-        for key, settlement in settled.items()
-    ]
-    if rows:
-        statement = (
-            update(facts)
-            .where(facts.c.id == bindparam("fact"))
-            .values(
-                outcome=bindparam("outcome"),
-                reason=bindparam("reason"),
-                memory_id=bindparam("memory"),
-            )
-        )
-        connection.execute(statement, rows)
-
-
-def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: datetime) -> None:
-    if not settled:
-        return
-    touched = select(facts.c.receipt).where(facts.c.id.in_(settled)).distinct()
-    still_pending = exists().where(
-        facts.c.receipt == transcripts.c.receipt, facts.c.outcome == FactOutcome.PENDING.value
-    )
-    connection.execute(
-        update(transcripts)
-        .where(
-            transcripts.c.receipt.in_(touched),
-            transcripts.c.state == TranscriptState.DISTILLED.value,
-            ~still_pending,
-        )
-        .values(state=TranscriptState.DONE.value, finished_at=now)
-    )

@@ -13,6 +13,7 @@ from pipelines.model import (
     Fact,
     FactId,
     Kind,
+    Lane,
     Memory,
     MemoryId,
     MemoryState,
@@ -67,17 +68,20 @@ def read_transcript(row: Mapping[Any, Any]) -> Transcript:
         content_hash=row["content_hash"],
         metadata=body["metadata"],
         redactions=body["redactions"],
-        messages=tuple(
-            Message(
-                index=index,
-                id=item["id"],
-                role=Role(item["role"]),
-                name=item["name"],
-                content=item["content"],
-                created_at=datetime.fromisoformat(item["created_at"]),
-            )
-            for index, item in enumerate(body["messages"])
-        ),
+        lane=Lane(row["lane"]),
+        messages=tuple(read_message(index, item) for index, item in enumerate(body["messages"])),
+    )
+
+
+def read_message(index: int, item: Mapping[str, Any]) -> Message:
+    """A message of the ``body`` column as the value it was."""
+    return Message(
+        index=index,
+        id=item["id"],
+        role=Role(item["role"]),
+        name=item["name"],
+        content=item["content"],
+        created_at=datetime.fromisoformat(item["created_at"]),
     )
 
 
@@ -205,6 +209,7 @@ def memory_row(memory: Memory, now: datetime) -> dict[str, Any]:
         "superseded_by": memory.superseded_by,
         "version": memory.version,
         "distilled_by": memory.distilled_by,
+        "users": memory.users,
         "embedding": memory.vector.astype("<f4").tobytes(),
         "updated_at": now,
     }
@@ -231,6 +236,7 @@ def read_memory(row: Mapping[Any, Any], evidence: Sequence[Evidence]) -> Memory:
         superseded_by=_read_memory_id(row["superseded_by"]),
         version=row["version"],
         distilled_by=row["distilled_by"],
+        users=row["users"],
         vector=read_vector(row["embedding"]),
         evidence=tuple(evidence),
     )

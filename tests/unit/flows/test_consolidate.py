@@ -7,13 +7,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from config.policy import Policies
-from pipelines.errors import IndexUnavailable, ModelRefused, StoreRefused, VersionConflict
+from pipelines.errors import (
+    BadReply,
+    BudgetExceeded,
+    IndexUnavailable,
+    ModelRefused,
+    StoreRefused,
+    VersionConflict,
+)
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
 from pipelines.model import MemoryState, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
+from pipelines.stages.relate import Relation
 from pipelines.testing.index import InMemoryIndex
-from pipelines.testing.models import HashEmbedder
+from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import ALICE, START, day, make_fact, make_transcript
@@ -24,14 +32,18 @@ if TYPE_CHECKING:
 
     from pipelines.model import Fact, MemoryId, Owner, Vector
     from pipelines.plan import Plan
-    from pipelines.ports import OwnerClaim
+    from pipelines.ports import Judge, OwnerClaim
+    from pipelines.stages.relate import Pair
 
 LEASE = timedelta(minutes=5)
 
 
 class World:
     def __init__(
-        self, stores: InMemoryStores | None = None, index: InMemoryIndex | None = None
+        self,
+        stores: InMemoryStores | None = None,
+        index: InMemoryIndex | None = None,
+        judge: Judge | None = None,
     ) -> None:
         self.stores = stores or InMemoryStores()
         self.index = index or InMemoryIndex()
@@ -41,6 +53,8 @@ class World:
             self.stores,
             self.index,
             HashEmbedder(),
+            InMemoryVerdicts(),
+            judge,
             self.waker,
             self.clock,
             Policies(),
@@ -240,3 +254,83 @@ def test_consolidate_leaves_other_users_alone() -> None:
 
     assert held is not None
     assert Skipped is type(world.flow.run(ALICE))
+
+
+def test_consolidate_asks_the_judge_once_about_all_that_is_ambiguous() -> None:
+    """Every open pair is in one question, and the verdicts decide."""
+    judge = ScriptedJudge(lambda _: Relation.SAME)
+    world = World(judge=judge)
+    world.distill(
+        make_fact("User likes the green tea of Japan best."),
+        make_fact("User wants the long report of March soon.", ordinal=1),
+    )
+    world.flow.run(ALICE)
+    world.distill(
+        make_fact("User likes the fine green tea of Japan best.", session="s2", at=day(1)),
+        make_fact("User wants the full long report of March.", session="s2", at=day(1), ordinal=1),
+    )
+
+    world.flow.run(ALICE)
+
+    assert [2] == [len(pairs) for pairs in judge.asked]
+    assert 2 == len(world.current())
+
+
+def test_consolidate_keeps_both_when_the_judge_gives_no_usable_answer() -> None:
+    """A judge that cannot be understood loses nothing: both statements stay."""
+    world = World(judge=ScriptedJudge(_refuse))
+    world.distill(make_fact("User likes the green tea of Japan best."))
+    world.distill(
+        make_fact("User likes the fine green tea of Japan best.", session="s2", at=day(1))
+    )
+
+    outcome = world.flow.run(ALICE)
+
+    assert isinstance(outcome, Done)
+    assert 2 == len(world.current())
+
+
+def test_consolidate_asks_no_pair_twice() -> None:
+    """A verdict is remembered: the same question is not paid again."""
+    judge = ScriptedJudge(lambda _: Relation.BOTH)
+    world = World(judge=judge)
+    for number in range(3):
+        world.distill(
+            make_fact("User likes the green tea of Japan best.", session=f"a{number}", at=START),
+            make_fact(
+                "User likes the fine green tea of Japan best.",
+                session=f"b{number}",
+                at=day(number + 1),
+            ),
+        )
+        world.flow.run(ALICE)
+
+    assert 1 == len(judge.asked)
+
+
+def _refuse(_: Pair) -> Relation:
+    raise BadReply("the answer was empty")
+
+
+def test_consolidate_waits_for_the_budget_and_the_status_says_so() -> None:
+    """A judgement that the day's budget has no room for parks the user's facts, visibly."""
+    world = World(judge=ScriptedJudge(_no_money))
+    first = make_fact("User likes the green tea of Japan best.")
+    second = make_fact("User likes the fine green tea of Japan best.", session="s2", at=day(1))
+    world.distill(first, second)
+
+    outcome = world.flow.run(ALICE)
+
+    assert isinstance(outcome, Snoozed)
+    assert timedelta(hours=15) == outcome.delay
+    status = world.stores.status("acme", first.transcript_id)
+    assert TranscriptState.DISTILLED is status.state
+    assert "BudgetExceeded: the user's budget is spent" == status.last_error
+    world.clock.advance(timedelta(hours=15))
+    assert isinstance(replace(world.flow, judge=None).run(ALICE), Done)
+
+
+def _no_money(_: Pair) -> Relation:
+    raise BudgetExceeded(
+        "the user's budget is spent", resume_at=START + timedelta(hours=15), is_tenants=False
+    )

@@ -1,0 +1,206 @@
+"""Committing a plan: memories, evidence, events, outbox and settlements in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from pipelines.adapters.postgres.events import event_rows
+from pipelines.adapters.postgres.rows import evidence_row, memory_row, quote_key
+from pipelines.adapters.postgres.tables import (
+    events,
+    evidence,
+    facts,
+    memories,
+    outbox,
+    owners,
+    transcripts,
+)
+from pipelines.errors import LeaseLost, VersionConflict
+from pipelines.model import FactOutcome, Memory, MemoryId, TranscriptState
+from pipelines.plan import (
+    Demote,
+    Insert,
+    Promote,
+    Recount,
+    Refile,
+    Reinforce,
+    Restore,
+    Supersede,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+    from pipelines.model import Evidence, FactId, Owner
+    from pipelines.plan import Change, Plan, Settlement
+    from pipelines.ports import OwnerClaim
+
+
+def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+    """Write all that a plan wants.
+
+    Raises:
+        LeaseLost: The fence has moved on.
+        VersionConflict: A memory changed since it was read.
+    """
+    _check_fence(connection, claim)
+    _write_memories(connection, plan, now)
+    _write_evidence(connection, plan)
+    _write_events(connection, plan, now)
+    _fill_outbox(connection, plan, now)
+    _settle_facts(connection, plan.settled)
+    _finish_transcripts(connection, list(plan.settled), now)
+
+
+def is_owner_row(owner: Owner) -> ColumnElement[bool]:
+    """The row that leases a user."""
+    return and_(owners.c.tenant_id == owner.tenant_id, owners.c.user_id == owner.user_id)
+
+
+def _check_fence(connection: Connection, claim: OwnerClaim) -> None:
+    # Locked until the commit: facts that arrive meanwhile mark the user due after it.
+    fence = connection.execute(
+        select(owners.c.fence).where(is_owner_row(claim.owner)).with_for_update()
+    ).scalar_one_or_none()
+    if fence != claim.fence:
+        raise LeaseLost(f"user lease: fence {claim.fence} has moved on to {fence}")
+
+
+def _write_memories(connection: Connection, plan: Plan, now: datetime) -> None:
+    states = plan.final_states()
+    fresh = [
+        memory_row(memory, now) for key, memory in states.items() if key not in plan.read_versions
+    ]
+    if fresh:
+        statement = upsert(memories).on_conflict_do_nothing().returning(memories.c.id)
+        written = connection.execute(statement, fresh).scalars().all()
+        if len(written) != len(fresh):
+            raise VersionConflict("a memory that should be new exists already")
+    for key, version in plan.read_versions.items():
+        if key in states:
+            _update_memory(connection, states[key], version, now)
+
+
+def _update_memory(connection: Connection, memory: Memory, version: int, now: datetime) -> None:
+    row = memory_row(memory, now)
+    statement = (
+        update(memories)
+        .where(
+            memories.c.id == row.pop("id"),
+            memories.c.version == version,
+            memories.c.tenant_id == memory.owner.tenant_id,
+            memories.c.user_id == memory.owner.user_id,
+        )
+        .values(**row)
+    )
+    if connection.execute(statement).rowcount != 1:
+        raise VersionConflict(f"memory {memory.id}: version {version} has moved on")
+
+
+def _write_evidence(connection: Connection, plan: Plan) -> None:
+    for change in plan.changes:
+        if isinstance(change, Refile | Restore | Recount) and change.released:
+            _delete_evidence(connection, change.memory.id, change.released)
+    rows = [
+        evidence_row(change.memory.id, item)
+        for change in plan.changes
+        for item in _added_evidence(change)
+    ]
+    if rows:
+        connection.execute(upsert(evidence).on_conflict_do_nothing(), rows)
+
+
+def _added_evidence(change: Change) -> tuple[Evidence, ...]:
+    match change:
+        case Insert():
+            return change.memory.evidence
+        case Reinforce() | Refile() | Restore() | Recount() | Supersede():
+            return change.added
+        case Promote() | Demote():
+            return ()
+
+
+def _delete_evidence(
+    connection: Connection, memory_id: MemoryId, released: Sequence[Evidence]
+) -> None:
+    keys = [(item.transcript_id, item.message_index, quote_key(item)) for item in released]
+    connection.execute(
+        delete(evidence).where(
+            evidence.c.memory_id == memory_id,
+            tuple_(evidence.c.receipt, evidence.c.message_index, evidence.c.quote_key).in_(keys),
+        )
+    )
+
+
+def _write_events(connection: Connection, plan: Plan, now: datetime) -> None:
+    rows = event_rows(plan, now)
+    if rows:
+        connection.execute(insert(events), rows)
+
+
+def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
+    rows = [
+        {
+            "memory_id": memory.id,
+            "tenant_id": memory.owner.tenant_id,
+            "user_id": memory.owner.user_id,
+            "enqueued_at": now,
+        }
+        for memory in sorted(plan.final_states().values(), key=lambda memory: memory.id)
+    ]
+    if rows:
+        statement = upsert(outbox)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[outbox.c.memory_id],
+                set_={"enqueued_at": statement.excluded.enqueued_at},
+            ),
+            rows,
+        )
+
+
+def _settle_facts(connection: Connection, settled: Mapping[FactId, Settlement]) -> None:
+    rows = [
+        {
+            "fact": key,
+            "outcome": settlement.outcome.value,
+            "reason": settlement.reason,
+            "memory": settlement.memory_id,
+        }
+        for key, settlement in settled.items()
+    ]
+    if rows:
+        statement = (
+            update(facts)
+            .where(facts.c.id == bindparam("fact"))
+            .values(
+                outcome=bindparam("outcome"),
+                reason=bindparam("reason"),
+                memory_id=bindparam("memory"),
+            )
+        )
+        connection.execute(statement, rows)
+
+
+def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: datetime) -> None:
+    if not settled:
+        return
+    touched = select(facts.c.receipt).where(facts.c.id.in_(settled)).distinct()
+    still_pending = exists().where(
+        facts.c.receipt == transcripts.c.receipt, facts.c.outcome == FactOutcome.PENDING.value
+    )
+    connection.execute(
+        update(transcripts)
+        .where(
+            transcripts.c.receipt.in_(touched),
+            transcripts.c.state == TranscriptState.DISTILLED.value,
+            ~still_pending,
+        )
+        .values(state=TranscriptState.DONE.value, finished_at=now)
+    )

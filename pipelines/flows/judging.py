@@ -1,0 +1,87 @@
+"""Settling what the rules leave open for one user: stored verdicts first, then a judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pipelines.errors import BadReply, ModelRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from config.policy import DedupPolicy
+    from pipelines.model import Owner
+    from pipelines.ports import Clock, Judge, VerdictStore
+    from pipelines.stages.relate import Pair, Relation, Relations
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Judging:
+    """The verdicts that one consolidation goes by.
+
+    Attributes:
+        before_asking: Called before a judge is asked, who may take long.
+        known: Verdicts by the keys of their pairs.
+    """
+
+    owner: Owner
+    store: VerdictStore
+    judge: Judge | None
+    clock: Clock
+    policy: DedupPolicy
+    before_asking: Callable[[], None]
+    known: dict[str, Relation] = field(default_factory=dict)
+    _considered: set[str] = field(default_factory=set)
+
+    def learn(self, relations: Relations) -> bool:
+        """Look up and ask what these relations met for the first time.
+
+        Returns:
+            Whether anything is known now that was not known before.
+        """
+        fresh = (relations.open.keys() | relations.ruled.keys()) - self._considered
+        self._considered |= fresh
+        if not fresh:
+            return False
+        found = self.store.find_verdicts(self.owner, fresh)
+        unknown = [
+            pair for key, pair in relations.open.items() if key in fresh and key not in found
+        ]
+        found |= self._ask(select_pairs(unknown, self.policy))
+        self.known |= found
+        return bool(found)
+
+    def _ask(self, pairs: list[Pair]) -> dict[str, Relation]:
+        if self.judge is None or not pairs:
+            return {}
+        self.before_asking()
+        try:
+            found = self.judge.judge(self.owner, pairs)
+        except (BadReply, ModelRefused) as error:
+            # Nothing is lost without a verdict: both statements stay.
+            log.warning("judgement_failed", pairs=len(pairs), error=type(error).__name__)
+            return {}
+        self.store.keep_verdicts(self.owner, found, self.judge.version, self.clock.now())
+        log.info("pairs_judged", pairs=len(pairs), verdicts=len(found))
+        return found
+
+
+def select_pairs(pairs: Iterable[Pair], policy: DedupPolicy) -> list[Pair]:
+    """The pairs worth a question: conflicts inside slots, then for each statement its nearest."""
+    chosen: list[Pair] = []
+    asked: Counter[str] = Counter()
+    for pair in sorted(pairs, key=_urgency):
+        if pair.is_in_slot or asked[pair.later.statement] < policy.max_rivals:
+            asked[pair.later.statement] += 1
+            chosen.append(pair)
+    return chosen[: policy.max_pairs]
+
+
+def _urgency(pair: Pair) -> tuple[bool, float, str]:
+    return (not pair.is_in_slot, -pair.cosine, pair.key)

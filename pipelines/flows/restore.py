@@ -1,0 +1,70 @@
+"""Restoring: a person says that a memory was retired or merged wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pipelines.errors import InputError
+from pipelines.model import MemoryState, Scope
+from pipelines.stages.relate import PERSON, Pair, Relation, said_in_memory
+
+if TYPE_CHECKING:
+    from pipelines.flows.consolidate import Consolidate
+    from pipelines.model import Memory, MemoryId
+    from pipelines.ports import Clock, MemoryStore, VerdictStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """Makes a memory current again, beside what had taken its place.
+
+    The person's verdict on the two is stored, so that no later session and no judge retires the
+    memory for the same reason again; then the user's facts are put together under it.
+    """
+
+    store: MemoryStore
+    verdicts: VerdictStore
+    consolidate: Consolidate
+    clock: Clock
+
+    def run(self, tenant_id: str, key: MemoryId) -> Memory:
+        """Restore it; what it was retired for stays current too.
+
+        Raises:
+            NotFound: This tenant has no such memory.
+            InputError: It is current already, or it ended by its own word.
+            OwnerBusy: Another worker holds the user right now.
+        """
+        memory = self.store.find_memory(tenant_id, key)
+        successor = self._successor_of(memory)
+        pair = _pair(memory, successor)
+        self.verdicts.keep_verdicts(
+            memory.owner, {pair.key: Relation.BOTH}, PERSON, self.clock.now()
+        )
+        self.consolidate.rearrange(memory.owner, [memory.id, successor.id])
+        log.info("memory_restored", memory=str(key))
+        return self.store.find_memory(tenant_id, key)
+
+    def _successor_of(self, memory: Memory) -> Memory:
+        if memory.scope is Scope.GLOBAL:
+            raise InputError("memory", "is everyone's; approve it again with memstill promote")
+        if memory.state is MemoryState.ACTIVE or memory.superseded_by is None:
+            raise InputError("memory", "is current already; there is nothing to restore")
+        successor = self.store.find_memory(memory.owner.tenant_id, memory.superseded_by)
+        if successor.ends:
+            raise InputError(
+                "memory", "ended because its subject said so; say in a session that it holds again"
+            )
+        return successor
+
+
+def _pair(memory: Memory, successor: Memory) -> Pair:
+    earlier, later = sorted(
+        (said_in_memory(memory), said_in_memory(successor)), key=lambda said: said.at
+    )
+    return Pair(earlier, later, 0.0)

@@ -1,0 +1,63 @@
+"""``memstill memory …``: one memory, its history, and making it current again."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from workers import terminal
+from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out
+
+app = typer.Typer(help="Look at one memory, and correct what became of it.", no_args_is_help=True)
+
+MemoryArgument = Annotated[str, typer.Argument(metavar="ID", help="As recall or export shows it.")]
+
+
+@app.command()
+def show(
+    memory: MemoryArgument,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show a memory with all that it rests on."""
+    with connect(api, data, tenant) as client:
+        found = client.memory(memory)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        out.print(terminal.memory_sheet(found))
+
+
+@app.command()
+def history(
+    memory: MemoryArgument,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show what held before and after a memory, and what happened to it."""
+    with connect(api, data, tenant) as client:
+        found = client.history(memory)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        out.print(terminal.history_sheet(found))
+
+
+@app.command()
+def restore(
+    memory: MemoryArgument,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Make a memory current again that was retired or merged wrongly."""
+    with connect(api, data, tenant) as client:
+        found = client.restore(memory)
+    err.print("current again, and it will not be retired for the same reason", markup=False)
+    out.print(terminal.memory_sheet(found))
