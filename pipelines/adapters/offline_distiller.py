@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pipelines.stages.offline.distill import distill_transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
-    from pipelines.model import Draft, Transcript
+    from pipelines.model import Draft, Owner, ReceiptId, Transcript
 
-VERSION = "offline/1"
+VERSION = "offline/2"
 
 
 class OfflineDistiller:
@@ -21,7 +21,25 @@ class OfflineDistiller:
     def version(self) -> str:
         return VERSION
 
-    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
-        drafts = distill_transcript(transcript)
-        keep_alive()
+    @property
+    def max_company(self) -> int:
+        return 0
+
+    def select_company(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
+        del lead, waiting
+        return []
+
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
+        del owner, receipts
+        return {}
+
+    def distill(
+        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+    ) -> list[list[Draft]]:
+        drafts = []
+        for transcript in transcripts:
+            drafts.append(distill_transcript(transcript))
+            keep_alive()
         return drafts

@@ -1,203 +1,201 @@
-"""Reads attributes that have one value at a time; a wrong one would retire truth, so few are read.
+"""Reads which attributes a clause gives a value, and which values it ends.
 
-Every pattern matches a whole clause of the speaker about the present, without a condition.
+What is read wrongly retires truth, so only whole clauses are read that leave no doubt: about the
+present, unconditional, said of one subject.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from pipelines.stages.dedup.numerals import in_digits
-from pipelines.stages.offline.places import is_town
-from pipelines.stages.wordlist import any_of, phrase_pattern, straight, word_set
+from pipelines.stages.offline.attributes import Found, find_attribute
+from pipelines.stages.offline.changes import find_change
+from pipelines.stages.offline.endings import deny, find_ended
+from pipelines.stages.offline.measures import find_measure
+from pipelines.stages.offline.members import find_member, is_service
+from pipelines.stages.offline.others import find_other
+from pipelines.stages.wordlist import any_of, straight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
 class SlotValue:
-    """An attribute of the speaker and its present value, both as short as they can be said."""
+    """An attribute and its value, both as short as they can be said.
+
+    Attributes:
+        value: None where an ending does not name what ended.
+        ends: The value does not hold any more.
+        subject: Whose attribute, if not the speaker's.
+        is_named: Whether ``subject`` is a name and no relation ("wife").
+        is_aside: The clause is rather about another value: "from Jira" beside "to Linear".
+    """
 
     attribute: str
-    value: str
+    value: str | None
+    ends: bool = False
+    subject: str | None = None
+    is_named: bool = False
+    is_aside: bool = False
 
 
-_END = r"\s*[.!]*\s*$"
-_CLAUSE_END = (
-    r"(?=\s*(?:[.,;!)]|$|(?:now|with|since|for|near|because|these|at|again|so|but|as|where|after"
-    r"|until|last|this|and\s+(?:I|we|my|it|love|work|have))\b))"
-)
-_ADVERB = r"(?:(?:now|currently|still|actually|just|recently|finally|officially|also)\s+)?"
-_NAME = r"(?P<value>[A-Z][\w.&'-]*(?:\s+(?:of|de|of\s+the)?\s*[A-Z][\w.&'-]*){0,3})"
-_I_AM = rf"I(?:'m| am) {_ADVERB}"
-_I_HAVE = rf"I(?:'ve| have)? ?{_ADVERB}"
-_WE_HAVE = rf"(?:I|We)(?:'ve| have)? ?{_ADVERB}"
-_WHEN = r"(?: (?:today|yesterday|last \w+|this \w+))?"
-_MONTH_DAY = (
-    r"(?:(?:\d{1,2}(?:st|nd|rd|th)?(?:\s+of)?\s+[A-Z][a-z]+"
-    r"|[A-Z][a-z]+\s+\d{1,2}(?:st|nd|rd|th)?)(?:,?\s+\d{4})?)"
-)
-_PROFESSION = any_of(
-    """
-    engineer|developer|programmer|nurse|teacher|doctor|physician|lawyer|designer|manager|architect
-    accountant|scientist|analyst|consultant|researcher|professor|electrician|plumber|chef
-    pharmacist|dentist|journalist|photographer|librarian|veterinarian|paramedic|pilot|translator
-    surgeon|psychologist|therapist|carpenter|mechanic|administrator|economist|biologist
-    """
-)
-_TITLE = rf"(?P<value>(?:[\w-]+\s+){{0,3}}?{_PROFESSION})"
-_LANGUAGE = any_of(
-    """
-    English|German|French|Spanish|Italian|Portuguese|Dutch|Polish|Russian|Ukrainian|Turkish|Arabic
-    Hindi|Chinese|Mandarin|Japanese|Korean|Swedish|Danish|Norwegian|Finnish|Greek|Czech|Hungarian
-    Romanian|Hebrew|Vietnamese|Thai|Indonesian|Catalan
-    """
-)
-_IN_LANGUAGE = rf"in (?P<value>{_LANGUAGE})"
-_ANSWER = "(?:[Aa]nswer|[Rr]eply|[Rr]espond|[Ww]rite|[Ss]peak|[Tt]alk)"
-_ANSWERS = "(?:answers|replies|responses|explanations)"
-_STYLE = "(?P<value>short|long|brief|detailed|concise|terse|thorough|simple)"
-_FROM_NOW = "(?: (?:only|please|always|from now on|to me|going forward))*"
-_TO_ME = "(?: (?:to )?me)? (?:only )?"
-_KINDLY = "(?:[Pp]lease )?(?:[Aa]lways )?"
-
-_STARTED = "(?:started|started working|began working|got hired|was hired)"
-_MOVED_FROM = r"(?:moved|relocated) from (?P<origin>[A-Z][\w .]{1,30}?)"
-_BY_TRADE = "(?! at heart)(?: by (?:trade|profession))?"
-_I_PREFER = "I (?:really |strongly )?(?:prefer|like|want) (?:my |your |all )?"
-_SIMPLE = tuple(
-    (attribute, re.compile(pattern))
-    for attribute, pattern in (
-        ("home city", rf"(?:I|We) {_ADVERB}live in {_NAME}{_CLAUSE_END}"),
-        ("home city", rf"(?:{_I_AM}|We(?:'re| are) )(?:based|living) in {_NAME}{_CLAUSE_END}"),
-        ("home city", rf"{_I_HAVE}(?:moved|relocated) (?:back )?to {_NAME}{_CLAUSE_END}"),
-        ("home city", rf"{_WE_HAVE}{_MOVED_FROM} (?:back )?to {_NAME}{_CLAUSE_END}"),
-        ("employer", rf"I {_ADVERB}work (?:at|for) {_NAME}{_CLAUSE_END}"),
-        ("employer", rf"{_I_HAVE}{_STARTED} (?:at|for) {_NAME}{_CLAUSE_END}"),
-        ("job title", rf"I {_ADVERB}work as an? {_TITLE}{_CLAUSE_END}"),
-        ("job title", rf"{_I_AM}an? {_TITLE}{_BY_TRADE}{_CLAUSE_END}"),
-        ("job title", rf"[Mm]y (?:job )?title is (?:an? )?(?P<value>[\w -]{{3,40}}){_END}"),
-        ("name", rf"[Mm]y name is {_NAME}{_CLAUSE_END}"),
-        ("name", rf"(?:[Pp]lease )?[Cc]all me {_NAME}{_END}"),
-        ("age", r"I(?:'m| am) (?:now )?(?P<value>\d{1,3}) years old\b"),
-        ("age", rf"I (?:just )?turned (?P<value>\d{{1,3}}){_WHEN}{_END}"),
-        ("birthday", rf"[Mm]y birthday is (?:on )?(?:the )?(?P<value>{_MONTH_DAY}){_END}"),
-        ("time zone", r"[Mm]y time ?zone is (?P<value>[A-Z][\w/+:-]{1,40})"),
-        ("marital status", rf"{_I_AM}(?P<value>single|married|engaged|divorced|widowed){_END}"),
-        ("marital status", rf"I {_ADVERB}got (?P<value>married|engaged|divorced){_WHEN}{_END}"),
-        ("answer language", rf"{_KINDLY}{_ANSWER}{_TO_ME}{_IN_LANGUAGE}{_FROM_NOW}{_END}"),
-        ("answer language", rf"{_I_PREFER}{_ANSWERS} {_IN_LANGUAGE}\b"),
-        ("answer style", rf"{_I_PREFER}{_STYLE}(?:er)? {_ANSWERS}\b"),
-        ("answer style", rf"{_KINDLY}[Kk]eep (?:your |the |all )?{_ANSWERS} {_STYLE}\b"),
-    )
-)
-
-_UNSURE = re.compile(
-    rf"""\b{
-        any_of(
-            '''
-        if|would|wish|used to|might|maybe|perhaps|was|were|not|no longer|never|unless|when i|until
-        once|almost|nearly|hope|hoping|want|wanted|dream|imagine|pretend|joking|kidding|thinking
-        could|should
-        '''
-        )
-    }\b|n't\b|\?""",
-    re.IGNORECASE,
-)
-
-_FAVOURITE = re.compile(
-    r"[Mm]y (?:all-time |absolute |current )?fav(?:ou?rite|e)? (?P<noun>\w+(?:\s\w+){0,2}?)"
-    rf" is (?:now )?(?P<value>[^,;:.!?()]{{2,50}}?){_END}"
-)
-_VAGUE_FAVOURITES = word_set("thing things part one ones way memory moment moments time times to")
-_VAGUE_VALUE = phrase_pattern(
+_OPENER_WORDS = any_of(
     r"""
-    (?<![\w ])(?:when|how|that|to|because|being|getting|so|too|very|really|always|also|probably)
-    (?<![\w ])(?:definitely|pretty|it|this|those|these|one of|still|here|on|in|by|from|a|an)
-    (?<![\w ])the (?:one|way|fact|time|part)
-    my|your|our|his|her|their|i|you|and|or|but|which|who|cuz|cause
+    (?:it )?turns out(?: that)?|guess what|as it turns out|update|heads[- ]up|fyi|i mean
+    these days|nowadays|as of (?:today|now|this \w+|last \w+|\w+day|next \w+)
+    (?:last|this) (?:week|weekend|month|\w+day|spring|summer|autumn|fall|winter)
+    (?:earlier )?(?:today|this week)|yesterday|in [A-Z]\w+(?= (?:I|we) )|since \w+
+    (?:so )?(?:basically|apparently|sadly|luckily|fortunately|unfortunately|as you know)
+    please note(?: that)?|just so you know|for the record|by the way|correction|in fact
     """
 )
-_NUMBER_OF = re.compile(
-    r"(?:I|We)(?:'ve)? (?:now )?(?:have|got|have got) "
-    r"(?P<count>\d{1,2}|two|three|four|five|six|seven|eight|nine|ten) "
-    r"(?P<noun>dogs|cats|kids|children|siblings|brothers|sisters|sons|daughters|pets)(?: now)?"
-    r"(?:\s*[.!]|$|\s*[,:] (?!and\b)|,? (?:named|called)\b)"
+_OPENER = re.compile(rf"(?:{_OPENER_WORDS})\b[\s,:!.]{{1,4}}", re.IGNORECASE)
+_CONJUNCTION = re.compile(
+    r"(?:and|but|so|because|since|then|plus|although|though)\s+", re.IGNORECASE
+)
+# Anywhere in a sentence these make it doubtful what is true now.
+_SENTENCE_DOUBT_WORDS = any_of(
+    r"""
+    ^if\b|\bif (?:i|we|he|she|they|my|our|it)\b|\bunless\b|\bwould\b|\b(?:i|we|he|she)'d\b
+    \bwish\b|\bmight\b|\bmaybe\b|\bperhaps\b|\bpossibly\b|\bprobably\b|\bimagine\b|\bpretend
+    \bsuppose\b|\bjoking\b|\bkidding\b|\balmost\b|\bnearly\b|\bdream(?:ed|t|ing)?\b|\bjk\b
+    \b(?:when|while) (?:i|we) (?:was|were)\b|\bback then\b|\bback in\b|\byears? ago\b
+    \bas an? (?:child|kid|student|teen\w*|boy|girl|toddler|young \w+|undergrad\w*)\b
+    \bin (?:my|our) (?:twenties|thirties|teens|childhood|youth|dream|dreams|novel|story|game)\b
+    \bgrowing up\b|\bin (?:college|high school|primary school)\b|\bhypothetical
+    \bin (?:19|20)\d\d\b|\bthe (?:plan|idea) is\b|\bin the (?:game|novel|story|film|movie)\b
+    \b(?:said|says|wrote|asked|joked|quote|was like)\s*[:,]|\bor (?:did|was|were)\b
+    \?\s*$
+    """
+)
+_SENTENCE_DOUBT = re.compile(_SENTENCE_DOUBT_WORDS, re.IGNORECASE)
+_CLAUSE_DOUBT_WORDS = any_of(
+    r"""
+    if|used to|was|were|not|no longer|never|when i|until|once|hope|hoping|want|wanted
+    thinking|could|should|will|going to|gonna|may|considering
+    """
+)
+_CLAUSE_DOUBT = re.compile(rf"\b{_CLAUSE_DOUBT_WORDS}\b|n't\b|\?", re.IGNORECASE)
+_LET_GO = re.compile(r"\bI (?:was|were) (?:just |recently )?(?:laid off|fired|let go|made)\b")
+# A change is the one past form that tells the present.
+_CHANGED = re.compile(
+    r"\b(?:was|were|has been|have been) (?=(?:just |recently )?(?:raised|increased|lowered|reduced"
+    r"|cut|changed|set|moved|extended|doubled|bumped|pushed|postponed|rescheduled|shifted|delayed"
+    r"|brought|put|promoted)\b)"
+)
+# "My sister and I live in Rome" is said of both.
+_AND_I = re.compile(r"^(?:My [\w' -]{2,30}?|[A-Z][\w'-]+) and I (?=\w)")
+_LASTING = re.compile(r"^(I|[Ww]e)(?:'ve| have) been (?=.*\b(?:since|for|lately)\b)")
+_BE = {"I": "'m", "We": "'re", "we": "'re"}
+_MODAL_MAY = re.compile(r"\bMay\b")
+_CORRECTED = re.compile(
+    r",?\s+(?:and )?not (?:in |at |on |for )?(?:an? |the )?[^,.;!?]{1,40}(?=[.!]*\s*$)"
+)
+_RATHER = re.compile(
+    r"(?P<head>I|[Ww]e)(?: (?:don't|do not) (?P<verb>\w+)|(?P<be>'m| am|'re| are) not)"
+    r" (?P<where>in |at |for |on |as )?(?P<old>(?:an? )?[^,;]{2,40}?),? but(?: rather)? "
+    r"(?:in |at |for |on |as )?(?P<new>[^,;]{2,60})$"
 )
 
-# "Our budget" is one thing; "our limit" is one only with a word that says of what.
-_MEASURE = (
-    r"(?P<noun>(?:[\w-]+\s+){0,3}?(?:budget|team\s+size|headcount|salary|rent|deadline|weight"
-    r"|height|income|revenue|quota|allowance)"
-    r"|(?:[\w-]+\s+){1,3}?(?:limit|price|cost|target|timeout|ttl|retention|version|port"
-    r"|threshold|interval|capacity|size|period|window|frequency|rate))"
-)
-_UNIT = r"(?:%|[\w$\u20ac\u00a3/\u00b0]{1,20}(?:\s+(?:per|a|an|each|every|of)\s+\w+|\s+\w{1,12})?)"
-_AMOUNT = rf"(?:[$\u20ac\u00a3]?\d[\d.,]*\s?{_UNIT}?)"
-_MEASURED = re.compile(
-    rf"(?:[Mm]y|[Oo]ur) {_MEASURE}"
-    r"(?: (?:is|are)(?: now| currently)?| (?:just )?went (?:up|down) to|\s+RAISED)"
-    r"(?: (?:about|around|roughly|exactly|set to))?"
-    rf" (?P<value>{_AMOUNT}|{_MONTH_DAY}){_END}"
-)
-_RAISED = re.compile(
-    rf"""\b(?:was|has\ been)\s+(?:just\s+|recently\s+)?{
-        any_of(
-            '''
-        raised|increased|lowered|reduced|cut|changed|set|moved|extended|doubled|bumped
-        '''
-        )
-    }\s+to\b""",
-    re.IGNORECASE,
-)
+
+def read_slots(clause: str) -> tuple[SlotValue, ...]:
+    """What a clause says of attributes; the first one is what it is about.
+
+    Args:
+        clause: A clause of a sentence for which ``is_doubtful`` is false.
+    """
+    core = _proper(straight(clause))
+    if is_doubtful(core):
+        return ()
+    return tuple(_read(core)) or tuple(_read_of_other(core))
 
 
-def find_slot(sentence: str) -> SlotValue | None:
-    """The single-valued attribute that a sentence of its speaker surely states."""
-    # A change of a measure is the one past form that tells the present.
-    plain = _RAISED.sub("RAISED", straight(sentence))
-    if _UNSURE.search(plain):
+def is_doubtful(sentence: str) -> bool:
+    """Whether a sentence asks, supposes, remembers or dreams, so that nothing in it is sure."""
+    return _SENTENCE_DOUBT.search(straight(sentence)) is not None
+
+
+def _proper(clause: str) -> str:
+    """A clause from its subject on."""
+    core = _CONJUNCTION.sub("", clause, count=1) if _CONJUNCTION.match(clause) else clause
+    while opener := _OPENER.match(core):
+        core = core[opener.end() :]
+    lasting = _LASTING.match(core)
+    if lasting is not None:
+        core = f"{lasting[1]}{_BE[lasting[1]]} {core[lasting.end() :]}"
+    return _AND_I.sub("We ", core)
+
+
+def _read(clause: str) -> Iterator[SlotValue]:
+    ended = find_ended(clause, is_service)
+    if ended is not None:
+        yield SlotValue(ended.attribute, ended.value, ends=True)
+        return
+    rather = _say_rather(clause)
+    found = _find(rather) if rather else None
+    if found is not None:
+        yield SlotValue(found.attribute, found.value)
+        return
+    denied = deny(clause)
+    if denied is not None:
+        found = _find(denied.clause)
+        if found is not None and not (denied.is_plain and _goes_on(denied.clause, found)):
+            yield SlotValue(found.attribute, found.value, ends=True)
+        return
+    yield from _read_positive(clause)
+
+
+def _read_positive(clause: str) -> Iterator[SlotValue]:
+    found = _find(_CORRECTED.sub("", clause))
+    if found is not None:
+        yield SlotValue(found.attribute, found.value)
+        return
+    change = find_change(clause)
+    if change is not None and not _is_clause_doubtful(clause):
+        yield SlotValue(change.attribute, change.value)
+        if change.former is not None:
+            yield SlotValue(change.attribute, change.former, ends=True, is_aside=True)
+
+
+def _read_of_other(clause: str) -> Iterator[SlotValue]:
+    other = find_other(clause)
+    if other is None:
+        return
+    for slot in _read(other.clause):
+        if slot.attribute not in _ONLY_MINE:
+            yield replace(slot, subject=other.subject, is_named=other.is_named)
+
+
+_ONLY_MINE = frozenset({"name", "answer language", "answer style", "time zone"})
+
+
+def _find(clause: str) -> Found | None:
+    """The attribute that a positive clause states."""
+    if _is_clause_doubtful(clause):
         return None
-    for reader in (_read_measure, _read_simple, _read_favourite, _read_number):
-        found = reader(plain)
-        if found is not None:
-            return found
-    return None
+    plain = _CHANGED.sub("", clause)
+    return find_measure(plain) or find_attribute(clause) or find_member(clause)
 
 
-def _read_measure(sentence: str) -> SlotValue | None:
-    match = _MEASURED.match(sentence)
+def _is_clause_doubtful(clause: str) -> bool:
+    """Whether the clause proper, up to its first comma, leaves a doubt."""
+    head = re.split(r",\s|;|\s-\s|\(", _MODAL_MAY.sub("", _LET_GO.sub("", clause)), maxsplit=1)[0]
+    return _CLAUSE_DOUBT.search(_CHANGED.sub("", head)) is not None
+
+
+def _goes_on(clause: str, found: Found) -> bool:
+    """Whether more follows than "at all": who does not play on Mondays plays."""
+    rest = clause[found.end :].strip(" .!,;")
+    return bool(rest) and rest not in {"at all", "after all", "now", "though", "yet"}
+
+
+def _say_rather(clause: str) -> str | None:
+    """What is said instead: of "I don't work at Roche but at Novartis" "I work at Novartis"."""
+    match = _RATHER.match(clause)
     if match is None:
         return None
-    attribute = " ".join(match["noun"].casefold().split())
-    return SlotValue(attribute, match["value"].strip().rstrip(".,!"))
-
-
-def _read_simple(sentence: str) -> SlotValue | None:
-    for attribute, pattern in _SIMPLE:
-        match = pattern.match(sentence)
-        if match and (attribute != "home city" or _names_towns(match)):
-            return SlotValue(attribute, match["value"].strip().rstrip(".,!"))
-    return None
-
-
-def _names_towns(match: re.Match[str]) -> bool:
-    places = (match["value"], match.groupdict().get("origin"))
-    return all(is_town(place.strip().rstrip(".,!")) for place in places if place)
-
-
-def _read_favourite(sentence: str) -> SlotValue | None:
-    match = _FAVOURITE.match(sentence)
-    if match is None or _VAGUE_VALUE.search(match["value"]):
-        return None
-    noun = match["noun"].casefold().replace("color", "colour")
-    if _VAGUE_FAVOURITES.intersection(noun.split()):
-        return None
-    return SlotValue(f"favourite {noun}", match["value"].strip())
-
-
-def _read_number(sentence: str) -> SlotValue | None:
-    match = _NUMBER_OF.match(sentence)
-    if match is None:
-        return None
-    noun = "children" if match["noun"] == "kids" else match["noun"]
-    return SlotValue(f"number of {noun}", in_digits([match["count"]])[0])
+    verb = match["be"] or f" {match['verb']}"
+    return f"{match['head']}{verb} {match['where'] or ''}{match['new']}"

@@ -20,7 +20,7 @@ def idle() -> None:
 
 
 def distill(transcript: Transcript) -> list[Draft]:
-    return OfflineDistiller().distill(transcript, idle)
+    return OfflineDistiller().distill([transcript], idle)[0]
 
 
 def statements(transcript: Transcript) -> list[str]:
@@ -29,7 +29,7 @@ def statements(transcript: Transcript) -> list[str]:
 
 def test_distiller_names_its_version() -> None:
     """Facts say which rules made them."""
-    assert "offline/1" == OfflineDistiller().version
+    assert "offline/2" == OfflineDistiller().version
 
 
 def test_distill_resolves_speaker_and_date_and_cites_the_sentence() -> None:
@@ -177,6 +177,13 @@ _SENTENCES = st.sampled_from(
     [
         "I live in Berlin.",
         "I moved to Rome last week!",
+        "I no longer live in Rome.",
+        "I don't smoke anymore.",
+        "We switched from Jira to Linear.",
+        "I'm allergic to cats and nuts.",
+        "My sister Mia moved to Oslo.",
+        "My dentist appointment is on Monday.",
+        "Actually, I meant Tuesday.",
         "My budget is 500 euros.",
         "We met 2 days ago.",
         "What did you paint?",
@@ -216,3 +223,53 @@ def test_distill_cuts_a_sentence_when_only_a_part_of_it_states_an_attribute() ->
         ("Alice lives in Berlin", "home city", "Berlin"),
         ("Alice works as a data engineer.", "job title", "data engineer"),
     ] == [(draft.statement, draft.attribute, draft.value) for draft in drafts]
+
+
+def test_distill_marks_what_does_not_hold_any_more() -> None:
+    """A retraction names the value that it ends, also where none is named."""
+    drafts = distill(
+        make_dialogue(user("I no longer work at Acme.", "Ann"), user("I got laid off.", "Bob"))
+    )
+
+    assert [("Ann", "employer", "Acme", True), ("Bob", "employer", None, True)] == [
+        (draft.subject, draft.attribute, draft.value, draft.ends) for draft in drafts
+    ]
+
+
+def test_distill_files_what_is_said_of_others_under_them() -> None:
+    """A sister's move is hers; a wife without a name is her husband's wife."""
+    drafts = distill(
+        make_dialogue(
+            user("My sister Mia moved to Oslo.", "Ann"), user("My wife works at Ikea.", "Bob")
+        )
+    )
+
+    assert [("Mia", "home city", "Oslo"), ("Bob's wife", "employer", "Ikea")] == [
+        (draft.subject, draft.attribute, draft.value) for draft in drafts
+    ]
+
+
+def test_distill_corrects_what_was_said_before() -> None:
+    """The correction is a statement that is understood alone and cites both messages."""
+    drafts = distill(
+        make_dialogue(
+            user("My dentist appointment is on Monday at 8."),
+            assistant("Noted."),
+            user("Actually, I meant Tuesday."),
+        )
+    )
+
+    assert ("User's dentist appointment is Tuesday.", "Tuesday", ("m2", "m0")) == (
+        drafts[-1].statement,
+        drafts[-1].value,
+        drafts[-1].message_ids,
+    )
+
+
+def test_distill_names_a_deadline_after_what_is_talked_about() -> None:
+    """A deadline belongs to the application that was mentioned before it."""
+    drafts = distill(
+        make_dialogue(user("I'm working on the grant application."), user("The deadline is 3 May."))
+    )
+
+    assert ("grant application deadline", "3 May") == (drafts[-1].attribute, drafts[-1].value)

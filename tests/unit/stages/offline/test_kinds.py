@@ -8,6 +8,10 @@ from config.policy import PromotionPolicy
 from pipelines.model import Kind
 from pipelines.stages.offline.kinds import is_standing_wish, weigh
 
+PROMOTED_AT_ONCE = min(
+    rule.min_importance for rule in PromotionPolicy().rules if rule.min_sessions == 1
+)
+
 
 @pytest.mark.parametrize(
     ("sentence", "expected"),
@@ -44,7 +48,7 @@ def test_kind_is_event_when_a_day_is_named() -> None:
 )
 def test_importance_is_below_promotion_when_a_state_is_transient(sentence: str) -> None:
     """What passes with the session stays in the session."""
-    assert weigh(sentence, is_dated=False).importance < PromotionPolicy().min_importance
+    assert weigh(sentence, is_dated=False).importance < PROMOTED_AT_ONCE
 
 
 def test_importance_rises_from_knowledge_to_what_must_not_be_forgotten() -> None:
@@ -54,7 +58,7 @@ def test_importance_rises_from_knowledge_to_what_must_not_be_forgotten() -> None
     weights = [weigh(sentence, is_dated=False).importance for sentence in ascending]
 
     assert sorted(set(weights)) == weights
-    assert weights[0] >= PromotionPolicy().min_importance
+    assert weights[0] >= PROMOTED_AT_ONCE
 
 
 @pytest.mark.parametrize(
