@@ -1,19 +1,21 @@
-"""Intake: redact, commit to the inbox, wake a distiller."""
+"""Intake: clean, commit to the inbox, wake a distiller."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.stages.redact import redact
+from config.policy import PersonalDataPolicy
+from pipelines.model import Lane, Owner
+from pipelines.stages.clean import clean_payload, clean_transcript
+from pipelines.stages.redact import redact_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipelines.model import Message, Owner, ReceiptId, Transcript
+    from pipelines.model import ReceiptId, Transcript
     from pipelines.ports import Accepted, Clock, Inbox, Waker
 
 log = structlog.get_logger(__name__)
@@ -21,51 +23,41 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Accepts transcripts: when ``run`` returns, they are committed."""
+    """Accepts transcripts: when ``run`` returns, they are committed.
+
+    Neither secrets nor what the tenant's policy masks or drops ever reaches the inbox.
+    """
 
     inbox: Inbox
     waker: Waker
     clock: Clock
+    personal_data: PersonalDataPolicy = field(default_factory=PersonalDataPolicy)
+    wakes_backfill: bool = True
 
     def run(self, transcripts: Sequence[Transcript]) -> list[Accepted]:
-        """Accept a batch; one answer each, in order. Secrets never reach the inbox."""
-        answers = self.inbox.accept([_redacted(item) for item in transcripts], self.clock.now())
+        """Accept a batch; one answer each, in order."""
+        cleaned = [clean_transcript(item, self.personal_data) for item in transcripts]
+        answers = self.inbox.accept(cleaned, self.clock.now())
         fresh = [
-            answer.receipt
+            item
             for item, answer in zip(transcripts, answers, strict=True)
             if not answer.is_duplicate and answer.receipt == item.id
         ]
-        self.waker.wake_distill(fresh)
+        self._wake(fresh)
         log.info("transcripts_accepted", fresh=len(fresh), duplicate=len(answers) - len(fresh))
         return answers
 
+    def _wake(self, fresh: Sequence[Transcript]) -> None:
+        """Without wake-ups of its own, backfill waits for a batch, or for the sweep in the end."""
+        self.waker.wake_distill([item.id for item in fresh if item.lane is Lane.INTERACTIVE])
+        backfill = [item.id for item in fresh if item.lane is Lane.BACKFILL]
+        if self.wakes_backfill and backfill:
+            self.waker.wake_distill(backfill, Lane.BACKFILL)
+
     def refuse(self, owner: Owner, payload: str, reason: str) -> ReceiptId:
         """File something unreadable as a dead letter, so that it can be seen and replayed."""
-        receipt = self.inbox.bury(owner, redact(payload).text, reason, self.clock.now())
-        log.warning("transcript_refused", receipt=str(receipt), reason=reason)
+        kept = clean_payload(payload, reason, owner.tenant_id, self.personal_data)
+        named = Owner(*(redact_id(name).text for name in owner.names))
+        receipt = self.inbox.bury(named, kept.payload, kept.reason, self.clock.now())
+        log.warning("transcript_refused", receipt=str(receipt), reason=kept.reason)
         return receipt
-
-
-def _redacted(transcript: Transcript) -> Transcript:
-    found: Counter[str] = Counter()
-    messages = tuple(_redact_message(message, found) for message in transcript.messages)
-    metadata = _redact_value(transcript.metadata, found)
-    return replace(transcript, messages=messages, metadata=metadata, redactions=dict(found))
-
-
-def _redact_value(value: Any, found: Counter[str]) -> Any:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict):
-        return {key: _redact_value(item, found) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_redact_value(item, found) for item in value]
-    if not isinstance(value, str):
-        return value
-    result = redact(value)
-    found.update(result.counts)
-    return result.text
-
-
-def _redact_message(message: Message, found: Counter[str]) -> Message:
-    result = redact(message.content)
-    found.update(result.counts)
-    return replace(message, content=result.text)

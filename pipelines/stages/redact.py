@@ -1,7 +1,6 @@
 """Takes secrets out of a text before anything else sees it.
 
-Every pattern runs in linear time: repetitions are bounded, possessive, or stopped by the very
-character that starts the next attempt. ``redact`` is idempotent: a placeholder matches nothing.
+``redact`` runs in linear time and is idempotent: a placeholder matches nothing.
 """
 
 from __future__ import annotations
@@ -9,8 +8,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pipelines.stages.named_secrets import redact_named
+from pipelines.stages.named_secrets import (
+    Named,
+    find_answer,
+    find_named,
+    is_secret_field,
+    rule_of_field,
+)
+from pipelines.stages.secret_shapes import SHAPES, lower
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pipelines.stages.secret_names import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,109 +31,144 @@ class Redacted:
 
     Attributes:
         counts: How many secrets of each kind were taken out.
+        taken: Those that can be known again wherever they stand, with their kinds.
     """
 
     text: str
     counts: dict[str, int] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def redact(text: str) -> Redacted:
-    """Replace each secret with ``[redacted:<kind>]``."""
-    counts: Counter[str] = Counter()
-    for _ in range(_MAX_PASSES):
+def redact(text: str, asked_for: Rule | None = None) -> Redacted:
+    """Replace each secret with ``[redacted:<kind>]``.
+
+    Args:
+        text: Of one message or field.
+        asked_for: What the message before it asked for, if it asked for a secret.
+    """
+    redaction = _Redaction()
+    if asked_for is not None:
+        text = redaction.replace_named(text, find_answer(text, asked_for))
+    for _ in range(_MAX_PASSES if len(text) >= _SHORTEST else 0):
         before = text
-        text = _redact_once(text, counts)
+        text = redaction.run(text)
         if text == before:
             break
-    return Redacted(text, dict(counts))
+    return Redacted(text, dict(redaction.counts), redaction.taken)
 
 
+_SHORTEST = len("pw=abc")
+_STARTS = tuple((start, place) for place, shape in enumerate(SHAPES) for start in shape.starts)
 # A value that was taken out can leave a new context behind ("password: password: x"), so passes
 # repeat until nothing changes; hostile nesting ends here.
 _MAX_PASSES = 8
 
 
-def _redact_once(text: str, counts: Counter[str]) -> str:
-    for kind, hints, pattern in _TOKENS:
-        if any(hint in text for hint in hints):
-            text, found = pattern.subn(rf"\g<1>[redacted:{kind}]", text)
+def redact_field(name: str, value: str) -> Redacted:
+    """Redact a value that stands under a name: ``{"password": "hunter2"}``."""
+    rule = rule_of_field(name)
+    if rule is None or not is_secret_field(value, rule):
+        return redact(value)
+    taken = {value: rule.kind} if _is_distinct(value) else {}
+    return Redacted(f"[redacted:{rule.kind}]", {rule.kind: 1}, taken)
+
+
+def redact_id(text: str) -> Redacted:
+    """Redact only what its own form gives away: an id is a name, numbers in it are no cards.
+
+    With blanks in it, it can say anything.
+    """
+    if any(map(str.isspace, text)):
+        return redact(text)
+    redaction = _Redaction()
+    return Redacted(redaction.replace_shapes(text), dict(redaction.counts), redaction.taken)
+
+
+def redact_repeated(text: str, taken: Mapping[str, str]) -> Redacted:
+    """Replace secrets that were taken out elsewhere, and stand here without any context."""
+    counts: Counter[str] = Counter()
+    for value, kind in taken.items():
+        if value in text:
+            whole = rf"(?<!\w){re.escape(value)}(?!\w)"
+            text, found = re.subn(whole, f"[redacted:{kind}]", text)
             counts.update({kind: found} if found else {})
-    text = redact_named(text, counts)
-    return _redact_cards(text, counts)
+    return Redacted(text, dict(counts))
 
 
-# ---- tokens that are known by their shape: (kind, one of these must occur, pattern) --------------
+class _Redaction:
+    """What the passes over one text share."""
 
-_START = r"(?<![A-Za-z0-9_-])()"
-_PEM = (
-    r"()-----BEGIN (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:"
-    r"(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{1,60}-----"
-    r"|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)*+)"
-)
-_SLACK = (
-    r"(?<![A-Za-z0-9_-])(hooks\.slack\.com/(?:services|workflows)/|)"
-    r"(?:(?<=/)[A-Za-z0-9/]{20,}+|xox[a-z]-[A-Za-z0-9-]{10,}+|xapp-[A-Za-z0-9-]{16,}+)"
-)
-_BEARER = (
-    r"(\b(?i:bearer\s{1,5})|(?i:authorization[\"']?\s{0,5}:\s{0,5}[\"']?basic\s{1,5}))"
-    r"(?=[A-Za-z._~+/=-]*+[0-9]|[A-Za-z._~+/=-]{24})[A-Za-z0-9._~+/=-]{12,}+"
-)
-_TOKENS: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = tuple(
-    (kind, hints, re.compile(pattern))
-    for kind, hints, pattern in (
-        ("private-key", ("PRIVATE KEY",), _PEM),
-        ("aws-key", ("AKIA", "ASIA", "AROA", "AIDA", "AGPA", "ANPA", "ABIA", "ACCA"),
-         _START + r"(?:AKIA|ASIA|AROA|AIDA|AGPA|ANPA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-        ("github-token", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
-         _START + r"(?:gh[pousr]_[A-Za-z0-9]{20,}+|github_pat_[A-Za-z0-9_]{20,}+)"),
-        ("gitlab-token", ("gl",),
-         _START + r"gl(?:pat|ptt|dt|rt|cbt|ft|imt|agent|soat|oas|ffct)-[A-Za-z0-9_-]{16,}+"),
-        ("slack-token", ("xox", "xapp-", "hooks.slack.com"),
-         _SLACK),
-        ("stripe-key", ("k_live_", "k_test_", "whsec_"),
-         _START + r"(?:[srp]k_(?:live|test)_|whsec_)[A-Za-z0-9+/=]{10,}+"),
-        ("google-key", ("AIza", "ya29.", "GOCSPX-"),
-         _START + r"(?:AIza[A-Za-z0-9_-]{30,}+|(?:ya29\.|GOCSPX-)[A-Za-z0-9_-]{20,}+)"),
-        ("anthropic-key", ("sk-ant-",), _START + r"sk-ant-[A-Za-z0-9_-]{12,}+"),
-        ("openai-key", ("sk-",), _START + r"sk-(?=[A-Za-z_-]*+[0-9])[A-Za-z0-9_-]{20,}+"),
-        ("jwt", ("eyJ",),
-         _START + r"eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"),
-        ("api-key", ("hf_", "npm_", "pypi-", "SG.", "dop_v1_", "shpat_", ":AA", "glsa_"),
-         _START + r"(?:(?:hf_|npm_|glsa_|dop_v1_|shpat_)[A-Za-z0-9_]{30,}+|pypi-[A-Za-z0-9_-]{50,}+"
-         r"|SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+|\d{8,10}:AA[A-Za-z0-9_-]{30,}+)"),
-        ("bearer-token", ("earer", "EARER", "asic ", "ASIC "),
-         _BEARER),
-        ("url-password", ("://",),
-         r"(://[^\s:/@\"'<>]{0,256}:)(?!\[redacted:)[^\s/\"'<>]{1,256}(?=@)"),
-    )
-)  # fmt: skip
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.taken: dict[str, str] = {}
 
-# ---- card numbers -------------------------------------------------------------------------------
+    def run(self, text: str) -> str:
+        text = self.replace_shapes(text)
+        text = self.replace_named(text, find_named(text))
+        return self.replace_cards(text)
 
-_BEFORE = r"(?<![\w+])(?<!\w-)(?<!\d\.)"
+    def replace_shapes(self, text: str) -> str:
+        lowered = lower(text)
+        for place in sorted({place for start, place in _STARTS if start in lowered}):
+            shape = SHAPES[place]
+            found = [
+                Named(match.end(1), match.end(), shape.kind) for match in shape.find(text, lowered)
+            ]
+            if found:
+                text = self.replace_named(text, found)
+                lowered = lower(text)
+        return text
+
+    def replace_named(self, text: str, found: Iterable[Named]) -> str:
+        kept: list[str] = []
+        position = 0
+        for start, end, kind in found:
+            self._take(text[start:end], kind)
+            kept += [text[position:start], f"[redacted:{kind}]"]
+            position = end
+        return "".join(kept) + text[position:]
+
+    def replace_cards(self, text: str) -> str:
+        def replace(match: re.Match[str]) -> str:
+            found = match.group()
+            for number in (found, found[:_FOUR_GROUPS]):
+                if _is_card(number):
+                    self._take(number, "card-number")
+                    return "[redacted:card-number]" + found[len(number) :]
+            return found
+
+        return _CARD_RUN.sub(replace, _CARD_LAYOUT.sub(replace, text))
+
+    def _take(self, value: str, kind: str) -> None:
+        self.counts[kind] += 1
+        if _is_distinct(value):
+            self.taken[value] = kind
+
+
+_DISTINCT_CHARS = range(5, 401)
+
+
+def _is_distinct(value: str) -> bool:
+    """Whether a value is no word or number that somebody else may say."""
+    has_sign = any(not sign.isalpha() for sign in value.strip())
+    has_letter = any(map(str.isalpha, value))
+    return len(value) in _DISTINCT_CHARS and has_sign and has_letter
+
+
+# ---- card numbers --------------------------------------------------------------------------------
+
+# Looks back from behind the first digit: patterns that start with a digit are found quickly.
+_FIRST = r"\d(?:(?<![\w+]\d)|(?<=\\[nrt]\d))(?<!\w-\d)(?<!\d\.\d)"
 _AFTER = r"(?![\w])(?!-\w)(?!\.\d)"
 _GAP = r"[ \u00a0-]"
+_WIDE_GAP = r"(?:[ \u00a0]{1,2}|[._/\u2010-\u2014-])"
 _CARD_LAYOUT = re.compile(
-    rf"{_BEFORE}(?:\d{{4}}{_GAP}\d{{6}}{_GAP}\d{{4,5}}|\d{{4}}(?:{_GAP}\d{{4}}){{3}}(?:{_GAP}\d{{3}})?"
-    rf"|\d{{13,19}}){_AFTER}"
+    rf"{_FIRST}(?:\d{{3}}{_GAP}\d{{6}}{_GAP}\d{{4,5}}"
+    rf"|\d{{3}}(?:{_GAP}\d{{4}}){{3}}(?:{_GAP}\d{{3}})?|\d{{3}}(?:{_WIDE_GAP}\d{{4}}){{3}}"
+    rf"|\d{{12,18}}){_AFTER}"
 )
-_CARD_RUN = re.compile(rf"{_BEFORE}(?<!\d{_GAP})\d(?:{_GAP}?\d){{12,18}}(?!{_GAP}?\d){_AFTER}")
-_CARD_NUMBER = "[redacted:card-number]"
+_CARD_RUN = re.compile(rf"{_FIRST}(?<!\d{_GAP}\d)(?:{_GAP}?\d){{12,18}}(?!{_GAP}?\d){_AFTER}")
 _MASTERCARD_2 = range(2221, 2721)
-
-
-def _redact_cards(text: str, counts: Counter[str]) -> str:
-    def replace(match: re.Match[str]) -> str:
-        found = match.group()
-        for number in (found, found[:_FOUR_GROUPS]):
-            if _is_card(number):
-                counts["card-number"] += 1
-                return _CARD_NUMBER + found[len(number) :]
-        return found
-
-    return _CARD_RUN.sub(replace, _CARD_LAYOUT.sub(replace, text))
-
-
 _FOUR_GROUPS = len("0000 0000 0000 0000")
 
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
+from config.policy import Handling, PersonalDataPolicy, PersonalKind
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.sweep import Sweep
-from pipelines.model import TranscriptState
+from pipelines.model import Owner, TranscriptState
 from pipelines.ports import Waiting
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
-from tests.builders import ALICE, START, make_transcript
+from tests.builders import START, make_transcript
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipelines.model import ReceiptId
 
 LEASE = timedelta(minutes=5)
 
@@ -47,14 +54,50 @@ def test_ingest_wakes_a_distiller_for_what_is_new_only() -> None:
     assert [transcript.id] == waker.receipts
 
 
-def test_ingest_buries_what_cannot_be_read_without_its_secrets() -> None:
-    """An unreadable push is kept with its reason, redacted."""
+def test_ingest_masks_personal_data_before_anything_is_stored() -> None:
+    """What the tenant's policy masks is masked in the inbox, and shown in the status."""
     stores = InMemoryStores()
-    ingest = Ingest(stores, RecordingWaker(), ManualClock(START))
+    policy = PersonalDataPolicy(tenants={"acme": {PersonalKind.EMAIL: Handling.MASK}})
+    transcript = make_transcript("Write to alice@example.com, phone +1 415 555 2671.")
 
-    receipt = ingest.refuse(ALICE, "{broken AKIAIOSFODNN7EXAMPLE", "transcript: is no JSON")
+    (answer,) = Ingest(stores, RecordingWaker(), ManualClock(START), policy).run([transcript])
+
+    claim = stores.claim_transcript(answer.receipt, START, LEASE)
+    assert claim is not None
+    assert "Write to [email-1], phone +1 415 555 2671." == claim.transcript.messages[0].content
+    assert {"email": 1} == stores.status("acme", answer.receipt).redactions
+
+
+class RecordingInbox(InMemoryStores):
+    """Remembers what was buried."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buried: list[tuple[Owner, str, str]] = []
+
+    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+        self.buried.append((owner, payload, reason))
+        return super().bury(owner, payload, reason, now)
+
+
+def test_ingest_buries_what_cannot_be_read_without_its_secrets() -> None:
+    """An unreadable push is kept with owner, payload and reason, all of them redacted."""
+    stores = RecordingInbox()
+    policy = PersonalDataPolicy(default={PersonalKind.EMAIL: Handling.DROP})
+    ingest = Ingest(stores, RecordingWaker(), ManualClock(START), policy)
+    token = "ghp_" + "a1B2" * 9
+    payload = f"{{broken AKIAIOSFODNN7EXAMPLE a@x.org {token}"
+
+    receipt = ingest.refuse(Owner("acme", token), payload, f"{token}: is no field")
 
     assert TranscriptState.DEAD is stores.status("acme", receipt).state
+    assert [
+        (
+            Owner("acme", "[redacted:github-token]"),
+            "{broken [redacted:aws-key] [email] [redacted:github-token]",
+            "[redacted:github-token]: is no field",
+        )
+    ] == stores.buried
 
 
 def test_sweep_wakes_due_transcripts_and_users() -> None:
