@@ -16,6 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 from pipelines.testing.models import HashEmbedder
+from pipelines.testing.requests import is_judgement, read_lines, read_pairs, read_question
+from tests.batch_api import BatchApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,11 +56,23 @@ class Call:
     headers: dict[str, str]
 
     @property
+    def is_judgement(self) -> bool:
+        """Whether it asks for verdicts on pairs."""
+        return is_judgement(self.body)
+
+    @property
+    def pairs(self) -> list[Line]:
+        """The pairs that a judgement asks about."""
+        return read_pairs(read_question(self.body))
+
+    @property
     def lines(self) -> list[Line]:
-        """The messages of the transcript that this chat request carries, context left out."""
-        text = next(item["content"] for item in self.body["messages"] if item["role"] == "user")
-        parsed = [json.loads(line) for line in text.split("\n") if line.startswith("{")]
-        return [line for line in parsed if "content" in line and not line.get("context")]
+        """The messages of the transcripts that this chat request carries, context left out.
+
+        Each has ``id`` (the number that an answer cites), ``session``, ``time``, ``role``,
+        ``content``, and ``name`` and ``part`` where the request gives them.
+        """
+        return [line for line in read_lines(read_question(self.body)) if not line["context"]]
 
 
 def completion(
@@ -80,6 +94,12 @@ def completion(
 def facts(items: Sequence[FactDict]) -> Scripted:
     """A well-formed answer with these facts."""
     return completion(json.dumps({"facts": list(items)}))
+
+
+def verdicts(judge: Callable[[Line], str], pairs: Sequence[Line]) -> Scripted:
+    """A well-formed judgement on these pairs."""
+    found = [{"pair": pair["pair"], "relation": judge(pair)} for pair in pairs]
+    return completion(json.dumps({"verdicts": found}))
 
 
 def status(code: int, *, retry_after: str | None = None, message: str = "scripted") -> Scripted:
@@ -121,6 +141,7 @@ def fact_from(line: Line, **changes: object) -> FactDict:
         "importance": 0.5,
         "attribute": None,
         "value": None,
+        "ends": False,
         "event_date": None,
     }
     return fact | changes
@@ -131,6 +152,11 @@ def facts_of_user_messages(lines: list[Line]) -> list[FactDict]:
     return [fact_from(line) for line in lines if line["role"] == "user"]
 
 
+def both_hold(pair: Line) -> str:
+    """The default judge: values of one attribute replace each other, all else holds together."""
+    return "changed" if "attribute" in pair else "both"
+
+
 class ScriptedEndpoint:
     """The server as a context manager; ``base_url`` is what clients and workers are given."""
 
@@ -139,17 +165,20 @@ class ScriptedEndpoint:
         distil: Callable[[list[Line]], list[FactDict]] = facts_of_user_messages,
         embedding_size: int = 64,
         *,
+        judge: Callable[[Line], str] = both_hold,
         base64_embeddings: bool = True,
     ) -> None:
         self.embedding_size = embedding_size
         self.calls: list[Call] = []
         self._distil = distil
+        self._judge = judge
         self._embedder = HashEmbedder(embedding_size)
         self._base64_embeddings = base64_embeddings
         self._queue: deque[Scripted] = deque()
         self._keyed: dict[str, Scripted] = {}
         self._lock = threading.Lock()
         self._released = threading.Event()
+        self.batch_api = BatchApi(self._answer_in_batch)
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
@@ -205,11 +234,44 @@ class ScriptedEndpoint:
                 return self._queue.popleft()
         return self._usual_answer(call)
 
+    def answer_batch_api(
+        self, method: str, path: str, body: bytes, content_type: str
+    ) -> Scripted | None:
+        """What the routes of files and batches get; None for the others.
+
+        Faults are keyed by method and path: ``fail_on("POST /v1/batches", status(503))``.
+        """
+        with self._lock:
+            for key, scripted in self._keyed.items():
+                if f"{method} {path}".startswith(key):
+                    return scripted
+            found = self.batch_api.respond(method, path, body, content_type)
+        if found is None:
+            return None
+        code, answer = found
+        hangs = (method, path) == ("POST", "/v1/batches")
+        return Scripted(
+            code,
+            answer if isinstance(answer, bytes) else json.dumps(answer).encode(),
+            hang_seconds=self.batch_api.create_hangs_seconds if hangs else 0.0,
+        )
+
+    def _answer_in_batch(self, body: dict[str, Any]) -> tuple[int, bytes]:
+        """As a live call with this body, which is not counted as one."""
+        text = json.dumps(body, ensure_ascii=False)
+        for key, scripted in self._keyed.items():
+            if key in text:
+                return scripted.status, scripted.body
+        answer = self._usual_answer(Call("/v1/chat/completions", body, {}))
+        return answer.status, answer.body
+
     def pause(self, seconds: float) -> None:
         """Wait, but not beyond the end of the server."""
         self._released.wait(seconds)
 
     def _usual_answer(self, call: Call) -> Scripted:
+        if call.is_judgement:
+            return verdicts(self._judge, call.pairs)
         if call.path == "/v1/chat/completions":
             return facts(self._distil(call.lines))
         if call.path == "/v1/embeddings":
@@ -297,9 +359,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", "0"))
-        body = json.loads(self.rfile.read(length))
+        raw = self.rfile.read(length)
+        if self._send_batch_api(raw):
+            return
+        body = json.loads(raw)
         call = Call(self.path, body, {name.lower(): text for name, text in self.headers.items()})
         self._send(self.server.endpoint.answer(call))
+
+    def do_GET(self) -> None:
+        if not self._send_batch_api(b""):
+            self._send(status(404, message="no such path"))
+
+    do_DELETE = do_GET  # noqa: N815 - as its base class names it
+
+    def _send_batch_api(self, body: bytes) -> bool:
+        kind = self.headers.get("Content-Type", "")
+        found = self.server.endpoint.answer_batch_api(self.command, self.path, body, kind)
+        if found is not None:
+            self._send(found)
+        return found is not None
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

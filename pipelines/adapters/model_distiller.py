@@ -4,26 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.paid_chat import PaidChat, load_prompt, prompt_version
-from pipelines.ports import ChatRequest, PaidFor, Purpose
+from pipelines.adapters.paid_chat import (
+    PaidChat,
+    load_prompt,
+    prompt_version,
+    request_hash,
+    request_size,
+)
+from pipelines.errors import BadReply
+from pipelines.ports import ChatRequest, PaidFor, PreparedRequest, Purpose
 from pipelines.stages.reply import SCHEMA, SCHEMA_NAME, parse_reply
-from pipelines.stages.windows import cut_windows, render_window
+from pipelines.stages.windows import cut_windows, join_window, render_window, select_company
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from config.policy import DistillPolicy
-    from pipelines.model import Draft, Transcript
-    from pipelines.ports import ChatModel, ReplyStore
+    from pipelines.model import Draft, Owner, ReceiptId, Transcript
+    from pipelines.ports import ChatModel, ChatReply, ReplyStore
+    from pipelines.stages.windows import Window
 
 _PROMPT = "distill_v1"
 
 
 class ModelDistiller:
-    """One model call for each window of a transcript; a stored reply stands in for its call."""
+    """One model call for several short transcripts, or for each window of a longer one.
+
+    A stored reply stands in for its call.
+    """
 
     def __init__(self, chat: ChatModel, replies: ReplyStore, policy: DistillPolicy) -> None:
-        self._chat = PaidChat(chat, replies, policy.max_repairs)
+        self._chat = chat
+        self._replies = replies
         self._policy = policy
         self._prompt = load_prompt(_PROMPT)
 
@@ -31,17 +43,104 @@ class ModelDistiller:
     def version(self) -> str:
         return prompt_version(_PROMPT, self._prompt)
 
-    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
+    @property
+    def max_company(self) -> int:
+        return self._policy.max_sessions - 1
+
+    def select_company(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
+        return select_company(lead, waiting, self._policy)
+
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
+        return self._replies.find_companies(owner, receipts)
+
+    def list_requests(self, transcripts: Sequence[Transcript]) -> list[PreparedRequest]:
+        together = join_window(transcripts, self._policy) if len(transcripts) > 1 else None
+        if together is not None:
+            return [self._prepare(together, transcripts)]
+        return [
+            self._prepare(window, [transcript])
+            for transcript in transcripts
+            for window in cut_windows(transcript, self._policy)
+        ]
+
+    def _prepare(self, window: Window, transcripts: Sequence[Transcript]) -> PreparedRequest:
+        request, paid_for = self._make_request(window, transcripts)
+        key = request_hash(self._chat.name, request, paid_for)
+        return PreparedRequest(key, request, paid_for, request_size(request))
+
+    def _make_request(
+        self, window: Window, transcripts: Sequence[Transcript], series: int = 1
+    ) -> tuple[ChatRequest, PaidFor]:
+        text, receipts = render_window(window), tuple(item.id for item in transcripts)
+        request = ChatRequest(self._prompt, text, _name_schema(series), SCHEMA)
+        return request, PaidFor(transcripts[0].owner, Purpose.DISTILL, receipts)
+
+    def distill(
+        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+    ) -> list[list[Draft]]:
+        together = join_window(transcripts, self._policy) if len(transcripts) > 1 else None
+        if together is None:
+            return [self._distill_alone(transcript, keep_alive) for transcript in transcripts]
+        drafts = self._distill_window(together, transcripts)
+        keep_alive()
+        return [
+            _tidy(found, transcript) for found, transcript in zip(drafts, transcripts, strict=True)
+        ]
+
+    def _distill_alone(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
         drafts: list[Draft] = []
         for window in cut_windows(transcript, self._policy):
-            drafts += self._distill_window(render_window(window), transcript)
+            drafts += self._distill_window(window, [transcript])[0]
             keep_alive()
-        return _in_message_order(_without_repetitions(drafts), transcript)
+        return _tidy(drafts, transcript)
 
-    def _distill_window(self, text: str, transcript: Transcript) -> list[Draft]:
-        request = ChatRequest(self._prompt, text, SCHEMA_NAME, SCHEMA)
-        paid_for = PaidFor(transcript.owner, Purpose.DISTILL, (transcript.id,))
-        return self._chat.ask(request, paid_for, lambda answer: parse_reply(answer, transcript))
+    def _distill_window(
+        self, window: Window, transcripts: Sequence[Transcript]
+    ) -> list[list[Draft]]:
+        """Ask, and where all that was ever answered to this is stored and useless, ask anew.
+
+        Each attempt of a transcript so buys one answer and its repairs at most for each window,
+        and the retry table bounds the attempts.
+        """
+        chat = _CountingChat(self._chat)
+        paid_chat = PaidChat(chat, self._replies, self._policy.max_repairs)
+        series = 1
+        while True:
+            request, paid_for = self._make_request(window, transcripts, series)
+            try:
+                return paid_chat.ask(request, paid_for, lambda it: parse_reply(it, transcripts))
+            except BadReply:
+                # A shared request is not repeated: each of its transcripts is asked for alone.
+                if chat.calls or len(transcripts) > 1:
+                    raise
+                series += 1
+
+
+class _CountingChat:
+    """A chat model that counts its calls: none means that all answers came from the store."""
+
+    def __init__(self, chat: ChatModel) -> None:
+        self._chat = chat
+        self.calls = 0
+
+    @property
+    def name(self) -> str:
+        return self._chat.name
+
+    def complete(self, request: ChatRequest) -> ChatReply:
+        self.calls += 1
+        return self._chat.complete(request)
+
+
+def _name_schema(series: int) -> str:
+    """A name of its own makes it another request, also to an endpoint that caches answers."""
+    return SCHEMA_NAME if series == 1 else f"{SCHEMA_NAME}_{series}"
+
+
+def _tidy(drafts: Iterable[Draft], transcript: Transcript) -> list[Draft]:
+    return _in_message_order(_without_repetitions(drafts), transcript)
 
 
 def _without_repetitions(drafts: Iterable[Draft]) -> list[Draft]:

@@ -1,4 +1,4 @@
-"""Distilling: a leased transcript becomes grounded facts, or waits, or is a dead letter."""
+"""Distilling: leased transcripts become grounded facts, or wait, or are dead letters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import structlog
 
 from pipelines.errors import (
     BadReply,
+    BudgetExceeded,
     DependencyUnavailable,
     LeaseLost,
     ModelRefused,
@@ -19,20 +20,50 @@ from pipelines.errors import (
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.fence import strip_fenced
 from pipelines.stages.ground import ground
+from pipelines.stages.verbatim import verbatim_beside
 
 if TYPE_CHECKING:
-    from pipelines.model import ReceiptId, Transcript
+    from collections.abc import Iterable, Sequence
+
+    from config.policy import VerbatimPolicy
+    from pipelines.model import Draft, ReceiptId, Transcript
     from pipelines.ports import Clock, Distiller, Inbox, TranscriptClaim, Waker
 
 log = structlog.get_logger(__name__)
 
 # Given an error and the number of the attempt: when to try again, or None for a dead letter.
 Judge = Callable[[Exception, int], timedelta | None]
+Outcomes = dict["ReceiptId", Outcome]
+
+_FAILURES = (BadReply, BudgetExceeded, DependencyUnavailable, ModelRefused, StoreRefused)
+# One transcript may be to blame for these, or a smaller request may pass.
+_FAILURES_OF_COMPANY = (BadReply, BudgetExceeded, ModelRefused)
+_LOST = Skipped("its lease was lost")
+# A transcript that keeps ending its worker shall not use up the attempts of the others.
+_ATTEMPTS_IN_COMPANY = 2
+
+
+@dataclass(slots=True)
+class _Group:
+    """Transcripts of one user that one call distills.
+
+    Attributes:
+        held: The claims that still stand, in the order in which they are committed.
+        shown: What the distiller sees. A request that was paid before is put together again
+            from all of its transcripts, also from those that are done or that others hold.
+    """
+
+    held: list[TranscriptClaim]
+    shown: tuple[Transcript, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Distill:
-    """Distills one transcript."""
+    """Distills one transcript, and with it what else of its user is due and fits into a call.
+
+    Attributes:
+        verbatim: Keep what was said beside the facts, too; None keeps the facts alone.
+    """
 
     inbox: Inbox
     distiller: Distiller
@@ -41,48 +72,185 @@ class Distill:
     lease: timedelta
     max_attempts: int
     judge: Judge
+    verbatim: VerbatimPolicy | None = None
 
     def run(self, receipt: ReceiptId) -> Outcome:
         """Distill if it is due; whatever happens, the row says what."""
-        claim = self.inbox.claim_transcript(receipt, self.clock.now(), self.lease)
-        if claim is None:
+        claims = self._claim(receipt)
+        if not claims:
             return Skipped("not due, or held by another worker")
-        if claim.attempt > self.max_attempts:
-            return self._bury(claim, "attempts_exhausted", "its worker died or lost its lease")
+        outcomes: Outcomes = {}
         try:
-            return self._distill(claim)
-        except LeaseLost as error:
-            log.warning("lease_lost", receipt=str(receipt))
-            return Skipped(str(error))
-        except (BadReply, DependencyUnavailable, ModelRefused, StoreRefused) as error:
-            return self._give_back(claim, error)
+            groups = self._gather(claims, outcomes)
+        except DependencyUnavailable as error:
+            return self._give_back(claims, error)[receipt]
+        for group in groups:
+            outcomes |= self._distill(group)
+        return outcomes.get(receipt, _LOST)
 
-    def _distill(self, claim: TranscriptClaim) -> Outcome:
-        transcript = claim.transcript
-        drafts = self.distiller.distill(
-            without_recalled(transcript), lambda: self._keep_alive(claim)
-        )
-        facts, refusals = ground(drafts, transcript, self.distiller.version)
-        self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
-        self.waker.wake_consolidate([transcript.owner])
+    # ---- who goes together ------------------------------------------------------------------
+
+    def _claim(self, receipt: ReceiptId) -> list[TranscriptClaim]:
+        """The transcript, and with it whoever of its user waits too; nobody is waited for."""
+        now, limit = self.clock.now(), self.distiller.max_company
+        if limit:
+            return self.inbox.claim_together(receipt, self._choose, now, self.lease, limit)
+        claim = self.inbox.claim_transcript(receipt, now, self.lease)
+        return [] if claim is None else [claim]
+
+    def _choose(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
+        return self.distiller.select_company(without_recalled(lead), _shown(waiting))
+
+    def _gather(self, claims: Sequence[TranscriptClaim], outcomes: Outcomes) -> list[_Group]:
+        """Who was paid for together stays together; the others make one group."""
+        left = [claim for claim in claims if not self._is_exhausted(claim, outcomes)]
+        if not left:
+            return []
+        owner, receipts = left[0].transcript.owner, [claim.transcript.id for claim in left]
+        groups = []
+        for company in dict.fromkeys(self.distiller.find_companies(owner, receipts).values()):
+            held = [claim for claim in left if claim.transcript.id in company]
+            left = [claim for claim in left if claim not in held]
+            groups += self._rejoin(held, company, outcomes) if held else []
+        return groups + ([_together(left)] if left else [])
+
+    def _rejoin(
+        self, held: list[TranscriptClaim], company: Sequence[ReceiptId], outcomes: Outcomes
+    ) -> list[_Group]:
+        """The group whose request was paid before its facts were stored: the same text again."""
+        texts = {claim.transcript.id: claim.transcript for claim in held}
+        others = [receipt for receipt in company if receipt not in texts]
+        if others:
+            found = self.inbox.load_transcripts(held[0].transcript.owner, others)
+            texts |= {item.id: item for item in found}
+        if not texts.keys() >= set(company):
+            return [_together([claim]) for claim in held]
+        if max(claim.attempt for claim in held) <= _ATTEMPTS_IN_COMPANY:
+            held += self._claim_again(others, outcomes)
+        return [_Group(held, _shown(texts[receipt] for receipt in company))]
+
+    def _claim_again(
+        self, receipts: Iterable[ReceiptId], outcomes: Outcomes
+    ) -> Iterable[TranscriptClaim]:
+        for receipt in receipts:
+            claim = self.inbox.claim_transcript(receipt, self.clock.now(), self.lease)
+            if claim is not None and not self._is_exhausted(claim, outcomes):
+                yield claim
+
+    def _is_exhausted(self, claim: TranscriptClaim, outcomes: Outcomes) -> bool:
+        """Whether it has had all its attempts; if so, it was buried now."""
+        if claim.attempt <= self.max_attempts:
+            return False
+        reason, error = "attempts_exhausted", "its worker died or lost its lease"
+        outcomes[claim.transcript.id] = self._bury(claim, reason, error)
+        return True
+
+    # ---- distilling -------------------------------------------------------------------------
+
+    def _distill(self, group: _Group) -> Outcomes:
+        try:
+            drafts = self.distiller.distill(group.shown, lambda: self._keep_alive(group))
+        except LeaseLost:
+            return {}
+        except _FAILURES as error:
+            if len(group.shown) > 1 and isinstance(error, _FAILURES_OF_COMPANY):
+                return self._distill_one_by_one(group, error)
+            return self._give_back(group.held, error)
+        found = {item.id: of for item, of in zip(group.shown, drafts, strict=True)}
+        outcomes = {
+            claim.transcript.id: self._commit(claim, found[claim.transcript.id])
+            for claim in group.held
+        }
+        self.waker.wake_consolidate([group.shown[0].owner])
+        return outcomes
+
+    def _distill_one_by_one(self, group: _Group, error: Exception) -> Outcomes:
+        """What failed together may be the fault of one: the others shall not suffer for it."""
+        log.warning("shared_call_failed", transcripts=len(group.shown), error=type(error).__name__)
+        outcomes: Outcomes = {}
+        while self._extend(group.held):
+            outcomes |= self._distill(_together([group.held.pop(0)]))
+        return outcomes
+
+    def _commit(self, claim: TranscriptClaim, drafts: Sequence[Draft]) -> Outcome:
+        """Ground against the claimed transcript alone, and store under its own fence."""
+        facts, refusals = ground(drafts, claim.transcript, self.distiller.version)
+        if self.verbatim is not None:
+            said = without_recalled(claim.transcript)
+            facts += verbatim_beside(facts, said, self.verbatim)
+        try:
+            self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
+        except LeaseLost:
+            return _lost(claim)
+        except (DependencyUnavailable, StoreRefused) as error:
+            return self._give_back([claim], error)[claim.transcript.id]
         counts = {"facts": len(facts), "refused": len(refusals)}
-        log.info("transcript_distilled", receipt=str(transcript.id), **counts)
+        log.info("transcript_distilled", receipt=str(claim.transcript.id), **counts)
         return Done(counts)
 
-    def _keep_alive(self, claim: TranscriptClaim) -> None:
-        self.inbox.extend_lease(claim, self.clock.now() + self.lease)
+    # ---- leases -----------------------------------------------------------------------------
 
-    def _give_back(self, claim: TranscriptClaim, error: Exception) -> Outcome:
-        delay = self.judge(error, claim.attempt)
+    def _keep_alive(self, group: _Group) -> None:
+        if not self._extend(group.held):
+            raise LeaseLost("none of the transcripts is held any more")
+
+    def _extend(self, held: list[TranscriptClaim]) -> bool:
+        """Hold all of them for longer; those that were lost are taken out.
+
+        Returns:
+            Whether any is left.
+        """
+        until = self.clock.now() + self.lease
+        for claim in tuple(held):
+            try:
+                self.inbox.extend_lease(claim, until)
+            except LeaseLost:
+                held.remove(claim)
+                _lost(claim)
+        return bool(held)
+
+    # ---- failures ---------------------------------------------------------------------------
+
+    def _give_back(self, claims: Sequence[TranscriptClaim], error: Exception) -> Outcomes:
+        """Each waits or is a dead letter by its own attempts; those that wait stay together."""
+        if isinstance(error, BudgetExceeded):
+            return {claim.transcript.id: self._park(claim, error) for claim in claims}
+        delays = [self.judge(error, claim.attempt) for claim in claims]
+        longest = max((delay for delay in delays if delay is not None), default=timedelta(0))
+        return {
+            claim.transcript.id: self._end_attempt(claim, error, None if delay is None else longest)
+            for claim, delay in zip(claims, delays, strict=True)
+        }
+
+    def _end_attempt(
+        self, claim: TranscriptClaim, error: Exception, delay: timedelta | None
+    ) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         if delay is None:
             return self._bury(claim, type(error).__name__, text)
-        self.inbox.postpone(claim, self.clock.now() + delay, text)
+        # Nobody is to blame for an outage, unless it comes back with the same company.
+        is_alone = claim.attempt > 1 or not isinstance(error, DependencyUnavailable)
+        try:
+            self.inbox.postpone(claim, self.clock.now() + delay, text, is_alone=is_alone)
+        except LeaseLost:
+            return _lost(claim)
         log.warning("transcript_postponed", receipt=str(claim.transcript.id), error=text)
         return Snoozed(delay, text)
 
+    def _park(self, claim: TranscriptClaim, error: BudgetExceeded) -> Outcome:
+        now = self.clock.now()
+        try:
+            self.inbox.park(claim, error.resume_at, str(error), now, whole_tenant=error.is_tenants)
+        except LeaseLost:
+            return _lost(claim)
+        log.warning("transcript_parked", receipt=str(claim.transcript.id), error=str(error))
+        return Snoozed(error.resume_at - now, str(error))
+
     def _bury(self, claim: TranscriptClaim, reason: str, error: str) -> Outcome:
-        self.inbox.dead_letter(claim, reason, error, self.clock.now())
+        try:
+            self.inbox.dead_letter(claim, reason, error, self.clock.now())
+        except LeaseLost:
+            return _lost(claim)
         self.waker.wake_consolidate([claim.transcript.owner])
         log.error("transcript_dead", receipt=str(claim.transcript.id), reason=reason)
         return Done({"dead": 1})
@@ -97,3 +265,19 @@ def without_recalled(transcript: Transcript) -> Transcript:
             for message in transcript.messages
         ),
     )
+
+
+def _together(claims: Sequence[TranscriptClaim]) -> _Group:
+    """A group of its own, shown in event order."""
+    transcripts = [claim.transcript for claim in claims]
+    transcripts.sort(key=lambda item: (item.ended_at, str(item.id)))
+    return _Group(list(claims), _shown(transcripts))
+
+
+def _shown(transcripts: Iterable[Transcript]) -> tuple[Transcript, ...]:
+    return tuple(map(without_recalled, transcripts))
+
+
+def _lost(claim: TranscriptClaim) -> Outcome:
+    log.warning("lease_lost", receipt=str(claim.transcript.id))
+    return _LOST

@@ -18,13 +18,14 @@ from pydantic import (
 
 from pipelines.errors import BadReply
 from pipelines.model import Draft, Kind
+from pipelines.stages.windows import number_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from pydantic_core import ErrorDetails
 
-    from pipelines.model import Transcript
+    from pipelines.model import Message, Transcript
 
 SCHEMA_NAME = "distilled_facts"
 _NULLABLE_TEXT = {"type": ["string", "null"]}
@@ -49,7 +50,7 @@ SCHEMA: dict[str, object] = {
                     "subject": {"type": "string"},
                     "kind": {"type": "string", "enum": [kind.value for kind in Kind]},
                     "quote": {"type": "string"},
-                    "message_ids": {"type": "array", "items": {"type": "string"}},
+                    "message_ids": {"type": "array", "items": {"type": "integer"}},
                     "importance": {"type": "number"},
                     "attribute": _NULLABLE_TEXT,
                     "value": _NULLABLE_TEXT,
@@ -62,6 +63,7 @@ SCHEMA: dict[str, object] = {
 }  # fmt: skip
 
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*\n(?P<inside>.*?)\n?\s*```\s*\Z", re.DOTALL)
+_NUMBER = re.compile(r"\A[0-9]{1,9}\Z")
 _MONTH_OR_YEAR = re.compile(r"\A\d{4}(-\d{2})?\Z")
 _MAX_PROBLEMS = 5
 
@@ -101,23 +103,64 @@ class Reply(BaseModel):
     facts: tuple[ReplyFact, ...]
 
 
-def parse_reply(text: str, transcript: Transcript) -> list[Draft]:
-    """Read the model's answer about ``transcript``; nothing is grounded yet.
+def parse_reply(text: str, transcripts: Sequence[Transcript]) -> list[list[Draft]]:
+    """Read the model's answer about the transcripts of one request; nothing is grounded yet.
+
+    A draft belongs to the transcript of the first message that it cites, or to the first
+    transcript if it cites none of them. A message of another transcript that it cites beside
+    that keeps an id there which no message has, so grounding refuses the draft.
 
     A date without a zone is meant in the transcript's. A bare date that is the local day of
     the quoted message says no more than the message's own time, and less exactly: such a draft
     has no ``event_at``.
 
+    Returns:
+        The drafts of each transcript.
+
     Raises:
         BadReply: Its ``problem`` names fields and rules, and nothing of the content.
     """
-    reply = _read(text)
-    said_at = {message.id: message.created_at for message in transcript.messages}
-    zone = ZoneInfo(transcript.time_zone)
-    return [
-        _draft(fact, _event_at(number, fact, said_at, zone))
-        for number, fact in enumerate(reply.facts)
-    ]
+    citations = _Citations(transcripts)
+    drafts: list[list[Draft]] = [[] for _ in transcripts]
+    for number, fact in enumerate(_read(text).facts):
+        home, cited = citations.resolve(fact.message_ids)
+        event_at = _event_at(number, fact, cited[0], transcripts[home])
+        drafts[home].append(_draft(fact, cited, event_at))
+    return drafts
+
+
+class _Citations:
+    """What an answer may cite: the numbers of the request, or the messages' own ids.
+
+    A model that was shown numbers but remembers an id from what it read is understood as long
+    as only one of the transcripts has that id.
+    """
+
+    def __init__(self, transcripts: Sequence[Transcript]) -> None:
+        self._transcripts = transcripts
+        self._numbered = number_messages(transcripts)
+        self._named: dict[str, tuple[int, Message] | None] = {}
+        for place in self._numbered:
+            name = place[1].id
+            self._named[name] = None if name in self._named else place
+
+    def resolve(self, stated: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+        """The transcript that is cited, and the ids as they are called there."""
+        places = [self._find(item) for item in stated]
+        home = next((place[0] for place in places if place), 0)
+        return home, tuple(
+            self._name(place, home) if place else item
+            for place, item in zip(places, stated, strict=True)
+        )
+
+    def _find(self, stated: str) -> tuple[int, Message] | None:
+        if _NUMBER.match(stated) and int(stated) < len(self._numbered):
+            return self._numbered[int(stated)]
+        return self._named.get(stated)
+
+    def _name(self, place: tuple[int, Message], home: int) -> str:
+        session, message = place
+        return message.id if session == home else f"{self._transcripts[session].id}/{message.id}"
 
 
 def _read(text: str) -> Reply:
@@ -139,14 +182,15 @@ def _path(location: tuple[Any, ...]) -> str:
     return ".".join(str(step) for step in location) or "the answer"
 
 
-def _draft(fact: ReplyFact, event_at: datetime | None) -> Draft:
-    slot = (fact.attribute.lower(), fact.value) if fact.attribute and fact.value else (None, None)
+def _draft(fact: ReplyFact, cited: tuple[str, ...], event_at: datetime | None) -> Draft:
+    attribute = fact.attribute if fact.value or fact.ends else None
+    slot = (attribute.lower(), fact.value or None) if attribute else (None, None)
     return Draft(
         statement=fact.statement,
         subject=fact.subject,
         kind=fact.kind,
         quote=fact.quote,
-        message_ids=fact.message_ids,
+        message_ids=cited,
         importance=fact.importance,
         attribute=slot[0],
         value=slot[1],
@@ -155,21 +199,23 @@ def _draft(fact: ReplyFact, event_at: datetime | None) -> Draft:
     )
 
 
-def _event_at(
-    number: int, fact: ReplyFact, said_at: Mapping[str, datetime], zone: ZoneInfo
-) -> datetime | None:
+def _event_at(number: int, fact: ReplyFact, quoted: str, transcript: Transcript) -> datetime | None:
     stated = fact.event_date
     if not stated:
         return None
+    zone = ZoneInfo(transcript.time_zone)
     try:
         moment = _parse_moment(stated, zone)
     except (ValueError, OverflowError):
         raise BadReply(
             f"facts.{number}.event_date: must be YYYY-MM-DD, a date and time in ISO 8601, or null"
         ) from None
-    said = said_at.get(fact.message_ids[0])
-    is_day_of_message = said is not None and stated == said.astimezone(zone).date().isoformat()
-    return None if is_day_of_message else moment
+    days = {
+        message.created_at.astimezone(zone).date().isoformat()
+        for message in transcript.messages
+        if message.id == quoted
+    }
+    return None if stated in days else moment
 
 
 def _parse_moment(stated: str, zone: ZoneInfo) -> datetime:

@@ -2,84 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import pytest
 
-from pipelines.errors import BadReply, ModelUnavailable
-from pipelines.flows.distill import Distill
-from pipelines.model import Draft, Kind, Role, TranscriptState
+from config.policy import VerbatimPolicy
+from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable
+from pipelines.model import Draft, Kind, Role, Transcript, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.stages.fence import fence
-from pipelines.testing.stores import InMemoryStores
-from pipelines.testing.surroundings import ManualClock, RecordingWaker
+from pipelines.stages.verbatim import VERBATIM
 from tests.builders import ALICE, START, make_transcript
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pipelines.model import Transcript
-
-LEASE = timedelta(minutes=5)
-DELAY = timedelta(seconds=30)
-
-
-@dataclass
-class ScriptedDistiller:
-    """Proposes what it is told, and remembers what it was shown."""
-
-    script: Callable[[Transcript], list[Draft]]
-    version: str = "scripted/1"
-    shown: list[Transcript] = field(default_factory=list)
-
-    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
-        self.shown.append(transcript)
-        drafts = self.script(transcript)
-        keep_alive()
-        return drafts
-
-
-def quote_everything(transcript: Transcript) -> list[Draft]:
-    return [
-        Draft(message.content, "User", Kind.KNOWLEDGE, message.content, (message.id,))
-        for message in transcript.messages
-    ]
-
-
-class World:
-    def __init__(self, script: Callable[[Transcript], list[Draft]] = quote_everything) -> None:
-        self.stores = InMemoryStores()
-        self.waker = RecordingWaker()
-        self.clock = ManualClock(START)
-        self.distiller = ScriptedDistiller(script)
-        self.flow = Distill(
-            self.stores,
-            self.distiller,
-            self.waker,
-            self.clock,
-            lease=LEASE,
-            max_attempts=3,
-            judge=lambda _, attempt: DELAY if attempt < 3 else None,
-        )
-
-    def accept(self, transcript: Transcript) -> Transcript:
-        self.stores.accept([transcript], START)
-        return transcript
-
-
-def fail_with(error: Exception) -> Callable[[Transcript], list[Draft]]:
-    def script(_: Transcript) -> list[Draft]:
-        raise error
-
-    return script
+from tests.unit.flows.distilling import DELAY, LEASE, World, fail_with, quote_everything
 
 
 def test_distill_stores_grounded_facts_and_wakes_the_consolidation() -> None:
     """What the transcript supports becomes pending facts of its user."""
     world = World()
-    transcript = world.accept(make_transcript("I live in Berlin."))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
 
     outcome = world.flow.run(transcript.id)
 
@@ -93,7 +34,7 @@ def test_distill_stores_grounded_facts_and_wakes_the_consolidation() -> None:
 def test_distill_skips_what_is_done_or_held() -> None:
     """A doubled wake-up costs nothing."""
     world = World()
-    transcript = world.accept(make_transcript("I live in Berlin."))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
     world.flow.run(transcript.id)
 
     assert Skipped is type(world.flow.run(transcript.id))
@@ -108,11 +49,11 @@ def test_distill_never_shows_recalled_text_to_the_distiller() -> None:
             Draft("User lives in Atlantis.", "User", Kind.PROFILE, "lives in Atlantis", ("m0",))
         ]
     )
-    transcript = world.accept(make_transcript(f"{block}\nI like tea."))
+    (transcript,) = world.accept(make_transcript(f"{block}\nI like tea."))
 
     world.flow.run(transcript.id)
 
-    assert "Atlantis" not in world.distiller.shown[0].messages[0].content
+    assert "Atlantis" not in world.distiller.shown[0][0].messages[0].content
     assert [] == world.stores.pending_facts(ALICE, 10)
     assert {"refused": 1} == world.stores.status("acme", transcript.id).counts
 
@@ -121,7 +62,7 @@ def test_distill_never_shows_recalled_text_to_the_distiller() -> None:
 def test_distill_postpones_a_failed_attempt_then_buries_it(error: Exception) -> None:
     """Each failed attempt waits its delay; the last one is a dead letter with the reason."""
     world = World(fail_with(error))
-    transcript = world.accept(make_transcript("I live in Berlin."))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
 
     outcomes = []
     for _ in range(3):
@@ -137,7 +78,7 @@ def test_distill_postpones_a_failed_attempt_then_buries_it(error: Exception) -> 
 def test_distill_buries_a_transcript_that_keeps_killing_its_worker() -> None:
     """Attempts are counted before the work: a poison transcript runs out of them."""
     world = World()
-    transcript = world.accept(make_transcript("I live in Berlin."))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
     for _ in range(3):
         assert world.stores.claim_transcript(transcript.id, world.clock.now(), LEASE)
         world.clock.advance(LEASE)
@@ -151,7 +92,7 @@ def test_distill_buries_a_transcript_that_keeps_killing_its_worker() -> None:
 def test_distill_writes_nothing_when_its_lease_was_lost_meanwhile() -> None:
     """A worker that slept through its lease is refused by the fence."""
     world = World()
-    transcript = world.accept(make_transcript("I live in Berlin."))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
 
     def slow(shown: Transcript) -> list[Draft]:
         world.clock.advance(LEASE)
@@ -164,10 +105,40 @@ def test_distill_writes_nothing_when_its_lease_was_lost_meanwhile() -> None:
     assert [] == world.stores.pending_facts(ALICE, 10)
 
 
+def test_distill_parks_a_transcript_when_the_budget_has_no_room() -> None:
+    """What costs more than is left waits, and no attempt is counted."""
+    resume_at = START + timedelta(hours=1)
+    error = BudgetExceeded("used up", resume_at=resume_at, is_tenants=True)
+    world = World(fail_with(error))
+    (transcript,) = world.accept(make_transcript("I live in Berlin."))
+
+    assert Snoozed(timedelta(hours=1), "used up") == world.flow.run(transcript.id)
+    status = world.stores.status("acme", transcript.id)
+    assert (TranscriptState.PARKED, 0, resume_at) == (status.state, status.attempts, status.due_at)
+
+
+def test_distill_keeps_what_was_said_beside_the_facts_when_it_is_told_to() -> None:
+    """A sentence that no fact quotes becomes a fact of its own kind; without the policy, none."""
+    said = ("I adopted a greyhound.", "My sister opened a bakery in Leeds.")
+
+    def quote_first(transcript: Transcript) -> list[Draft]:
+        return quote_everything(transcript)[:1]
+
+    for policy, expected in ((VerbatimPolicy(), ["scripted/1", VERBATIM]), (None, ["scripted/1"])):
+        world = World(quote_first)
+        (transcript,) = world.accept(make_transcript(*said))
+
+        replace(world.flow, verbatim=policy).run(transcript.id)
+
+        facts = world.stores.pending_facts(ALICE, 10)
+        assert expected == [fact.distilled_by for fact in facts]
+        assert said[: len(facts)] == tuple(fact.evidence[0].quote for fact in facts)
+
+
 def test_distill_refuses_what_only_a_tool_said() -> None:
     """Tool text is never evidence about the user."""
     world = World()
-    transcript = world.accept(make_transcript("The user is an admin.", role=Role.TOOL))
+    (transcript,) = world.accept(make_transcript("The user is an admin.", role=Role.TOOL))
 
     world.flow.run(transcript.id)
 

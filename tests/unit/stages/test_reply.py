@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BadReply
 from pipelines.model import Draft, Kind, Message, Owner, ReceiptId, Role, Transcript
+from pipelines.stages.ground import ground
 from pipelines.stages.reply import SCHEMA, ReplyFact, parse_reply
 
 SAID = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -27,12 +29,20 @@ TRANSCRIPT = Transcript(
     content_hash="hash",
     time_zone="Europe/Berlin",
 )
+TWO_MESSAGES = replace(
+    TRANSCRIPT,
+    id=ReceiptId(uuid.uuid5(uuid.NAMESPACE_URL, "other")),
+    messages=(
+        Message(0, "m0", Role.USER, "I moved to Rome.", SAID),
+        Message(1, "m1", Role.USER, "It is warm there.", SAID),
+    ),
+)
 FACT: dict[str, Any] = {
     "statement": "The user lives in Rome.",
     "subject": "user",
     "kind": "profile",
     "quote": "I moved to Rome.",
-    "message_ids": ["m0"],
+    "message_ids": [0],
     "importance": 0.7,
     "attribute": "home city",
     "value": "Rome",
@@ -45,9 +55,13 @@ def an_answer(**changes: object) -> str:
     return json.dumps({"facts": [FACT | changes]})
 
 
+def drafts_of(text: str) -> list[Draft]:
+    return parse_reply(text, [TRANSCRIPT])[0]
+
+
 def problem_of(text: str) -> str:
     with pytest.raises(BadReply) as caught:
-        parse_reply(text, TRANSCRIPT)
+        parse_reply(text, [TRANSCRIPT])
     return caught.value.problem
 
 
@@ -63,17 +77,17 @@ def test_parse_reply_gives_drafts_when_the_answer_is_well_formed() -> None:
         attribute="home city",
         value="Rome",
     )
-    assert [expected] == parse_reply(an_answer(), TRANSCRIPT)
+    assert [[expected]] == parse_reply(an_answer(), [TRANSCRIPT])
 
 
 def test_parse_reply_gives_nothing_when_the_model_found_nothing() -> None:
     """An empty list is a result, not an error."""
-    assert parse_reply('{"facts": []}', TRANSCRIPT) == []
+    assert parse_reply('{"facts": []}', [TRANSCRIPT]) == [[]]
 
 
 def test_parse_reply_reads_inside_a_fence() -> None:
     """A code fence around the JSON does no harm."""
-    assert len(parse_reply(f"```json\n{an_answer()}\n```\n", TRANSCRIPT)) == 1
+    assert len(drafts_of(f"```json\n{an_answer()}\n```\n")) == 1
 
 
 @pytest.mark.parametrize(
@@ -92,12 +106,12 @@ def test_parse_reply_reads_dates_in_the_zone_of_the_transcript(
     stated: str, expected: datetime | None
 ) -> None:
     """A date without a zone is the user's own."""
-    assert expected == parse_reply(an_answer(event_date=stated), TRANSCRIPT)[0].event_at
+    assert expected == drafts_of(an_answer(event_date=stated))[0].event_at
 
 
 def test_parse_reply_gives_no_event_time_when_the_date_is_the_day_of_the_message() -> None:
     """The message's own time orders better than the midnight before it."""
-    assert parse_reply(an_answer(event_date="2026-03-02"), TRANSCRIPT)[0].event_at is None
+    assert drafts_of(an_answer(event_date="2026-03-02"))[0].event_at is None
 
 
 @pytest.mark.parametrize(
@@ -105,13 +119,43 @@ def test_parse_reply_gives_no_event_time_when_the_date_is_the_day_of_the_message
 )
 def test_parse_reply_gives_no_slot_when_half_of_it_is_missing(changes: dict[str, object]) -> None:
     """A slot needs its attribute and its value."""
-    draft = parse_reply(an_answer(**changes), TRANSCRIPT)[0]
+    draft = drafts_of(an_answer(**changes))[0]
     assert (draft.attribute, draft.value) == (None, None)
 
 
-def test_parse_reply_takes_numbers_for_message_ids() -> None:
-    """A model that writes a positional id as a number is understood."""
-    assert parse_reply(an_answer(message_ids=[0]), TRANSCRIPT)[0].message_ids == ("0",)
+def test_parse_reply_gives_the_messages_their_own_ids_again() -> None:
+    """The numbers of the request never leave it, also where a model writes them as text."""
+    long_id = str(uuid.uuid5(uuid.NAMESPACE_URL, "message"))
+    transcript = replace(TRANSCRIPT, messages=(replace(TRANSCRIPT.messages[0], id=long_id),))
+    for stated in (0, "0", long_id):
+        ((draft,),) = parse_reply(an_answer(message_ids=[stated]), [transcript])
+        assert (long_id,) == draft.message_ids
+
+
+def test_parse_reply_gives_each_transcript_its_own_drafts() -> None:
+    """What one answer says of several sessions is sorted by the message that it quotes."""
+    answer = json.dumps({"facts": [FACT | {"message_ids": [number]} for number in (2, 0, 1, "m1")]})
+    drafts = parse_reply(answer, [TRANSCRIPT, TWO_MESSAGES])
+    assert [["m0"], ["m1", "m0", "m1"]] == [[draft.message_ids[0] for draft in of] for of in drafts]
+
+
+def test_parse_reply_reads_dates_in_the_zone_of_the_transcript_that_is_cited() -> None:
+    """Sessions that share an answer may lie in different zones."""
+    elsewhere = replace(TWO_MESSAGES, time_zone="Asia/Tokyo")
+    answer = an_answer(message_ids=[1], event_date="2026-02-14")
+    drafts = parse_reply(answer, [TRANSCRIPT, elsewhere])
+    assert datetime(2026, 2, 13, 15, 0, tzinfo=UTC) == drafts[1][0].event_at
+
+
+@pytest.mark.parametrize("stated", [[0, 1], [0, 2], [0, 7], [7], ["nonsense", 1], [-1], ["²"]])
+def test_parse_reply_leaves_no_id_that_another_session_or_nobody_has(stated: list[object]) -> None:
+    """A fact is grounded against its own session alone: a foreign message is refused there."""
+    answer = an_answer(message_ids=stated)
+    drafts = parse_reply(answer, [TRANSCRIPT, TWO_MESSAGES])
+    for transcript, found in zip([TRANSCRIPT, TWO_MESSAGES], drafts, strict=True):
+        facts, refusals = ground(found, transcript, "test/1")
+        assert ([], ["unknown_message"] * len(found)) == (facts, [it.reason for it in refusals])
+    assert 1 == sum(map(len, drafts))
 
 
 @pytest.mark.parametrize(
@@ -150,7 +194,7 @@ def test_parse_reply_keeps_content_out_of_the_problem() -> None:
 
 def test_parse_reply_puts_a_statement_on_one_line() -> None:
     """Line breaks and NUL of a model do not reach the store."""
-    draft = parse_reply(an_answer(statement="The user\n lives\x00 in  Rome."), TRANSCRIPT)[0]
+    draft = drafts_of(an_answer(statement="The user\n lives\x00 in  Rome."))[0]
     assert draft.statement == "The user lives in Rome."
 
 
