@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.adapters.openai_client import ask_with_retries
 from pipelines.errors import BadReply
@@ -38,8 +38,8 @@ class _Choice(_Wire):
 
 
 class _Usage(_Wire):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int = Field(default=0, ge=0)
+    completion_tokens: int = Field(default=0, ge=0)
 
 
 class _Completion(_Wire):
@@ -67,23 +67,29 @@ class OpenAiChatModel:
         body = ask_with_retries(
             lambda timeout: self._post(request, timeout), self._retry, self._budget_seconds
         )
-        return _read_completion(body, self._model)
+        return read_completion(body, self._model)
 
     def _post(self, request: ChatRequest, timeout: httpx2.Timeout) -> bytes:
         raw = self._client.chat.completions.with_raw_response.create(
-            model=self._model,
-            messages=list(_messages(request)),
-            response_format={
-                "type": "json_schema",
-                "json_schema": {
-                    "name": request.schema_name,
-                    "schema": request.schema,
-                    "strict": True,
-                },
-            },
-            timeout=timeout,
+            **make_body(self._model, request), timeout=timeout
         )
         return raw.content
+
+
+def make_body(model: str, request: ChatRequest) -> dict[str, Any]:
+    """What is posted to ask this, alone or as a line of a batch."""
+    return {
+        "model": model,
+        "messages": list(_messages(request)),
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": request.schema_name,
+                "schema": request.schema,
+                "strict": True,
+            },
+        },
+    }
 
 
 def _messages(request: ChatRequest) -> Iterator[Any]:
@@ -98,8 +104,12 @@ def _messages(request: ChatRequest) -> Iterator[Any]:
         }
 
 
-def _read_completion(body: bytes, asked: str) -> ChatReply:
-    """The driver's own parser takes any JSON for a completion, and HTML for a string."""
+def read_completion(body: bytes, asked: str) -> ChatReply:
+    """Read an answer; the driver's parser takes any JSON for a completion, HTML for a string.
+
+    Raises:
+        BadReply: It is no chat completion, is empty or was cut off.
+    """
     try:
         completion = _Completion.model_validate_json(body)
     except ValidationError:
@@ -108,19 +118,27 @@ def _read_completion(body: bytes, asked: str) -> ChatReply:
         raise BadReply("the endpoint's answer holds no choice")
     usage = completion.usage or _Usage()
     return ChatReply(
-        text=_text_of(completion.choices[0]),
+        text=_text_of(completion.choices[0], usage),
         model=completion.model or asked,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
     )
 
 
-def _text_of(choice: _Choice) -> str:
+def _text_of(choice: _Choice, usage: _Usage) -> str:
+    problem, text = _problem_of(choice), choice.message.content
+    if problem is None and text and text.strip():
+        return text
+    raise BadReply(
+        problem or "the answer was empty",
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+    )
+
+
+def _problem_of(choice: _Choice) -> str | None:
     if choice.finish_reason == _CUT_OFF:
-        raise BadReply("the answer was cut off at the token limit: give fewer and shorter facts")
+        return "the answer was cut off at the token limit: give fewer and shorter facts"
     if choice.finish_reason == _FILTERED or choice.message.refusal:
-        raise BadReply("the model or a content filter declined to answer")
-    text = choice.message.content
-    if not text or not text.strip():
-        raise BadReply("the answer was empty")
-    return text
+        return "the model or a content filter declined to answer"
+    return None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from pipelines.errors import BadReply
+from pipelines.errors import BadReply, MemstillError
+from pipelines.stages.cost import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,10 @@ Answer = TypeVar("Answer")
 
 
 class PaidChat:
-    """A chat model whose replies are stored before they are parsed: a crash never pays twice."""
+    """A chat model whose replies are stored before they are parsed: a crash never pays twice.
+
+    A call is made only if the budgets have room for it, and is booked with its reply.
+    """
 
     def __init__(self, chat: ChatModel, replies: ReplyStore, max_repairs: int) -> None:
         self._chat = chat
@@ -37,6 +41,8 @@ class PaidChat:
         Raises:
             ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``; ``BadReply``
                 also when ``parse`` still raises it after the last repair.
+            BudgetExceeded: A hard budget has no room for the next call; what was answered
+                until then is kept, so that asking again later goes on from there.
         """
         for _ in range(self._max_repairs):
             answer = ""
@@ -54,8 +60,18 @@ class PaidChat:
         stored = self._replies.find_reply(key)
         if stored is not None:
             return stored
-        reply = self._chat.complete(request)
-        self._replies.keep_reply(key, reply, paid_for)
+        ledger = self._replies.ledger
+        hold = ledger.reserve(self._chat.name, request_size(request), paid_for)
+        try:
+            reply = self._chat.complete(request)
+        except BadReply as error:
+            usage = Usage(error.prompt_tokens, error.completion_tokens)
+            ledger.book_lost(hold, usage, paid_for)
+            raise
+        except MemstillError:
+            ledger.release(hold)
+            raise
+        self._replies.keep_reply(key, reply, paid_for, hold)
         return reply
 
 
@@ -67,6 +83,13 @@ def load_prompt(name: str) -> str:
 def prompt_version(name: str, prompt: str) -> str:
     """Name and hash of a prompt, as it is stored with what came of it: ``distill-v1/1a2b3c4d``."""
     return f"{name.replace('_', '-')}/{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
+
+
+def request_size(request: ChatRequest) -> int:
+    """UTF-8 bytes of all that the model reads."""
+    asked = (request.system, request.user, json.dumps(request.schema))
+    again = (text for pair in request.earlier for text in pair)
+    return sum(len(text.encode("utf-8", "replace")) for text in (*asked, *again))
 
 
 def request_hash(model: str, request: ChatRequest, paid_for: PaidFor) -> str:

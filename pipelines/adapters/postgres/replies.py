@@ -5,22 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.ledger import end_hold
 from pipelines.adapters.postgres.tables import replies
-from pipelines.ports import ChatReply
+from pipelines.model import ReceiptId
+from pipelines.ports import ChatReply, Purpose
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pipelines.adapters.postgres.database import Database
-    from pipelines.ports import PaidFor
+    from pipelines.adapters.postgres.ledger import PostgresLedger
+    from pipelines.model import Owner
+    from pipelines.ports import Hold, PaidFor
 
 
 class PostgresReplies:
-    """``ReplyStore`` on PostgreSQL."""
+    """``ReplyStore`` on PostgreSQL; the ledger is in the same database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ledger: PostgresLedger) -> None:
         self._database = database
+        self.ledger = ledger
 
     def find_reply(self, request_hash: str) -> ChatReply | None:
         statement = select(replies).where(replies.c.request_hash == request_hash)
@@ -30,19 +37,52 @@ class PostgresReplies:
             return None
         return ChatReply(row.text, row.model, row.prompt_tokens, row.completion_tokens)
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
-        row = {
-            "request_hash": request_hash,
-            "tenant_id": paid_for.owner.tenant_id,
-            "user_id": paid_for.owner.user_id,
-            "purpose": paid_for.purpose.value,
-            "receipts": list(paid_for.receipts),
-            "model": reply.model,
-            # PostgreSQL cannot hold NUL; a reply with one is no JSON anyway.
-            "text": reply.text.replace("\x00", "\\u0000"),
-            "prompt_tokens": reply.prompt_tokens,
-            "completion_tokens": reply.completion_tokens,
-            "created_at": datetime.now(UTC),
-        }
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
+        statement = (
+            select(replies.c.receipts)
+            .where(
+                replies.c.receipts.overlap(list(receipts)),
+                replies.c.tenant_id == owner.tenant_id,
+                replies.c.user_id == owner.user_id,
+                replies.c.purpose == Purpose.DISTILL.value,
+            )
+            .order_by(replies.c.created_at.desc())
+        )
         with self._database.transaction() as connection:
-            connection.execute(upsert(replies).on_conflict_do_nothing(), row)
+            paid = [tuple(map(ReceiptId, row)) for row in connection.execute(statement).scalars()]
+        # The first request that names a transcript is written last.
+        named = {receipt: company for company in paid for receipt in company}
+        return {receipt: named[receipt] for receipt in receipts if receipt in named}
+
+    def keep_reply(
+        self, request_hash: str, reply: ChatReply, paid_for: PaidFor, hold: Hold
+    ) -> None:
+        with self._database.transaction() as connection:
+            if insert_reply(connection, request_hash, reply, paid_for):
+                self.ledger.book_reply(connection, hold, reply, paid_for)
+            end_hold(connection, hold)
+
+
+def insert_reply(
+    connection: Connection, request_hash: str, reply: ChatReply, paid_for: PaidFor
+) -> bool:
+    """Store the first reply to a request; False if there is one already."""
+    row = {
+        "request_hash": request_hash,
+        "tenant_id": paid_for.owner.tenant_id,
+        "user_id": paid_for.owner.user_id,
+        "purpose": paid_for.purpose.value,
+        "receipts": list(paid_for.receipts),
+        "model": reply.model,
+        # PostgreSQL cannot hold NUL; a reply with one is no JSON anyway.
+        "text": reply.text.replace("\x00", "\\u0000"),
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "created_at": datetime.now(UTC),
+    }
+    statement = (
+        upsert(replies).values(row).on_conflict_do_nothing().returning(replies.c.request_hash)
+    )
+    return connection.execute(statement).one_or_none() is not None

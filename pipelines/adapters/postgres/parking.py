@@ -1,0 +1,61 @@
+"""Transcripts that wait for a budget: parked together, so that nobody asks for each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, func, select, true, update
+
+from pipelines.adapters.postgres.tables import transcripts
+from pipelines.model import TranscriptState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pipelines.model import Transcript
+
+WAITING_STATES = (TranscriptState.QUEUED.value, TranscriptState.PARKED.value)
+
+
+def park_likes(
+    connection: Connection,
+    parked: Transcript,
+    due_at: datetime,
+    reason: str,
+    now: datetime,
+    *,
+    whole_tenant: bool,
+) -> None:
+    """Park whatever else is due for the same budget and is not smaller, as it is stored."""
+    this, other = transcripts.alias(), transcripts.alias()
+    size = select(func.pg_column_size(this.c.body)).where(this.c.receipt == parked.id)
+    waiting = (
+        select(other.c.receipt)
+        .where(
+            other.c.tenant_id == parked.owner.tenant_id,
+            true() if whole_tenant else other.c.user_id == parked.owner.user_id,
+            other.c.state.in_(WAITING_STATES),
+            other.c.due_at <= now,
+            func.pg_column_size(other.c.body) >= size.scalar_subquery(),
+        )
+        # Somebody who parks or claims the same rows at this moment is not waited for.
+        .with_for_update(skip_locked=True)
+    )
+    connection.execute(
+        update(transcripts)
+        .where(transcripts.c.receipt.in_(waiting))
+        .values(state=TranscriptState.PARKED.value, due_at=due_at, reason=reason)
+    )
+
+
+def count_parked(connection: Connection, tenant_id: str) -> dict[str, int]:
+    """How many are parked of each user."""
+    statement = (
+        select(transcripts.c.user_id, func.count())
+        .where(
+            transcripts.c.tenant_id == tenant_id,
+            transcripts.c.state == TranscriptState.PARKED.value,
+        )
+        .group_by(transcripts.c.user_id)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(statement)}
