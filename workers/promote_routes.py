@@ -1,0 +1,77 @@
+"""Routes about what is proposed for everyone: look for it, list it, approve it, reject it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.stages.share import OPEN_STATES, ProposalState
+from workers.callers import read_id, tenant
+
+if TYPE_CHECKING:
+    from pipelines.stages.share import Proposal
+    from workers.container import Container
+
+MAX_PAGE = 1_000
+
+
+class DecisionBody(BaseModel):
+    """What a decision takes; ``by`` is for the record."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field(default="api", min_length=1, max_length=200)
+
+
+def add_promote_routes(api: FastAPI, container: Container) -> None:
+    """Add them to the application."""
+    share = container.share
+
+    @api.get("/v1/promotions")
+    def promotions(
+        tenant_id: Annotated[str, Depends(tenant)],
+        state: ProposalState | None = None,
+        after: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
+    ) -> dict[str, Any]:
+        states = OPEN_STATES if state is None else (state,)
+        start = None if after is None else read_id(after, "after")
+        page = share.sharing.list_proposals(tenant_id, states, start, limit)
+        more = str(page[-1].id) if len(page) == limit else None
+        return {"promotions": [promotion_view(item) for item in page], "next": more}
+
+    @api.post("/v1/promotions:scan")
+    def scan(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, int]:
+        return share.scan(tenant_id).counts()
+
+    @api.post("/v1/promotions/{promotion}:approve")
+    def approve(
+        promotion: str, tenant_id: Annotated[str, Depends(tenant)], body: DecisionBody | None = None
+    ) -> dict[str, Any]:
+        key = read_id(promotion, "promotion")
+        return promotion_view(share.approve(tenant_id, key, (body or DecisionBody()).by))
+
+    @api.post("/v1/promotions/{promotion}:reject")
+    def reject(
+        promotion: str, tenant_id: Annotated[str, Depends(tenant)], body: DecisionBody | None = None
+    ) -> dict[str, Any]:
+        key = read_id(promotion, "promotion")
+        return promotion_view(share.reject(tenant_id, key, (body or DecisionBody()).by))
+
+
+def promotion_view(proposal: Proposal) -> dict[str, Any]:
+    """What is to be decided: the words and how many say them, never who."""
+    return {
+        "id": str(proposal.id),
+        "statement": proposal.statement,
+        "subject": proposal.subject,
+        "kind": proposal.kind.value,
+        "users": proposal.users,
+        "state": proposal.state.value,
+        "proposed_at": proposal.proposed_at,
+        "decided_at": proposal.decided_at,
+        "decided_by": proposal.decided_by,
+        "memory_id": str(proposal.memory_id) if proposal.memory_id else None,
+    }
