@@ -1,0 +1,54 @@
+"""Routes about the batches in which backfill is distilled: list them, see to them now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, FastAPI
+
+from pipelines.errors import InputError
+from pipelines.outcome import Done
+from workers.callers import tenant
+
+if TYPE_CHECKING:
+    from pipelines.ports import BatchReport
+    from workers.container import Container
+
+SHOWN = 100
+
+
+def add_batch_routes(api: FastAPI, container: Container) -> None:
+    """Add them to the application."""
+
+    @api.get("/v1/batches")
+    def batches(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        found = container.batch_store.report(tenant_id, SHOWN)
+        return {
+            "is_on": container.batches is not None,
+            "batches": [batch_view(report) for report in found],
+        }
+
+    @api.post("/v1/batches:poll")
+    def poll() -> dict[str, int]:
+        if container.batches is None:
+            raise InputError("MEMSTILL_MODEL_BATCH", "is off; set it to on where the server runs")
+        outcome = container.batches.run()
+        counts = outcome.counts if isinstance(outcome, Done) else {}
+        return {name: counts.get(name, 0) for name in ("ended", "opened")}
+
+
+def batch_view(report: BatchReport) -> dict[str, Any]:
+    """A batch as its tenant sees it."""
+    return {
+        "id": str(report.id),
+        "state": report.state.value,
+        "outcome": report.outcome.value if report.outcome else None,
+        "provider_id": report.provider_id,
+        "created_at": report.created_at,
+        "deadline_at": report.deadline_at,
+        "ended_at": report.ended_at,
+        "last_error": report.last_error,
+        "requests": report.requests,
+        "answered": report.answered,
+        "failed": report.failed,
+    }
