@@ -7,7 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # On all cores at once, which pip does not do; a package with a broken file of its own may stay.
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports unit contract integration acceptance lock clean
+.PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
+	eval-pairs eval-replay lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,10 +50,20 @@ imports: $(VENV)/.installed-dev ## the layers import only downwards (import-lint
 unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
 	$(BIN)/python -m pytest tests/$@
 
+NAMED_SET = $(or $(DATASET),$(error name a data set: make $@ DATASET=folder))
+eval: $(VENV)/.installed ## DATASET=folder: recall measured offline and with recorded model outputs
+	$(BIN)/python -m benchmarks.recall $(NAMED_SET)
+
+eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of statements
+	$(BIN)/python -m benchmarks.pairs $(or $(PAIRS),$(error name the pairs: make $@ PAIRS=folder))
+
+eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
+	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
 	$(LOCK) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
 	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .eval

@@ -1,0 +1,1 @@
+"""``memstill eval``: a data set through the whole pipeline, and how well recall answers it."""
