@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.policy import LeasePolicy, Policies, RetryPolicy
+from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
+from config.policy import (
+    BatchPolicy,
+    GlobalPolicy,
+    LeasePolicy,
+    Policies,
+    RetryPolicy,
+    VerbatimPolicy,
+)
 
 
 class Settings(BaseSettings):
@@ -33,12 +44,54 @@ class Settings(BaseSettings):
     index_api_key: SecretStr | None = None
     key_prefix: str = Field(default="memstill", pattern=r"^[a-z][a-z0-9_-]{0,40}$")
     default_tenant: str = "default"
+    personal_data: PersonalDataSetting = Field(
+        default_factory=PersonalDataSchema,
+        description="keep, mask or drop, also by tenant and kind: docs/decisions/0009.",
+    )
 
     distiller: Literal["offline", "model"] = "offline"
     model_base_url: str | None = None
     model_api_key: SecretStr | None = None
     model_name: str = "gpt-4o-mini"
     model_timeout_seconds: float = Field(default=40.0, gt=0, le=55)
+
+    model_batch: Literal["on", "off"] = Field(
+        default="off",
+        description="Distill backfill in batches, where the endpoint has them: see decision 0014.",
+    )
+    model_batch_min: int = Field(default=20, gt=0, description="Fewer requests make no batch.")
+    batch_price_share: Decimal = Field(
+        default=Decimal("0.5"), ge=0, le=1, description="Of the price, for a call in a batch."
+    )
+    batch_seconds: float = Field(default=60.0, gt=0)
+    batch_wait_seconds: float = Field(
+        default=3600.0, ge=0, description="Backfill without a batch is then distilled live."
+    )
+    batch_lease_seconds: float = Field(default=300.0, gt=0)
+
+    prices: PricesSetting = Field(
+        default_factory=dict,
+        description='Per million tokens: {"gpt-4o-mini": {"prompt": 0.15, "completion": 0.60}}.',
+    )
+    budgets: BudgetsSetting = Field(
+        default_factory=BudgetsSchema,
+        description="What tenants and users may spend in a UTC day: docs/decisions/0010.",
+    )
+    budget_recheck_seconds: float = Field(default=300.0, gt=0)
+
+    verbatim: Literal["on", "off"] = Field(
+        default="on",
+        description="Keep what was said beside a model's facts, too: docs/decisions/0011.",
+    )
+
+    rerank_url: str | None = Field(
+        default=None, description="An endpoint that has /rerank; without it recall ranks alone."
+    )
+    rerank_api_key: SecretStr | None = None
+    rerank_model: str = "rerank"
+    rerank_timeout_seconds: float = Field(
+        default=1.0, gt=0, le=30, description="Recall waits no longer, and goes on without."
+    )
 
     embedder: Literal["minilm", "remote"] = "minilm"
     embed_base_url: str | None = None
@@ -49,6 +102,10 @@ class Settings(BaseSettings):
 
     database_pool: int = Field(default=10, gt=0)
     sweep_seconds: float = Field(default=5.0, gt=0)
+    share_seconds: float = Field(default=3600.0, gt=0)
+    share_min_users: int = Field(
+        default=3, ge=2, description="So many users must say what may become everyone's."
+    )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
     distill_lease_seconds: float = Field(default=300.0, gt=0)
@@ -68,4 +125,22 @@ class Settings(BaseSettings):
             distill=timedelta(seconds=self.distill_lease_seconds),
             consolidate=timedelta(seconds=self.consolidate_lease_seconds),
         )
-        return Policies(retry=retry, lease=lease)
+        budget = make_budget_policy(
+            self.prices, self.budgets, timedelta(seconds=self.budget_recheck_seconds)
+        )
+        batch = BatchPolicy(
+            is_on=self.model_batch == "on",
+            min_requests=self.model_batch_min,
+            wait=timedelta(seconds=self.batch_wait_seconds),
+            interval=timedelta(seconds=self.batch_seconds),
+            lease=timedelta(seconds=self.batch_lease_seconds),
+        )
+        return Policies(
+            personal_data=make_personal_data_policy(self.personal_data),
+            sharing=GlobalPolicy(min_users=self.share_min_users),
+            verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
+            retry=retry,
+            lease=lease,
+            budget=replace(budget, batch_share=self.batch_price_share),
+            batch=batch,
+        )

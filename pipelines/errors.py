@@ -16,13 +16,21 @@
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx; may say when to retry
     ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
+    │   └── NoBatches               it has no Batch API: call it live
     ├── BadReply                    the model answered, but not what was asked for
+    ├── BudgetExceeded              a call would overstep a hard budget of the day: it was not made
     └── WriteConflict               what was read has changed since: read and plan again
         ├── LeaseLost               the fence refused a commit: another worker holds the lease
+        ├── OwnerBusy               another worker holds the user right now: try again
         └── VersionConflict         a memory has another version than the plan was made for
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class MemstillError(Exception):
@@ -90,15 +98,47 @@ class StoreRefused(MemstillError):
 
 
 class ModelRefused(MemstillError):
-    """The endpoint rejects the request itself; repeating it unchanged is useless."""
+    """The endpoint rejects the request itself; repeating it unchanged is useless.
+
+    ``status`` is the HTTP status, if there was one.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NoBatches(ModelRefused):
+    """The endpoint has no Batch API, or none for this model; its other calls may work."""
 
 
 class BadReply(MemstillError):
-    """The model answered, but not what was asked for; ``problem`` can be told to it."""
+    """The model answered, but not what was asked for; ``problem`` can be told to it.
 
-    def __init__(self, problem: str) -> None:
+    The tokens are those of an answer that was paid and then could not even be handed on; zero
+    where the endpoint reported none, or where the answer was handed on with its cost.
+    """
+
+    def __init__(self, problem: str, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> None:
         super().__init__(problem)
         self.problem = problem
+        self.prompt_tokens = prompt_tokens
+        self.completion_tokens = completion_tokens
+
+
+class BudgetExceeded(MemstillError):
+    """A call would overstep a hard budget of the day; it was not made, and nothing is lost.
+
+    Attributes:
+        resume_at: When it is worth trying again: the next UTC day, or earlier to see whether the
+            budget was raised.
+        is_tenants: All users of the tenant share the budget; else it is the user's own.
+    """
+
+    def __init__(self, message: str, *, resume_at: datetime, is_tenants: bool) -> None:
+        super().__init__(message)
+        self.resume_at = resume_at
+        self.is_tenants = is_tenants
 
 
 class WriteConflict(MemstillError):
@@ -107,6 +147,10 @@ class WriteConflict(MemstillError):
 
 class LeaseLost(WriteConflict):
     """Another worker holds the lease now; nothing of this commit was written."""
+
+
+class OwnerBusy(WriteConflict):
+    """Another worker holds the user right now; the same call succeeds in a moment."""
 
 
 class VersionConflict(WriteConflict):

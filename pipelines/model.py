@@ -23,6 +23,9 @@ ReceiptId = NewType("ReceiptId", uuid.UUID)
 FactId = NewType("FactId", uuid.UUID)
 MemoryId = NewType("MemoryId", uuid.UUID)
 
+# The user id of what belongs to all users of a tenant; the wire lets nobody have an empty id.
+EVERYONE = ""
+
 NAMESPACE = uuid.UUID("aa6b06db-58cb-5bbc-85e7-f3f65c0c0fb8")
 
 
@@ -55,10 +58,21 @@ class Scope(StrEnum):
     GLOBAL = "global"
 
 
+class Lane(StrEnum):
+    """How urgent a transcript is: interactive work goes before backfill."""
+
+    INTERACTIVE = "interactive"
+    BACKFILL = "backfill"
+
+
 class TranscriptState(StrEnum):
-    """Where a transcript stands on its road; ``done`` and ``dead`` are final."""
+    """Where a transcript stands on its road; ``done`` and ``dead`` are final.
+
+    A ``parked`` one waits for a budget; it goes on by itself.
+    """
 
     QUEUED = "queued"
+    PARKED = "parked"
     DISTILLING = "distilling"
     DISTILLED = "distilled"
     DONE = "done"
@@ -98,6 +112,11 @@ class Owner:
         """Both, in the order in which they narrow."""
         return (self.tenant_id, self.user_id)
 
+    @classmethod
+    def everyone(cls, tenant_id: str) -> Owner:
+        """All users of the tenant: whose the memories of global scope are."""
+        return cls(tenant_id, EVERYONE)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -126,6 +145,7 @@ class Transcript:
             has the same one.
         time_zone: IANA name in which the user's "yesterday" is meant.
         redactions: How many secrets of each kind were taken out at intake.
+        lane: As it was pushed first.
     """
 
     id: ReceiptId
@@ -139,6 +159,7 @@ class Transcript:
     agent_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     redactions: dict[str, int] = field(default_factory=dict)
+    lane: Lane = Lane.INTERACTIVE
 
     @property
     def ended_at(self) -> datetime:
@@ -258,6 +279,7 @@ class Memory:
         confirmed_at: Latest event time at which it was said.
         version: 1 at insertion, one more at each change; a write names the version it read.
         ends: It says that its value does not hold any more.
+        users: How many users say it; more than one only where it is everyone's.
     """
 
     id: MemoryId
@@ -280,6 +302,7 @@ class Memory:
     version: int = 1
     distilled_by: str = ""
     ends: bool = False
+    users: int = 1
 
     @property
     def sessions(self) -> frozenset[str]:

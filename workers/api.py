@@ -5,24 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import uvicorn
-from fastapi import Depends, FastAPI, Header, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import MAX_ID_CHARS, parse_transcript
+from memstill_client.wire import parse_transcript
 from pipelines.errors import (
     DependencyUnavailable,
     IdempotencyConflict,
     InputError,
     NotFound,
+    OwnerBusy,
     StoreRefused,
 )
 from pipelines.flows.recall import Question
-from pipelines.model import MemoryId, Owner
-from workers.payloads import SystemClock, to_receipt, to_transcript
-from workers.views import memory_view, recalled_view, status_view
+from pipelines.model import Lane, Owner
+from workers.batch_routes import add_batch_routes
+from workers.callers import caller as named_caller
+from workers.callers import read_id, tenant
+from workers.cost_routes import add_cost_routes
+from workers.memory_routes import add_memory_routes
+from workers.moments import read_moment
+from workers.payloads import SystemClock, to_transcript
+from workers.promote_routes import add_promote_routes
+from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +42,6 @@ if TYPE_CHECKING:
 MAX_BULK_LINES = 1_000
 MAX_BULK_BYTES = 64 * 1024 * 1024
 MAX_RECEIPTS = 10_000
-MAX_PAGE = 1_000
 KEY_REUSED = "was used before for a transcript with other content; send a key of its own"
 
 
@@ -48,6 +55,11 @@ class RecallBody(BaseModel):
     session_id: str | None = None
     max_memories: int | None = None
     max_tokens: int | None = None
+    as_of: str | None = Field(
+        default=None,
+        description="Answer with what held then: YYYY-MM-DD (the end of that day in UTC), or a "
+        "date and time in ISO 8601.",
+    )
 
 
 class ReceiptsBody(BaseModel):
@@ -82,19 +94,11 @@ def create_api(container: Container) -> FastAPI:
     _add_intake(api, container)
     _add_status(api, container)
     _add_recall(api, container)
-    _add_export(api, container)
+    add_memory_routes(api, container)
+    add_cost_routes(api, container)
+    add_batch_routes(api, container)
+    add_promote_routes(api, container)
     return api
-
-
-def _tenant(request: Request, x_memstill_tenant: Annotated[str | None, Header()] = None) -> str:
-    container: Container = request.app.state.container
-    return _caller(x_memstill_tenant) or container.settings.default_tenant
-
-
-def _caller(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str | None:
-    if x_memstill_tenant is not None and len(x_memstill_tenant) > MAX_ID_CHARS:
-        raise InputError("X-Memstill-Tenant", f"is longer than {MAX_ID_CHARS} characters")
-    return x_memstill_tenant or None
 
 
 # ---- errors -----------------------------------------------------------------------------------
@@ -124,6 +128,12 @@ def _handle_errors(api: FastAPI) -> None:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"][1:]) or "body"
         return _error(422, "invalid_request", field, first["msg"])
+
+    @api.exception_handler(OwnerBusy)
+    def busy(_: Request, error: OwnerBusy) -> Response:
+        response = _error(503, "unavailable", None, str(error))
+        response.headers["Retry-After"] = "1"
+        return response
 
     @api.exception_handler(NotFound)
     def not_found(_: Request, error: NotFound) -> Response:
@@ -157,28 +167,32 @@ def _add_health(api: FastAPI, container: Container) -> None:
 def _add_intake(api: FastAPI, container: Container) -> None:
     @api.post("/v1/transcripts", status_code=202)
     async def push(
-        request: Request, caller: Annotated[str | None, Depends(_caller)]
+        request: Request,
+        caller: Annotated[str | None, Depends(named_caller)],
+        lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, container.policies.intake.max_bytes)
-        answer = await run_in_threadpool(_accept_one, container, raw, caller)
+        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane)
         return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
 
     @api.post("/v1/transcripts:bulk")
     async def push_many(
-        request: Request, caller: Annotated[str | None, Depends(_caller)]
+        request: Request,
+        caller: Annotated[str | None, Depends(named_caller)],
+        lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, MAX_BULK_BYTES)
-        return {"results": await run_in_threadpool(_accept_lines, container, raw, caller)}
+        return {"results": await run_in_threadpool(_accept_lines, container, raw, caller, lane)}
 
 
 def _add_status(api: FastAPI, container: Container) -> None:
     @api.get("/v1/transcripts/{receipt}")
-    def status(receipt: str, tenant_id: Annotated[str, Depends(_tenant)]) -> dict[str, Any]:
-        return status_view(container.inbox.status(tenant_id, _read_receipt(receipt)))
+    def status(receipt: str, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        return status_view(container.inbox.status(tenant_id, read_id(receipt)))
 
     @api.post("/v1/transcripts:states")
-    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(_tenant)]) -> dict[str, Any]:
-        receipts = [_read_receipt(receipt) for receipt in body.receipts]
+    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+        receipts = [read_id(receipt) for receipt in body.receipts]
         return {"states": container.inbox.states(tenant_id, receipts)}
 
 
@@ -191,34 +205,19 @@ def _add_recall(api: FastAPI, container: Container) -> None:
             session_id=body.session_id,
             max_memories=limits.max_memories if body.max_memories is None else body.max_memories,
             max_tokens=limits.max_tokens if body.max_tokens is None else body.max_tokens,
+            as_of=None if body.as_of is None else read_moment(body.as_of, "as_of"),
         )
         return recalled_view(container.recall.run(question))
 
     @api.get("/v1/recall")
     def recall_get(
-        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(_tenant)]
+        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(tenant)]
     ) -> dict[str, Any]:
         return answer(query, tenant_id)
 
     @api.post("/v1/recall")
-    def recall_post(
-        body: RecallBody, tenant_id: Annotated[str, Depends(_tenant)]
-    ) -> dict[str, Any]:
+    def recall_post(body: RecallBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
         return answer(body, tenant_id)
-
-
-def _add_export(api: FastAPI, container: Container) -> None:
-    @api.get("/v1/memories")
-    def memories(
-        tenant_id: Annotated[str, Depends(_tenant)],
-        user_id: str | None = None,
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
-    ) -> dict[str, Any]:
-        start = None if after is None else MemoryId(_read_receipt(after, "after"))
-        page = container.store.export_memories(tenant_id, user_id, start, limit)
-        more = str(page[-1].id) if len(page) == limit else None
-        return {"memories": [memory_view(memory) for memory in page], "next": more}
 
 
 # ---- bodies -----------------------------------------------------------------------------------
@@ -236,29 +235,26 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _read_receipt(text: str, field: str = "receipt") -> Any:  # noqa: ANN401 - a NewType of UUID
-    try:
-        return to_receipt(text)
-    except ValueError:
-        raise InputError(field, "is no UUID; send it as it was answered") from None
-
-
-def _parse(container: Container, raw: bytes, caller: str | None) -> Transcript:
+def _parse(container: Container, raw: bytes, caller: str | None, lane: Lane) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
-    return to_transcript(pushed, default_tenant=container.settings.default_tenant, caller=caller)
+    return to_transcript(
+        pushed, default_tenant=container.settings.default_tenant, caller=caller, lane=lane
+    )
 
 
-def _accept_one(container: Container, raw: bytes, caller: str | None) -> Accepted:
-    transcript = _parse(container, raw, caller)
+def _accept_one(container: Container, raw: bytes, caller: str | None, lane: Lane) -> Accepted:
+    transcript = _parse(container, raw, caller, lane)
     answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
         raise IdempotencyConflict("idempotency_key", KEY_REUSED)
     return answer
 
 
-def _accept_lines(container: Container, raw: bytes, caller: str | None) -> list[dict[str, Any]]:
+def _accept_lines(
+    container: Container, raw: bytes, caller: str | None, lane: Lane
+) -> list[dict[str, Any]]:
     lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
     if len(lines) > MAX_BULK_LINES:
         raise InputError("body", f"has {len(lines)} lines; send at most {MAX_BULK_LINES} at once")
@@ -266,7 +262,7 @@ def _accept_lines(container: Container, raw: bytes, caller: str | None) -> list[
     good: list[tuple[int, Transcript]] = []
     for number, line in lines:
         try:
-            good.append((number, _parse(container, line, caller)))
+            good.append((number, _parse(container, line, caller, lane)))
         except InvalidTranscript as error:
             results[number] = _refused_line("invalid_transcript", error.field, error.reason)
     answers = container.ingest.run([transcript for _, transcript in good])

@@ -16,7 +16,7 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
-from workers.queues import QUEUES, SWEEP
+from workers.queues import BACKFILL, BATCHES, QUEUES, SHARE, SWEEP
 
 
 def make_app(settings: Settings) -> Celery:
@@ -26,7 +26,7 @@ def make_app(settings: Settings) -> Celery:
         broker_url=broker_url(settings.redis_url.get_secret_value()),
         broker_transport_options=_transport_options(settings.key_prefix),
         broker_connection_retry_on_startup=True,
-        task_queues=[Queue(name) for name in QUEUES.values()],
+        task_queues=[Queue(name) for name in dict.fromkeys([*QUEUES.values(), BACKFILL])],
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
         task_default_queue=QUEUES[SWEEP],
         task_serializer="json",
@@ -48,12 +48,25 @@ def make_app(settings: Settings) -> Celery:
                 "schedule": settings.sweep_seconds,
                 # A missed sweep is made good by the next one.
                 "options": {"expires": settings.sweep_seconds * 2},
-            }
+            },
+            "share": {
+                "task": SHARE,
+                "schedule": settings.share_seconds,
+                "options": {"expires": settings.share_seconds},
+            },
+            **_batch_schedule(settings),
         },
         timezone="UTC",
     )
     bootsteps.install(app)
     return app
+
+
+def _batch_schedule(settings: Settings) -> dict[str, Any]:
+    if settings.model_batch == "off":
+        return {}
+    seconds = settings.batch_seconds
+    return {"batches": {"task": BATCHES, "schedule": seconds, "options": {"expires": seconds}}}
 
 
 def broker_url(redis_url: str) -> str:
@@ -74,6 +87,7 @@ def _transport_options(key_prefix: str) -> dict[str, Any]:
         # One message a second at the default: a sweep of them would take minutes.
         "unacked_restore_throttle": 1,
         "priority_steps": [0],
+        "queue_order_strategy": "workers.queues:BackfillLast",
         # A wake-up gives up at once when the broker is away: whoever pushes must not wait for
         # it, and the sweep makes it good. A worker's own reconnection is not bounded by this.
         "max_retries": 1,

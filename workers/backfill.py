@@ -25,6 +25,7 @@ CHUNK = 200
 ASK_AT_ONCE = 5_000
 POLL_SECONDS = 0.3
 FINAL = ("done", "dead")
+SET_ASIDE = ("parked", "batched")
 
 Line = tuple[int, TranscriptV1]
 
@@ -54,24 +55,32 @@ class Backfill:
 
 
 def run(client: Memstill, file: Path, console: Console, *, wait: bool) -> Backfill:
-    """Push every good line, and wait until all sessions are done or dead letters.
+    """Push every good line, and wait until all sessions are done, dead letters, or set aside.
+
+    What is parked waits for a budget, what is batched for the model's provider; that takes
+    hours, and it goes on by itself.
 
     Pushing again is harmless: a session that is known is answered with its first receipt.
     """
     started = time.monotonic()
     result = Backfill()
-    columns = (
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as progress:
+    with make_progress(console) as progress:
         receipts = _push(client, file, result, progress)
         if wait and receipts:
             _follow(client, receipts, result, progress)
     result.seconds = time.monotonic() - started
     return result
+
+
+def make_progress(console: Console) -> Progress:
+    """Bars of what is done, how many of how many, and since when."""
+    return Progress(
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
 
 
 def _push(
@@ -80,7 +89,7 @@ def _push(
     task = progress.add_task("pushed", total=sum(1 for _ in _lines(file)))
     receipts: dict[UUID, Receipt] = {}
     for chunk in _chunks(file, result):
-        answers = client.enqueue_each(transcript for _, transcript in chunk)
+        answers = client.enqueue_each((item for _, item in chunk), lane="backfill")
         for (line, _), answer in zip(chunk, answers, strict=True):
             if isinstance(answer, Receipt):
                 # A session that stands in the file twice is one session.
@@ -124,7 +133,8 @@ def _follow(
         states = _count_states(client, receipts)
         finished = sum(states.get(name, 0) for name in FINAL)
         progress.update(task, completed=finished)
-        if finished == len(receipts):
+        set_aside = sum(states.get(name, 0) for name in SET_ASIDE)
+        if finished + set_aside == len(receipts):
             result.states = states
             return
         time.sleep(POLL_SECONDS)

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from config.logs import configure_logs
-from memstill_client import InvalidTranscript, Memstill, MemstillError
+from memstill_client import InvalidTranscript, MemstillError
 from pipelines.errors import ConfigurationError
 from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
-from workers import exports, terminal
-from workers.embedded.endpoints import default_data_dir, read_endpoints
+from workers import batch_commands, exports, memory_commands, promote_commands, terminal
+from workers.command_options import (
+    ApiUrl,
+    AsJson,
+    DataDir,
+    Tenant,
+    UserId,
+    connect,
+    err,
+    out,
+)
+from workers.cost_table import cost_sheet
+from workers.embedded.endpoints import read_endpoints
 
 app = typer.Typer(
     help="Memory for LLM agents: push finished sessions, recall what is known.",
@@ -27,24 +36,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="MEMSTILL_DATA", help="Data directory; ~/.memstill if not given."
-    ),
-]
-ApiUrl = Annotated[
-    str | None,
-    typer.Option("--api", envvar="MEMSTILL_API_URL", help="Address of the API, instead of --data."),
-]
-Tenant = Annotated[
-    str | None, typer.Option("--tenant", envvar="MEMSTILL_TENANT", help="Whose data it is.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-UserId = Annotated[str, typer.Option("--user", help="Whose memories.")]
+app.add_typer(memory_commands.app, name="memory")
+app.add_typer(promote_commands.app, name="promote")
+app.add_typer(batch_commands.app, name="batch")
 
 
 def main() -> None:
@@ -69,14 +63,6 @@ def main() -> None:
 def _fail(reason: str) -> None:
     err.print(f"memstill: {reason}", markup=False)
     sys.exit(1)
-
-
-@contextmanager
-def connect(api_url: str | None, data: Path | None, tenant: str | None) -> Iterator[Memstill]:
-    """A client of the stack that ``--api`` names, or that runs on ``--data``."""
-    url = api_url or read_endpoints(data or default_data_dir()).api_url
-    with Memstill(api_url=url, redis_url="", tenant_id=tenant, timeout=30.0) as client:
-        yield client
 
 
 @app.command()
@@ -164,6 +150,10 @@ def recall(
     session: Annotated[str | None, typer.Option(help="Also what only this session knows.")] = None,
     max_memories: Annotated[int | None, typer.Option(help="At most so many.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Budget of the block.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="What held then; a day ends at midnight in UTC."),
+    ] = None,
     as_json: AsJson = False,
     data: DataDir = None,
     api: ApiUrl = None,
@@ -172,7 +162,7 @@ def recall(
     """Print the block that the next session would start with."""
     with connect(api, data, tenant) as client:
         found = client.recall(
-            query, user, session, max_memories=max_memories, max_tokens=max_tokens
+            query, user, session, max_memories=max_memories, max_tokens=max_tokens, as_of=as_of
         )
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
@@ -199,6 +189,64 @@ def export(
     name = tenant or "default"
     hint = "" if count else f"; tenant {name!r} has none: name another with --tenant"
     err.print(f"{count} memories exported{hint}", markup=False)
+
+
+@app.command()
+def cost(
+    user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="A day in UTC; the last seven if not given."),
+    ] = None,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show what model calls have cost, and how the budgets stand today."""
+    with connect(api, data, tenant) as client:
+        found = client.cost(user, None if since is None else since.date())
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+    else:
+        out.print(cost_sheet(found))
+
+
+@app.command("eval")
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder with transcripts and questions.")],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the results; ./eval-NAME if not given.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many sessions, and what they answer.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Questions asked at once.")] = 1,
+    as_json: AsJson = False,
+    # Not from the environment: a data set shall not end among somebody's memories by accident.
+    data: Annotated[
+        Path | None, typer.Option(help="Use the stack that runs on this directory.")
+    ] = None,
+    api: Annotated[str | None, typer.Option(help="Use the API at this address.")] = None,
+    tenant: Tenant = None,
+) -> None:
+    """Push a data set, ask its questions, and measure how much of the evidence recall brings up.
+
+    It runs on a stack of its own, in a temporary directory, with the settings of the environment.
+    """
+    from workers.evaluation import evaluate as evaluation
+    from workers.evaluation.summary import summary_sheet
+
+    target = out_dir or Path(f"eval-{dataset.resolve().name}")
+    url = read_endpoints(data).api_url if data else api
+    plan = evaluation.Plan(dataset, target, tenant, limit, workers, url)
+    summary = evaluation.evaluate(plan, err)
+    if as_json:
+        typer.echo((target / evaluation.SUMMARY).read_text(encoding="utf-8"), nl=False)
+    else:
+        out.print(summary_sheet(summary))
+        err.print(f"written to {target}", markup=False)
+    raise typer.Exit(0 if summary.is_complete else 1)
 
 
 @app.command()

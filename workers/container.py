@@ -6,7 +6,9 @@ An adapter is imported where the settings choose it: a process starts with what 
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +16,29 @@ from typing import TYPE_CHECKING
 from config.settings import Settings
 from pipelines.adapters.postgres import (
     Database,
+    PostgresBatches,
     PostgresInbox,
+    PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
     PostgresReplies,
+    PostgresSharing,
+    PostgresVerdicts,
     PostgresWorkTable,
     check_embedder,
 )
+from pipelines.errors import ConfigurationError
+from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
+from pipelines.flows.cost import ShowCosts
 from pipelines.flows.distill import Distill
+from pipelines.flows.gather import Gather
+from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
-from pipelines.flows.project import Project
+from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
+from pipelines.flows.restore import Restore
+from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.payloads import SystemClock
 from workers.retry import judge
@@ -37,28 +50,52 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from config.policy import Policies
-    from pipelines.ports import Distiller, Embedder, TokenCounter, VectorIndex
+    from pipelines.ports import (
+        BatchStore,
+        ChatModel,
+        Distiller,
+        Embedder,
+        Inbox,
+        Judge,
+        ReplyStore,
+        Reranker,
+        TokenCounter,
+        VectorIndex,
+        Waker,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """Everything a process needs to work, connected."""
+    """Everything a process needs to work, connected.
 
+    Attributes:
+        clients: Closes the connections to model endpoints.
+    """
+
+    clients: ExitStack
     settings: Settings
     policies: Policies
     database: Database
     index: VectorIndex
     inbox: PostgresInbox
     store: PostgresMemoryStore
+    costs: ShowCosts
     ingest: Ingest
     distill: Distill
     consolidate: Consolidate
     project: Project
     recall: Recall
     sweep: Sweep
+    history: History
+    restore: Restore
+    share: Share
+    batch_store: PostgresBatches
+    batches: RunBatches | None
 
     def close(self) -> None:
         """Give back files and connections."""
+        self.clients.close()
         self.index.close()
         self.database.close()
 
@@ -71,16 +108,22 @@ def open_container(settings: Settings, app: Celery) -> Container:
         DependencyUnavailable: A server does not answer.
     """
     policies = settings.policies()
+    _check_batches(settings)
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-    embedder, tokens = _make_embedder(settings, policies)
+    clients = ExitStack()
+    embedder, tokens = _make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
     index = make_index(settings, embedder)
     index.prepare()
+    outbox = PostgresOutbox(database, policies.passage)
+    refill_if_empty(outbox, index, SystemClock())
     return _compose(
+        clients=clients,
         settings=settings,
         policies=policies,
         database=database,
         index=index,
+        outbox=outbox,
         embedder=embedder,
         tokens=tokens,
         app=app,
@@ -89,43 +132,94 @@ def open_container(settings: Settings, app: Celery) -> Container:
 
 def _compose(
     *,
+    clients: ExitStack,
     settings: Settings,
     policies: Policies,
     database: Database,
     index: VectorIndex,
+    outbox: PostgresOutbox,
     embedder: Embedder,
     tokens: TokenCounter,
     app: Celery,
 ) -> Container:
     clock, waker = SystemClock(), CeleryWaker(app)
-    inbox, store = PostgresInbox(database), PostgresMemoryStore(database)
+    chat = _make_chat(settings, policies, clients)
+    inbox = PostgresInbox(database, policies.batch.wait if policies.batch.is_on else timedelta())
+    store = PostgresMemoryStore(database)
+    ledger = PostgresLedger(database, policies.budget, clock)
+    replies = PostgresReplies(database, ledger)
+    verdicts = PostgresVerdicts(database)
+    distiller = _make_distiller(chat, policies, replies)
+    batch_store = PostgresBatches(database, ledger)
+    consolidate = Consolidate(
+        store,
+        index,
+        embedder,
+        verdicts,
+        _make_judge(chat, policies, replies),
+        waker,
+        clock,
+        policies,
+        retry_delay=policies.retry.base,
+    )
     return Container(
+        clients=clients,
         settings=settings,
         policies=policies,
         database=database,
         index=index,
         inbox=inbox,
         store=store,
-        ingest=Ingest(inbox, waker, clock),
+        costs=ShowCosts(ledger, inbox, policies.budget, clock),
+        ingest=Ingest(
+            inbox,
+            waker,
+            clock,
+            policies.personal_data,
+            wakes_backfill=not policies.batch.is_on,
+        ),
         distill=Distill(
             inbox,
-            _make_distiller(settings, policies, database),
+            distiller,
             waker,
             clock,
             lease=policies.lease.distill,
             max_attempts=policies.retry.max_attempts,
             judge=partial(judge, policy=policies.retry),
+            verbatim=None if chat is None else policies.verbatim,
         ),
-        consolidate=Consolidate(
-            store, index, embedder, waker, clock, policies, retry_delay=policies.retry.base
+        consolidate=consolidate,
+        project=Project(outbox, index),
+        recall=Recall(
+            store,
+            index,
+            embedder,
+            tokens,
+            clock,
+            policies.rank,
+            _make_reranker(settings, clients),
         ),
-        project=Project(PostgresOutbox(database), index),
-        recall=Recall(store, index, embedder, tokens, clock, policies.rank),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
+        history=History(store),
+        restore=Restore(store, verdicts, consolidate, clock),
+        share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
+        batch_store=batch_store,
+        batches=_make_batches(
+            clients=clients,
+            settings=settings,
+            policies=policies,
+            distiller=distiller,
+            store=batch_store,
+            replies=replies,
+            inbox=inbox,
+            waker=waker,
+        ),
     )
 
 
-def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, TokenCounter]:
+def _make_embedder(
+    settings: Settings, policies: Policies, clients: ExitStack
+) -> tuple[Embedder, TokenCounter]:
     if settings.embedder == "minilm":
         from pipelines.adapters.minilm import MiniLmEmbedder
 
@@ -134,7 +228,8 @@ def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, To
     from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
 
     base_url = settings.embed_base_url or settings.model_base_url
-    client = _make_client(base_url, settings.embed_api_key or settings.model_api_key, settings)
+    key = settings.embed_api_key or settings.model_api_key
+    client = clients.enter_context(_make_client(base_url, key, settings))
     embedder = OpenAiEmbedder(
         client,
         settings.embed_model,
@@ -145,22 +240,99 @@ def _make_embedder(settings: Settings, policies: Policies) -> tuple[Embedder, To
     return embedder, CharacterTokenCounter()
 
 
-def _make_distiller(settings: Settings, policies: Policies, database: Database) -> Distiller:
+def _make_chat(settings: Settings, policies: Policies, clients: ExitStack) -> ChatModel | None:
     if settings.distiller == "offline":
-        from pipelines.adapters.offline_distiller import OfflineDistiller
-
-        return OfflineDistiller()
-    from pipelines.adapters.model_distiller import ModelDistiller
+        return None
     from pipelines.adapters.openai_chat import OpenAiChatModel
 
-    client = _make_client(settings.model_base_url, settings.model_api_key, settings)
-    chat = OpenAiChatModel(
+    _check_priced(settings.model_name, policies)
+    client = clients.enter_context(
+        _make_client(settings.model_base_url, settings.model_api_key, settings)
+    )
+    return OpenAiChatModel(
         client,
         settings.model_name,
         policies.retry,
         budget_seconds=settings.model_timeout_seconds,
     )
-    return ModelDistiller(chat, PostgresReplies(database), policies.distill)
+
+
+def _make_reranker(settings: Settings, clients: ExitStack) -> Reranker | None:
+    if settings.rerank_url is None:
+        return None
+    from pipelines.adapters.http_reranker import HttpReranker
+
+    key = settings.rerank_api_key
+    made = HttpReranker(
+        settings.rerank_url,
+        key.get_secret_value() if key else None,
+        settings.rerank_model,
+        settings.rerank_timeout_seconds,
+    )
+    clients.callback(made.close)
+    return made
+
+
+def _make_distiller(chat: ChatModel | None, policies: Policies, replies: ReplyStore) -> Distiller:
+    if chat is None:
+        from pipelines.adapters.offline_distiller import OfflineDistiller
+
+        return OfflineDistiller()
+    from pipelines.adapters.model_distiller import ModelDistiller
+
+    return ModelDistiller(chat, replies, policies.distill)
+
+
+def _check_batches(settings: Settings) -> None:
+    if settings.model_batch == "on" and settings.distiller != "model":
+        raise ConfigurationError(
+            "MEMSTILL_MODEL_BATCH: batches need a model; set MEMSTILL_DISTILLER=model or leave "
+            "batches off"
+        )
+
+
+def _make_batches(
+    *,
+    clients: ExitStack,
+    settings: Settings,
+    policies: Policies,
+    distiller: Distiller,
+    store: BatchStore,
+    replies: ReplyStore,
+    inbox: Inbox,
+    waker: Waker,
+) -> RunBatches | None:
+    if not policies.batch.is_on:
+        return None
+    from pipelines.adapters.model_distiller import ModelDistiller
+    from pipelines.adapters.openai_batches import OpenAiBatches
+
+    if not isinstance(distiller, ModelDistiller):
+        return None
+    client = clients.enter_context(
+        _make_client(settings.model_base_url, settings.model_api_key, settings)
+    )
+    name, budget_seconds = settings.model_name, settings.model_timeout_seconds
+    endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
+    gather = Gather(store, distiller, replies, inbox, name, policies.batch)
+    return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
+
+
+def _make_judge(chat: ChatModel | None, policies: Policies, replies: ReplyStore) -> Judge | None:
+    if chat is None:
+        return None
+    from pipelines.adapters.model_judge import ModelJudge
+    from pipelines.adapters.paid_chat import PaidChat
+
+    return ModelJudge(PaidChat(chat, replies, policies.distill.max_repairs))
+
+
+def _check_priced(model: str, policies: Policies) -> None:
+    if policies.budget.is_in_money and model not in policies.budget.prices:
+        raise ConfigurationError(
+            f"MEMSTILL_PRICES: has no price of {model}, so the money that MEMSTILL_BUDGETS "
+            "limits could not be counted: name its price, or limit tokens"
+        )
 
 
 def _make_client(base_url: str | None, key: SecretStr | None, settings: Settings) -> OpenAI:

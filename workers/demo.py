@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 import time
 from importlib import resources
@@ -13,7 +12,7 @@ from rich.text import Text
 
 from memstill_client import Memstill, parse_transcript
 from workers import terminal
-from workers.laptop import HOST, make_stack
+from workers.laptop import find_free_port, make_stack
 from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
@@ -33,7 +32,9 @@ def run_demo(console: Console) -> int:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="memstill-demo-") as directory:
         _rule(console, "the embedded stack, in a temporary directory")
-        stack = make_stack(Path(directory), _free_port(), lambda line: console.print(f"  {line}"))
+        stack = make_stack(
+            Path(directory), find_free_port(), lambda line: console.print(f"  {line}")
+        )
         with stack, Memstill(api_url=stack.endpoints.api_url, redis_url="") as client:
             statuses = [_push(console, client, session) for session in _load_sessions()]
             known = sorted(client.memories(USER), key=lambda memory: memory["valid_from"])
@@ -110,10 +111,3 @@ def _poll(ask: Callable[[], Recall], is_enough: Callable[[Recall], bool]) -> Rec
 def _rule(console: Console, title: str) -> None:
     console.print()
     console.rule(Text(title, style="bold"), align="left")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -18,9 +18,9 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import STREAM_FIELD, parse_transcript, stream_key
+from memstill_client.wire import LANE_FIELD, STREAM_FIELD, parse_transcript, stream_key
 from pipelines.errors import DependencyUnavailable, StoreRefused
-from pipelines.model import Owner, Transcript
+from pipelines.model import Lane, Owner, Transcript
 from workers.payloads import SystemClock, to_transcript
 
 if TYPE_CHECKING:
@@ -181,8 +181,9 @@ class StreamIntake:
             return None
         now = _pushed_at(entry_id, self._clock.now())
         try:
+            lane = _lane_of(fields)
             pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
-            return to_transcript(pushed, default_tenant=self._default_tenant)
+            return to_transcript(pushed, default_tenant=self._default_tenant, lane=lane)
         except InvalidTranscript as error:
             self._refuse(fields[FIELD], str(error))
             return None
@@ -205,6 +206,14 @@ def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:
         portions[-1].append(entry)
         size += weight
     return portions
+
+
+def _lane_of(fields: Fields) -> Lane:
+    named = fields.get(LANE_FIELD.encode(), Lane.INTERACTIVE.value.encode())
+    lane = next((lane for lane in Lane if lane.value.encode() == named), None)
+    if lane is None:
+        raise InvalidTranscript(LANE_FIELD, f"must be one of {', '.join(Lane)}")
+    return lane
 
 
 def _owner_named_in(payload: bytes) -> Owner | None:

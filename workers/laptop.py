@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.postgres.migrate import migrate
@@ -33,3 +34,11 @@ def make_stack(
         api_port=port,
         progress=progress,
     )
+
+
+def find_free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -7,11 +7,16 @@ from datetime import UTC, datetime
 
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import TranscriptV1, content_hash
-from pipelines.model import Message, Owner, ReceiptId, Role, Transcript, receipt_id
+from pipelines.model import Lane, Message, Owner, ReceiptId, Role, Transcript, receipt_id
+from pipelines.stages.clean import find_secret_id
 
 
 def to_transcript(
-    pushed: TranscriptV1, *, default_tenant: str, caller: str | None = None
+    pushed: TranscriptV1,
+    *,
+    default_tenant: str,
+    caller: str | None = None,
+    lane: Lane = Lane.INTERACTIVE,
 ) -> Transcript:
     """A checked transcript as the model's value, under its receipt.
 
@@ -19,13 +24,19 @@ def to_transcript(
         pushed: As the wire brought it.
         default_tenant: Whose it is when nobody says.
         caller: The tenant that the caller acts for, if known; no other may be named.
+        lane: How urgent it is.
 
     Raises:
-        InvalidTranscript: It names another tenant than the caller's.
+        InvalidTranscript: It names another tenant than the caller's, or a secret as an id.
     """
     if caller is not None and pushed.tenant_id not in {None, caller}:
         raise InvalidTranscript("tenant_id", "is another than the caller's; leave it out")
     owner = Owner(pushed.tenant_id or caller or default_tenant, pushed.user_id)
+    secret = find_secret_id(
+        tenant_id=owner.tenant_id, user_id=owner.user_id, session_id=pushed.session_id
+    )
+    if secret is not None:
+        raise InvalidTranscript(secret, "holds a key or a password; send an id that opens nothing")
     return Transcript(
         id=receipt_id(owner, pushed.idempotency_key),
         owner=owner,
@@ -36,6 +47,7 @@ def to_transcript(
         metadata=pushed.metadata,
         idempotency_key=pushed.idempotency_key,
         content_hash=content_hash(pushed),
+        lane=lane,
         messages=tuple(
             Message(
                 index=index,

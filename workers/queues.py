@@ -2,9 +2,51 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 DISTILL = "memstill.distill"
 CONSOLIDATE = "memstill.consolidate"
 PROJECT = "memstill.project"
 SWEEP = "memstill.sweep"
+SHARE = "memstill.share"
+BATCHES = "memstill.batches"
 
-QUEUES = {DISTILL: "distill", CONSOLIDATE: "consolidate", PROJECT: "index", SWEEP: "sweep"}
+QUEUES = {
+    DISTILL: "distill",
+    CONSOLIDATE: "consolidate",
+    PROJECT: "index",
+    SWEEP: "sweep",
+    SHARE: "sweep",
+    BATCHES: "sweep",
+}
+
+# Distilling that nobody waits for has a queue of its own.
+BACKFILL = "backfill"
+
+
+class BackfillLast:
+    """The queues of a worker take turns; only when all others are empty is backfill taken.
+
+    Redis hands out from the first queue of a list that is not empty: this is the list. What it
+    can do is what kombu wants of a ``queue_order_strategy``.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def update(self, names: Iterable[str]) -> None:
+        """Take turns among these from now on."""
+        self._names = list(names)
+
+    def consume(self, count: int) -> list[str]:
+        """The queues in the order in which they are asked for work."""
+        return sorted(self._names[:count], key=lambda name: name == BACKFILL)
+
+    def rotate(self, last_used: str) -> None:
+        """Whoever was served goes behind the others."""
+        if last_used in self._names:
+            self._names.remove(last_used)
+            self._names.append(last_used)

@@ -9,9 +9,10 @@ from celery import shared_task
 
 from pipelines.errors import DependencyUnavailable
 from pipelines.model import Owner
+from pipelines.outcome import Skipped
 from workers.container import current_container
 from workers.payloads import to_receipt
-from workers.queues import CONSOLIDATE, DISTILL, PROJECT, SWEEP
+from workers.queues import BATCHES, CONSOLIDATE, DISTILL, PROJECT, SHARE, SWEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +46,18 @@ def project() -> None:
 def sweep() -> None:
     """Wake whatever lies due."""
     _perform(lambda container: container.sweep.run())
+
+
+@shared_task(name=SHARE)
+def share(after_tenant: str = "") -> None:
+    """Propose what users of a tenant say alike, tenant after tenant."""
+    _perform(lambda container: container.share.run(after_tenant))
+
+
+@shared_task(name=BATCHES)
+def batches() -> None:
+    """Collect answered batches, and hand in what waits for one."""
+    _perform(lambda container: container.batches.run() if container.batches else Skipped("off"))
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

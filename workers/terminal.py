@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Table
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workers.backfill import Backfill
 
 STYLES = {"inserted": "green", "reinforced": "cyan", "refused": "red", "pending": "yellow"}
+STATE_STYLES = {"dead": "red", "parked": "yellow"}
 SHOWN_REFUSALS = 20
 
 
@@ -24,15 +25,19 @@ def status_view(status: Status) -> RenderableType:
         ("session ", "dim"),
         status.session_id,
         ("   state ", "dim"),
-        (status.state, "red" if status.state == "dead" else "bold"),
+        (status.state, STATE_STYLES.get(status.state, "bold")),
         ("   attempts ", "dim"),
         str(status.attempts),
     )
     notes = [
-        Text(f"{name}: {value}", style="red")
+        Text(f"{name}: {value}", style=STATE_STYLES.get(status.state, "red"))
         for name, value in (("reason", status.reason), ("last error", status.last_error))
         if value
     ]
+    if status.reason == "batched" and status.due_at:
+        notes.append(Text(f"waits for a batch, until {status.due_at:%Y-%m-%d %H:%M} UTC at most"))
+    if status.state == "parked" and status.due_at:
+        notes.append(Text(f"goes on by itself: looked at again {status.due_at:%Y-%m-%d %H:%M} UTC"))
     if status.redactions:
         notes.append(Text(f"redacted before anything was stored: {_counts(status.redactions)}"))
     return Group(head, *notes, facts_table(status.facts))
@@ -42,9 +47,7 @@ def facts_table(facts: tuple[FactReport, ...]) -> RenderableType:
     """Facts with their outcome; refused ones with the reason."""
     if not facts:
         return Text("no facts", style="dim")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("outcome", "kind", "statement"):
-        table.add_column(name, overflow="fold")
+    table = _plain_table("outcome", "kind", "statement")
     for fact in facts:
         outcome = fact.outcome + (f": {fact.reason}" if fact.reason else "")
         table.add_row(
@@ -52,6 +55,60 @@ def facts_table(facts: tuple[FactReport, ...]) -> RenderableType:
             Text(fact.kind, style="dim"),
             Text(fact.statement),
         )
+    return table
+
+
+def memory_sheet(memory: dict[str, Any]) -> RenderableType:
+    """A memory with its validity and its quotes."""
+    slot = f"   {memory['attribute']}: {memory['value']}" if memory["attribute"] else ""
+    head = Text(memory["statement"], style="bold")
+    facts = Text(
+        f"{memory['state']}   {memory['scope']}   {memory['kind']}   {_interval(memory)}{slot}",
+        style="dim",
+    )
+    quotes = [
+        Text(f"  {item['said_at'][:10]}  {item['speaker']}: “{item['quote']}”")
+        for item in memory["evidence"]
+    ]
+    if memory["scope"] == "global":
+        quotes.append(Text(f"  {memory['users']} users of the tenant say it"))
+    return Group(head, facts, *quotes)
+
+
+def history_sheet(history: dict[str, Any]) -> RenderableType:
+    """The values of a slot one after another, and what happened to the memory asked for."""
+    asked = history["memory"]["id"]
+    timeline = _plain_table("", "held", "state", "statement", "id")
+    for memory in history["timeline"]:
+        mark = "→" if memory["id"] == asked else ""
+        timeline.add_row(
+            mark,
+            _interval(memory),
+            memory["state"],
+            Text(memory["statement"]),
+            Text(memory["id"], style="dim"),
+        )
+    events = _plain_table("at", "event", "state", "scope", "reason")
+    for event in history["events"]:
+        events.add_row(
+            event["at"][:19].replace("T", " "),
+            event["name"],
+            event["state"],
+            event["scope"],
+            event["reason"] or "",
+        )
+    return Group(timeline, Text(""), events)
+
+
+def _interval(memory: dict[str, Any]) -> str:
+    until = memory["valid_to"][:10] if memory["valid_to"] else "now"
+    return f"{memory['valid_from'][:10]} – {until}"  # noqa: RUF001 - an interval, no minus
+
+
+def _plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, overflow="fold")
     return table
 
 

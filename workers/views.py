@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pipelines.model import Scope
+
 if TYPE_CHECKING:
+    from pipelines.flows.history import Told
     from pipelines.flows.recall import Recalled
-    from pipelines.model import Memory
+    from pipelines.model import Evidence, Memory
     from pipelines.ports import Status
     from pipelines.stages.rank import Ranked
 
@@ -24,6 +27,7 @@ def status_view(status: Status) -> dict[str, Any]:
         "last_error": status.last_error,
         "received_at": status.received_at,
         "finished_at": status.finished_at,
+        "due_at": status.due_at,
         "facts": [
             {
                 "statement": fact.statement,
@@ -38,7 +42,7 @@ def status_view(status: Status) -> dict[str, Any]:
 
 
 def memory_view(memory: Memory) -> dict[str, Any]:
-    """A memory with its validity and all that it rests on."""
+    """A memory with its validity and all that it rests on; of everyone's only how many users."""
     return {
         "id": str(memory.id),
         "tenant_id": memory.owner.tenant_id,
@@ -50,6 +54,7 @@ def memory_view(memory: Memory) -> dict[str, Any]:
         "state": memory.state.value,
         "attribute": memory.slot.attribute if memory.slot else None,
         "value": memory.value,
+        "ends": memory.ends,
         "importance": memory.importance,
         "session_id": memory.session_id,
         "valid_from": memory.valid_from,
@@ -58,6 +63,7 @@ def memory_view(memory: Memory) -> dict[str, Any]:
         "superseded_by": str(memory.superseded_by) if memory.superseded_by else None,
         "version": memory.version,
         "distilled_by": memory.distilled_by,
+        "users": memory.users,
         "source_message_ids": source_message_ids(memory),
         "evidence": [
             {
@@ -69,7 +75,26 @@ def memory_view(memory: Memory) -> dict[str, Any]:
                 "quote": item.quote,
                 "said_at": item.said_at,
             }
-            for item in memory.evidence
+            for item in _shown_evidence(memory)
+        ],
+    }
+
+
+def history_view(told: Told) -> dict[str, Any]:
+    """A memory with what held before and after it, and what happened to it."""
+    return {
+        "memory": memory_view(told.memory),
+        "timeline": [memory_view(memory) for memory in told.timeline],
+        "events": [
+            {
+                "at": event.at,
+                "name": event.name,
+                "state": event.body["memory"]["state"],
+                "scope": event.body["memory"]["scope"],
+                "version": event.body["memory"]["version"],
+                "reason": event.body.get("reason"),
+            }
+            for event in told.events
         ],
     }
 
@@ -79,12 +104,13 @@ def recalled_view(recalled: Recalled) -> dict[str, Any]:
     return {
         "block": recalled.block,
         "tokens": recalled.tokens,
+        "notes": list(recalled.notes),
         "memories": [_ranked_view(item) for item in recalled.memories],
     }
 
 
 def _ranked_view(item: Ranked) -> dict[str, Any]:
-    first = item.memory.evidence[0]
+    cited = _telling(item.memory)
     return {
         "id": str(item.memory.id),
         "statement": item.memory.statement,
@@ -93,14 +119,28 @@ def _ranked_view(item: Ranked) -> dict[str, Any]:
         "subject": item.memory.subject,
         "valid_from": item.memory.valid_from,
         "score": round(item.score, 6),
-        "quote": first.quote,
-        "speaker": first.speaker,
-        "said_at": first.said_at,
+        "quote": cited.quote if cited else "",
+        "speaker": cited.speaker if cited else "",
+        "message_id": cited.message_id if cited else "",
+        "said_at": cited.said_at if cited else item.memory.confirmed_at,
         "session_id": item.memory.session_id,
+        "users": item.memory.users,
         "source_message_ids": source_message_ids(item.memory),
     }
 
 
+def _telling(memory: Memory) -> Evidence | None:
+    """The evidence to quote: what the subject said, rather than the question before it."""
+    shown = _shown_evidence(memory)
+    own = (item for item in shown if item.speaker.casefold() == memory.subject.casefold())
+    return next(own, next(iter(shown), None))
+
+
 def source_message_ids(memory: Memory) -> list[str]:
     """The messages that the memory rests on, each once, in the order in which they were said."""
-    return list(dict.fromkeys(item.message_id for item in memory.evidence))
+    return list(dict.fromkeys(item.message_id for item in _shown_evidence(memory)))
+
+
+def _shown_evidence(memory: Memory) -> tuple[Evidence, ...]:
+    """Nothing of what is everyone's: who said it is no other user's business."""
+    return () if memory.scope is Scope.GLOBAL else memory.evidence

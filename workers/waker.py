@@ -8,8 +8,9 @@ import structlog
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from pipelines.model import Lane
 from pipelines.ports import Waiting
-from workers.queues import CONSOLIDATE, DISTILL, PROJECT, QUEUES
+from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,15 +32,15 @@ class CeleryWaker:
         try:
             with self._app.connection_for_read() as connection:
                 channel = connection.default_channel
-                return Waiting(
-                    *(_length(channel, task) for task in (DISTILL, CONSOLIDATE, PROJECT))
-                )
+                queues = (*(QUEUES[task] for task in (DISTILL, CONSOLIDATE, PROJECT)), BACKFILL)
+                return Waiting(*(_length(channel, queue) for queue in queues))
         except (OperationalError, RedisError, OSError):
             # Nothing can be sent either; whoever tries will say so.
             return Waiting()
 
-    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
-        self._send(DISTILL, [(str(receipt),) for receipt in receipts])
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        queue = BACKFILL if lane is Lane.BACKFILL else None
+        self._send(DISTILL, [(str(receipt),) for receipt in receipts], queue)
 
     def wake_consolidate(self, owners: Sequence[Owner]) -> None:
         self._send(CONSOLIDATE, [(owner.tenant_id, owner.user_id) for owner in owners])
@@ -47,20 +48,23 @@ class CeleryWaker:
     def wake_index(self) -> None:
         self._send(PROJECT, [()])
 
-    def _send(self, task: str, calls: Sequence[tuple[str, ...]]) -> None:
+    def wake_share(self, after_tenant: str) -> None:
+        self._send(SHARE, [(after_tenant,)])
+
+    def _send(self, task: str, calls: Sequence[tuple[str, ...]], queue: str | None = None) -> None:
         if not calls:
             return
         try:
             with self._app.producer_or_acquire() as producer:
                 for args in calls:
                     self._app.send_task(
-                        task, args, queue=QUEUES[task], producer=producer, retry=False
+                        task, args, queue=queue or QUEUES[task], producer=producer, retry=False
                     )
         except (OperationalError, RedisError, OSError) as error:
             # The sweep finds the rows when the broker is back.
             log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
 
 
-def _length(channel: Any, task: str) -> int:  # noqa: ANN401 - kombu has no types
-    found: int = channel.queue_declare(QUEUES[task], durable=True, auto_delete=False).message_count
+def _length(channel: Any, queue: str) -> int:  # noqa: ANN401 - kombu has no types
+    found: int = channel.queue_declare(queue, durable=True, auto_delete=False).message_count
     return found

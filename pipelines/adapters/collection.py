@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 DENSE = "dense"
 LEXICAL = "lexical"
+# A collection without this field is of an earlier layout: nothing in it would be found.
+LAYOUT_FIELD = "state"
+
+# For the end of what has none: later than any time that can be written.
+_NO_END = 253_402_300_800
 
 # PostgreSQL cuts longer names silently.
 _MAX_NAME = 63
@@ -64,6 +70,9 @@ def payload_of(point: IndexPoint) -> dict[str, str | int]:
         "scope": str(point.scope),
         "session_id": point.session_id,
         "version": point.version,
+        "state": point.state.value,
+        "valid_from": math.floor(point.valid_from.timestamp()),
+        "valid_to": _NO_END if point.valid_to is None else math.ceil(point.valid_to.timestamp()),
     }
 
 

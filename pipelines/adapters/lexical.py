@@ -4,7 +4,7 @@ A document carries the term-frequency part of BM25, a query one per distinct ter
 inverse document frequency is the index's own business, because only it knows the corpus; their
 inner product is then BM25 (Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25
 and Beyond", 2009). The average length is a constant instead of the corpus's own: a vector must
-not change when other documents arrive, and statements are short and alike.
+not change when other documents arrive, and passages are cut to one length.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import snowballstemmer
 
 K1 = 1.2
 B = 0.75
-AVERAGE_LENGTH = 12
-"""Content words of a usual statement."""
+AVERAGE_LENGTH = 60
+"""Content words of a usual statement with the passage that it comes from."""
 
 # A script that writes no spaces gives one term per character, others one per word.
 _WORD = re.compile(

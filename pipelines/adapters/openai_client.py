@@ -61,10 +61,7 @@ def make_openai_client(
     ``timeout_seconds`` bounds one exchange from sending to the last byte of the body, however
     slowly that trickles in.
     """
-    http = openai.DefaultHttpx2Client(
-        timeout=bounded_timeout(timeout_seconds),
-        event_hooks={"request": [_start_clock], "response": [_bound_body]},
-    )
+    http = openai.DefaultHttpx2Client(timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS)
     return openai.OpenAI(
         base_url=base_url or DEFAULT_BASE_URL,
         api_key=api_key or _NO_KEY,
@@ -72,6 +69,11 @@ def make_openai_client(
         timeout=bounded_timeout(timeout_seconds),
         http_client=http,
     )
+
+
+def make_bounded_client(timeout_seconds: float) -> httpx2.Client:
+    """For endpoints that the driver does not know: bounded alike; the caller closes it."""
+    return httpx2.Client(timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS)
 
 
 def bounded_timeout(seconds: float) -> httpx2.Timeout:
@@ -155,7 +157,7 @@ def _translate(error: openai.OpenAIError, retry: RetryPolicy) -> ModelUnavailabl
         asked = _retry_after(error.response.headers, retry.longest.total_seconds())
         return ModelUnavailable(said, retry_after_seconds=asked)
     remedy = _REMEDIES.get(status)
-    return ModelRefused(f"{said}: {remedy}" if remedy else said)
+    return ModelRefused(f"{said}: {remedy}" if remedy else said, status=status)
 
 
 def _name_status(error: openai.APIStatusError) -> str:
@@ -205,3 +207,9 @@ class _EndingStream(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self._stream.close()
+
+
+_HOOKS: dict[str, list[Callable[..., None]]] = {
+    "request": [_start_clock],
+    "response": [_bound_body],
+}

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.collection import (
+    LAYOUT_FIELD,
     check_sole_model,
     collection_name,
     merge_hits,
@@ -30,6 +31,7 @@ from pipelines.model import MemoryId
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection, Engine, TextClause
 
@@ -41,6 +43,12 @@ log = structlog.get_logger(__name__)
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
 _HAS_EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
+_HAS_FIELD = """
+SELECT EXISTS (
+    SELECT FROM pg_attribute
+    WHERE attrelid = CAST(:table AS regclass) AND attname = :field AND NOT attisdropped
+)
+"""
 _SIZE = """
 SELECT atttypmod FROM pg_attribute
 WHERE attrelid = CAST(:table AS regclass) AND attname = 'embedding'
@@ -53,6 +61,9 @@ CREATE TABLE {table} (
     scope text NOT NULL,
     session_id text NOT NULL,
     version integer NOT NULL,
+    state text NOT NULL,
+    valid_from bigint NOT NULL,
+    valid_to bigint NOT NULL,
     embedding vector({size}) NOT NULL,
     terms bigint[] NOT NULL,
     weights real[] NOT NULL
@@ -65,13 +76,16 @@ CREATE INDEX ON {table} (tenant_id, user_id)
 _UPSERT = """
 INSERT INTO {table} AS stored
 VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
+        :state, :valid_from, :valid_to,
         CAST(:vector AS vector), CAST(:terms AS bigint[]), CAST(:weights AS real[]))
 ON CONFLICT (memory_id) DO UPDATE SET
     scope = excluded.scope, session_id = excluded.session_id, version = excluded.version,
+    state = excluded.state, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
     embedding = excluded.embedding, terms = excluded.terms, weights = excluded.weights
 WHERE stored.version <= excluded.version
 """
 _REMOVE = "DELETE FROM {table} WHERE memory_id IN :ids"
+_IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM {table})"
 _COUNT = "SELECT count(*) FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id"
 
 # Words are weighed row by row, not joined: before the first ANALYZE of a fresh table a join is
@@ -81,7 +95,10 @@ WITH query AS MATERIALIZED (
     SELECT CAST(:vector AS vector) AS vector
 ), mine AS MATERIALIZED (
     SELECT memory_id, terms, weights, 1 - (embedding <=> query.vector) AS cosine,
-           scope = 'user' OR session_id = CAST(:session_id AS text) AS is_visible
+           (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
+               WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
+               ELSE valid_from <= :as_of AND :as_of < valid_to
+           END AS is_visible
     FROM {table} CROSS JOIN query
     WHERE tenant_id = :tenant_id AND user_id = :user_id
 ), rarity AS MATERIALIZED (
@@ -115,7 +132,7 @@ WITH queries AS MATERIALIZED (
 SELECT number, memory_id
 FROM queries CROSS JOIN LATERAL (
     SELECT memory_id, embedding <=> queries.vector AS distance FROM {table}
-    WHERE tenant_id = :tenant_id AND user_id = :user_id
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND state = 'active'
     ORDER BY distance, memory_id LIMIT :limit
 ) AS nearest
 ORDER BY number, distance, memory_id
@@ -147,7 +164,7 @@ class PgvectorIndex:
             connection.execute(text(_LOCK))
             tables = list(connection.scalars(text(_TABLES)))
             check_sole_model(self._name, tables)
-            if self._name not in tables:
+            if self._name not in tables or self._drop_old_layout(connection):
                 connection.execute(self._sql(_CREATE))
                 log.info("collection_created", collection=self._name)
             self._check_size(connection)
@@ -162,12 +179,24 @@ class PgvectorIndex:
                 remove = self._sql(_REMOVE).bindparams(bindparam("ids", expanding=True))
                 connection.execute(remove, {"ids": sorted(removals)})
 
+    def is_empty(self) -> bool:
+        with self._transaction() as connection:
+            return bool(connection.scalar(self._sql(_IS_EMPTY)))
+
     def search(
-        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
     ) -> list[Hit]:
         values = {
             **_owner_values(owner),
             "session_id": session_id,
+            "as_of": None if as_of is None else as_of.timestamp(),
             "vector": _to_text(vector),
             "terms": list(query_vector(text).indices),
             "limit": limit,
@@ -217,6 +246,15 @@ class PgvectorIndex:
                 "let a superuser run CREATE EXTENSION vector in this database, or name a Qdrant "
                 "server in MEMSTILL_INDEX_URL"
             ) from error
+
+    def _drop_old_layout(self, connection: Connection) -> bool:
+        """Whether the table was of an earlier layout; it is gone now."""
+        values = {"table": self._table, "field": LAYOUT_FIELD}
+        if connection.scalar(text(_HAS_FIELD), values):
+            return False
+        connection.execute(self._sql("DROP TABLE {table}"))
+        log.warning("old_index_dropped", collection=self._name)
+        return True
 
     def _check_size(self, connection: Connection) -> None:
         found = connection.scalar(text(_SIZE), {"table": self._table})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import uuid
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from qdrant_edge import (
 
 from pipelines.adapters.collection import (
     DENSE,
+    LAYOUT_FIELD,
     LEXICAL,
     check_sole_model,
     collection_name,
@@ -45,10 +47,11 @@ from pipelines.adapters.collection import (
 )
 from pipelines.adapters.lexical import document_vector, query_vector
 from pipelines.errors import ConfigurationError, IndexUnavailable
-from pipelines.model import MemoryId, Scope
+from pipelines.model import MemoryId, MemoryState, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from qdrant_edge import ConditionType, ScoredPoint
@@ -116,10 +119,22 @@ class EdgeIndex:
                 shard.update(UpdateOperation.delete_points(list(removals)))
             self._vacuum_sometimes(shard, len(upserts) + len(removals))
 
+    def is_empty(self) -> bool:
+        with _translated():
+            return not self._shard.count(CountRequest(exact=True))
+
     def search(
-        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
     ) -> list[Hit]:
-        requests = _search_requests(owner, session_id, vector, text, limit)
+        visible = _visible_to(owner, session_id, as_of)
+        requests = _search_requests(owner, visible, vector, text, limit)
         with _translated():
             legs = self._shard.query_batch(QueryBatchRequest(requests))
         scores = [{_id_of(point): point.score for point in leg} for leg in legs]
@@ -129,7 +144,7 @@ class EdgeIndex:
         self, owner: Owner, vectors: Sequence[Vector], limit: int
     ) -> list[list[MemoryId]]:
         requests = [
-            QueryRequest(limit=limit, query=_dense(vector), filter=_owned_by(owner))
+            QueryRequest(limit=limit, query=_dense(vector), filter=_current_of(owner))
             for vector in vectors
         ]
         with _translated():
@@ -167,13 +182,23 @@ class EdgeIndex:
 
     def _open(self) -> EdgeShard:
         folder = self._root / self._name
-        if (folder / _CONFIG_FILE).exists():
-            shard = EdgeShard.load(str(folder), _config(self._size))
-        else:
+        shard = self._load(folder) if (folder / _CONFIG_FILE).exists() else None
+        if shard is None:
             shard = EdgeShard.create(str(folder), _config(self._size))
         _index_fields(shard)
         shard.optimize()
         return shard
+
+    def _load(self, folder: Path) -> EdgeShard | None:
+        """The shard as it lies there; one of an earlier layout is removed instead."""
+        shard = EdgeShard.load(str(folder), _config(self._size))
+        info = shard.info()
+        if not info.points_count or LAYOUT_FIELD in info.payload_schema:
+            return shard
+        shard.close()
+        shutil.rmtree(folder)
+        log.warning("old_index_dropped", collection=self._name, points=info.points_count)
+        return None
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
@@ -228,6 +253,9 @@ def _index_fields(shard: EdgeShard) -> None:
         "scope": KeywordIndexParams(),
         "session_id": KeywordIndexParams(),
         "version": IntegerIndexParams(lookup=False, range=True),
+        "state": KeywordIndexParams(),
+        "valid_from": IntegerIndexParams(lookup=False, range=True),
+        "valid_to": IntegerIndexParams(lookup=False, range=True),
     }
     present = shard.info().payload_schema
     for name, schema in fields.items():
@@ -248,11 +276,10 @@ def _to_point(point: IndexPoint) -> Point:
 
 
 def _search_requests(
-    owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+    owner: Owner, visible: Filter, vector: Vector, text: str, limit: int
 ) -> list[QueryRequest]:
     """The candidates of both legs, scored once by cosine and once by words."""
     words = query_vector(text)
-    visible = _visible_to(owner, session_id)
     dense, by_owner = _dense(vector), SearchParams(idf=IdfParams(corpus=_owned_by(owner)))
     if not words:
         return [QueryRequest(limit=limit, query=dense, filter=visible)]
@@ -283,11 +310,24 @@ def _owned_by(owner: Owner) -> Filter:
     return Filter(must=[_is("tenant_id", owner.tenant_id), _is("user_id", owner.user_id)])
 
 
-def _visible_to(owner: Owner, session_id: str | None) -> Filter:
-    scopes: list[ConditionType] = [_is("scope", Scope.USER)]
+def _current_of(owner: Owner) -> Filter:
+    return Filter(must=[_owned_by(owner), _is("state", MemoryState.ACTIVE)])
+
+
+def _visible_to(owner: Owner, session_id: str | None, as_of: datetime | None) -> Filter:
+    scopes: list[ConditionType] = [_is("scope", wide) for wide in (Scope.USER, Scope.GLOBAL)]
     if session_id is not None:
         scopes.append(_is("session_id", session_id))
-    return Filter(must=[_owned_by(owner), Filter(should=scopes)])
+    mine = _current_of(owner) if as_of is None else Filter(must=[_owned_by(owner), *_held(as_of)])
+    return Filter(must=[mine, Filter(should=scopes)])
+
+
+def _held(as_of: datetime) -> list[ConditionType]:
+    at = as_of.timestamp()
+    return [
+        FieldCondition("valid_from", range=RangeFloat(lte=at)),
+        FieldCondition("valid_to", range=RangeFloat(gt=at)),
+    ]
 
 
 def _not_newer_than(version: int) -> Filter:

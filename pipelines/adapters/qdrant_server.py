@@ -20,6 +20,7 @@ from qdrant_client.http.exceptions import (
 
 from pipelines.adapters.collection import (
     DENSE,
+    LAYOUT_FIELD,
     LEXICAL,
     check_sole_model,
     collection_name,
@@ -29,10 +30,11 @@ from pipelines.adapters.collection import (
 )
 from pipelines.adapters.lexical import document_vector, query_vector
 from pipelines.errors import ConfigurationError, EmbeddingMismatch, IndexUnavailable
-from pipelines.model import MemoryId, Scope
+from pipelines.model import MemoryId, MemoryState, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import datetime
 
     from qdrant_client import QdrantClient
 
@@ -76,7 +78,7 @@ class QdrantServerIndex:
             self._check_server()
             names = [item.name for item in self._client.get_collections().collections]
             check_sole_model(self._name, names)
-            if self._name not in names:
+            if self._name not in names or self._drop_old_layout():
                 self._create()
             self._check_size()
             if not self._is_local:  # which has no field indexes
@@ -96,10 +98,22 @@ class QdrantServerIndex:
                 self._name, operations, wait=True, timeout=_TIMEOUT_SECONDS
             )
 
+    def is_empty(self) -> bool:
+        with self._call():
+            return not self._client.count(self._name, exact=True, timeout=_TIMEOUT_SECONDS).count
+
     def search(
-        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
     ) -> list[Hit]:
-        answers = self._query(_search_requests(owner, session_id, vector, text, limit))
+        visible = _visible_to(owner, session_id, as_of)
+        answers = self._query(_search_requests(owner, visible, vector, text, limit))
         scores = [{_id_of(point): point.score for point in answer} for answer in answers]
         return merge_hits(scores[0], scores[1] if len(scores) > 1 else {})
 
@@ -108,7 +122,7 @@ class QdrantServerIndex:
     ) -> list[list[MemoryId]]:
         if not vectors:
             return []
-        mine = _owned_by(owner)
+        mine = _current_of(owner)
         requests = [
             models.QueryRequest(query=_dense(vector), using=DENSE, filter=mine, limit=limit)
             for vector in vectors
@@ -175,6 +189,17 @@ class QdrantServerIndex:
                 raise
         log.info("collection_created", collection=self._name)
 
+    def _drop_old_layout(self) -> bool:
+        """Whether there was a filled collection of an earlier layout; it is gone now."""
+        if self._is_local:  # which never outlives its process
+            return False
+        found = self._client.get_collection(self._name)
+        if not found.points_count or LAYOUT_FIELD in found.payload_schema:
+            return False
+        self._client.delete_collection(self._name, timeout=_TIMEOUT_SECONDS)
+        log.warning("old_index_dropped", collection=self._name, points=found.points_count)
+        return True
+
     def _check_size(self) -> None:
         vectors = self._client.get_collection(self._name).config.params.vectors
         dense = vectors.get(DENSE) if isinstance(vectors, dict) else vectors
@@ -199,6 +224,12 @@ def _keyword(*, is_tenant: bool = False, has_graph: bool = False) -> models.Keyw
     )
 
 
+def _range() -> models.IntegerIndexParams:
+    return models.IntegerIndexParams(
+        type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
+    )
+
+
 # Points of a tenant lie together on disk. Only a user's are linked into a graph, and the engine
 # walks it only where a scan would be slower (some thousands of points); a graph for a tenant or
 # a scope would hold nearly everything, which m=0 has just saved.
@@ -207,9 +238,10 @@ _FIELDS: dict[str, models.PayloadSchemaParams] = {
     "user_id": _keyword(has_graph=True),
     "scope": _keyword(),
     "session_id": _keyword(),
-    "version": models.IntegerIndexParams(
-        type=models.IntegerIndexType.INTEGER, lookup=False, range=True, enable_hnsw=False
-    ),
+    "version": _range(),
+    "state": _keyword(),
+    "valid_from": _range(),
+    "valid_to": _range(),
 }
 
 
@@ -237,11 +269,10 @@ def _to_point(point: IndexPoint) -> models.PointStruct:
 
 
 def _search_requests(
-    owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+    owner: Owner, visible: models.Filter, vector: Vector, text: str, limit: int
 ) -> list[models.QueryRequest]:
     """The candidates of both legs, scored once by cosine and once by words."""
-    words = query_vector(text)
-    visible, dense = _visible_to(owner, session_id), _dense(vector)
+    words, dense = query_vector(text), _dense(vector)
     if not words:
         return [models.QueryRequest(query=dense, using=DENSE, filter=visible, limit=limit)]
     by_owner = models.SearchParams(idf=models.IdfCorpusParams(corpus=_owned_by(owner)))
@@ -276,8 +307,20 @@ def _owned_by(owner: Owner) -> models.Filter:
     return models.Filter(must=[_is("tenant_id", owner.tenant_id), _is("user_id", owner.user_id)])
 
 
-def _visible_to(owner: Owner, session_id: str | None) -> models.Filter:
-    scopes: list[models.Condition] = [_is("scope", Scope.USER)]
+def _current_of(owner: Owner) -> models.Filter:
+    return models.Filter(must=[_owned_by(owner), _is("state", MemoryState.ACTIVE)])
+
+
+def _visible_to(owner: Owner, session_id: str | None, as_of: datetime | None) -> models.Filter:
+    scopes: list[models.Condition] = [_is("scope", wide) for wide in (Scope.USER, Scope.GLOBAL)]
     if session_id is not None:
         scopes.append(_is("session_id", session_id))
-    return models.Filter(must=[_owned_by(owner), models.Filter(should=scopes)])
+    mine = _current_of(owner) if as_of is None else _held_by(owner, as_of)
+    return models.Filter(must=[mine, models.Filter(should=scopes)])
+
+
+def _held_by(owner: Owner, as_of: datetime) -> models.Filter:
+    at = as_of.timestamp()
+    began = models.FieldCondition(key="valid_from", range=models.Range(lte=at))
+    lasts = models.FieldCondition(key="valid_to", range=models.Range(gt=at))
+    return models.Filter(must=[_owned_by(owner), began, lasts])

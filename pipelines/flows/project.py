@@ -10,7 +10,7 @@ import structlog
 from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
-    from pipelines.ports import Outbox, VectorIndex
+    from pipelines.ports import Clock, Outbox, VectorIndex
 
 log = structlog.get_logger(__name__)
 
@@ -40,3 +40,16 @@ class Project:
             if projection.upserts or projection.removals:
                 self.index.apply(projection.upserts, projection.removals)
             return len(projection.upserts) + len(projection.removals)
+
+
+def refill_if_empty(outbox: Outbox, index: VectorIndex, clock: Clock) -> int:
+    """Let every memory be projected anew where the index has nothing: it is new, or was dropped.
+
+    Safe when several processes start at once; the sweep sees to what then waits.
+    """
+    if not index.is_empty():
+        return 0
+    waiting = outbox.refill(clock.now())
+    if waiting:
+        log.warning("index_refilled", waiting=waiting)
+    return waiting

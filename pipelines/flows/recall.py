@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import InputError
-from pipelines.model import MemoryState, Scope
+from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelRefused
+from pipelines.model import MemoryState, Owner, Scope
 from pipelines.stages.budget import fit, render_line
 from pipelines.stages.fence import fence
-from pipelines.stages.rank import Candidate, Ranked, rank
+from pipelines.stages.rank import Candidate, Ranked, rank, reorder
+from pipelines.stages.share import without_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from config.policy import RankPolicy
-    from pipelines.model import Memory, Owner, Vector
-    from pipelines.ports import Clock, Embedder, Hit, MemoryStore, TokenCounter, VectorIndex
+    from pipelines.model import Memory, Vector
+    from pipelines.ports import (
+        Clock,
+        Embedder,
+        Hit,
+        MemoryStore,
+        Reranker,
+        TokenCounter,
+        VectorIndex,
+    )
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +37,7 @@ MAX_QUERY_CHARS = 8_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_MEMORIES = 1_000
 MAX_TOKENS = 1_000_000
+NOT_RERANKED = "not reranked: the reranker did not answer as it should"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,7 @@ class Question:
 
     Attributes:
         session_id: With it, memories of that session's scope are found too.
+        as_of: Answer with what held then, also where it was superseded since; None asks for now.
     """
 
     owner: Owner
@@ -42,6 +54,7 @@ class Question:
     max_memories: int
     max_tokens: int
     session_id: str | None = None
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +63,13 @@ class Recalled:
 
     Attributes:
         tokens: Of the whole block, its fence included.
+        notes: What was done without, each as a sentence.
     """
 
     memories: tuple[Ranked, ...]
     block: str
     tokens: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,7 @@ class Recall:
     tokens: TokenCounter
     clock: Clock
     policy: RankPolicy
+    reranker: Reranker | None = None
 
     def run(self, question: Question) -> Recalled:
         """Find, hydrate, rank, and cut to the budget.
@@ -76,17 +92,52 @@ class Recall:
         """
         _check(question)
         vector = self.embedder.embed([question.query])[0]
-        candidates = self._hydrate(question, self._search(question, vector))
-        return self._fit(question, rank(candidates, self.clock.now(), self.policy))
+        candidates = self._find(question, vector)
+        ranked = rank(candidates, question.as_of or self.clock.now(), self.policy)
+        reranked = self._rerank(question, ranked)
+        if reranked is None:
+            return replace(self._fit(question, ranked), notes=(NOT_RERANKED,))
+        return self._fit(question, reranked)
+
+    def _rerank(self, question: Question, ranked: list[Ranked]) -> list[Ranked] | None:
+        """In the reranker's order, if there is one; None if it failed, which stops nobody."""
+        first = ranked[: self.policy.reranked]
+        if self.reranker is None or not first:
+            return ranked
+        lines = [render_line(item.memory) for item in first]
+        try:
+            scores = self.reranker.rerank(question.query, lines)
+        except (BadReply, DependencyUnavailable, ModelRefused) as error:
+            log.warning("rerank_failed", error=str(error))
+            return None
+        keys = [item.memory.id for item in first]
+        return reorder(ranked, dict(zip(keys, scores, strict=True)))
+
+    def _find(self, question: Question, vector: Vector) -> list[Candidate]:
+        """The user's own memories, and of everyone's those that add to them."""
+        everyone = replace(question, owner=Owner.everyone(question.owner.tenant_id))
+        own = self._hydrate(question, self._search(question, vector))
+        shared = self._hydrate(everyone, self._search(everyone, vector))
+        added = without_own([item.memory for item in own], [item.memory for item in shared])
+        ids = {memory.id for memory in added}
+        best = max((item.lexical or 0.0 for item in own), default=0.0)
+        return own + [_beside(item, best) for item in shared if item.memory.id in ids]
 
     def _search(self, question: Question, vector: Vector) -> list[Hit]:
         legs = max(self.policy.legs, question.max_memories)
-        return self.index.search(question.owner, question.session_id, vector, question.query, legs)
+        return self.index.search(
+            question.owner,
+            question.session_id,
+            vector,
+            question.query,
+            legs,
+            as_of=question.as_of,
+        )
 
     def _hydrate(self, question: Question, hits: Sequence[Hit]) -> list[Candidate]:
-        # The index only proposes: superseded, erased or foreign memories drop out here.
+        # The index only proposes: what does not hold, is erased or foreign drops out here.
         rows = self.store.load_memories(question.owner, [hit.memory_id for hit in hits])
-        memories = {row.id: row for row in rows if _is_visible(row, question.session_id)}
+        memories = {row.id: row for row in rows if _is_visible(row, question)}
         return [
             Candidate(memories[hit.memory_id], hit.cosine, hit.lexical)
             for hit in hits
@@ -102,13 +153,32 @@ class Recall:
         return Recalled(tuple(kept), block, self.tokens.count([block])[0])
 
     def _render(self, question: Question, lines: Sequence[str]) -> str:
-        return fence(lines, user_id=question.owner.user_id, at=self.clock.now())
+        return fence(
+            lines, user_id=question.owner.user_id, at=self.clock.now(), as_of=question.as_of
+        )
 
 
-def _is_visible(memory: Memory, session_id: str | None) -> bool:
-    if memory.state is not MemoryState.ACTIVE:
+def _is_visible(memory: Memory, question: Question) -> bool:
+    if not _holds(memory, question.as_of):
         return False
-    return memory.scope is not Scope.SESSION or memory.session_id == session_id
+    if memory.owner == Owner.everyone(memory.owner.tenant_id):
+        return memory.scope is Scope.GLOBAL
+    return memory.scope is not Scope.SESSION or memory.session_id == question.session_id
+
+
+def _holds(memory: Memory, as_of: datetime | None) -> bool:
+    if as_of is None:
+        return memory.state is MemoryState.ACTIVE
+    is_told = memory.state is not MemoryState.MERGED
+    has_ended = memory.valid_to is not None and memory.valid_to <= as_of
+    return is_told and memory.valid_from <= as_of and not has_ended
+
+
+def _beside(shared: Candidate, best: float) -> Candidate:
+    """Words are scored among each owner's memories apart: never above the user's own best."""
+    if shared.lexical is None or not best:
+        return shared
+    return replace(shared, lexical=min(shared.lexical, best))
 
 
 def _check(question: Question) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pipelines.model import Lane
 from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Sweep:
         if due.transcripts and waiting.distill < self.limit:
             self.waker.wake_distill(due.transcripts)
             counts["transcripts"] = len(due.transcripts)
+        if due.backfill and waiting.backfill < self.limit:
+            self.waker.wake_distill(due.backfill, Lane.BACKFILL)
+            counts["backfill"] = len(due.backfill)
         if due.owners and waiting.consolidate < self.limit:
             self.waker.wake_consolidate(due.owners)
             counts["owners"] = len(due.owners)

@@ -4,9 +4,26 @@ Every method may raise the ``DependencyUnavailable`` of its server; the adapter 
 driver's errors at this boundary and nowhere else.
 """
 
+from pipelines.ports.batches import (
+    BATCHED,
+    Batch,
+    BatchableDistiller,
+    BatchAnswer,
+    BatchEndpoint,
+    BatchId,
+    BatchItem,
+    BatchOutcome,
+    BatchProgress,
+    BatchReport,
+    BatchState,
+    BatchStore,
+    PreparedRequest,
+)
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
 from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
-from pipelines.ports.memories import MemoryStore, OwnerClaim
+from pipelines.ports.judge import Judge, VerdictStore
+from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
+from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim
 from pipelines.ports.models import (
     ChatModel,
     ChatReply,
@@ -16,34 +33,59 @@ from pipelines.ports.models import (
     PaidFor,
     Purpose,
     ReplyStore,
+    Reranker,
     TokenCounter,
 )
+from pipelines.ports.sharing import Repeated, Sharing
 from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
+    "BATCHED",
     "Accepted",
+    "Batch",
+    "BatchAnswer",
+    "BatchEndpoint",
+    "BatchId",
+    "BatchItem",
+    "BatchOutcome",
+    "BatchProgress",
+    "BatchReport",
+    "BatchState",
+    "BatchStore",
+    "BatchableDistiller",
     "ChatModel",
     "ChatReply",
     "ChatRequest",
     "Clock",
+    "CostReport",
     "Distiller",
     "DueWork",
     "Embedder",
+    "Entry",
     "FactReport",
     "Hit",
+    "Hold",
     "Inbox",
     "IndexPoint",
+    "Judge",
+    "Ledger",
+    "MemoryEvent",
     "MemoryStore",
     "Outbox",
     "OwnerClaim",
     "PaidFor",
+    "PreparedRequest",
     "Projection",
     "Purpose",
+    "Repeated",
     "ReplyStore",
+    "Reranker",
+    "Sharing",
     "Status",
     "TokenCounter",
     "TranscriptClaim",
     "VectorIndex",
+    "VerdictStore",
     "Waiting",
     "Waker",
     "WorkTable",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime, timedelta
 
     from pipelines.model import (
@@ -45,7 +45,11 @@ class FactReport:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a transcript stands; ``reason`` and ``last_error`` say why it is dead or waits."""
+    """Where a transcript stands; ``reason`` and ``last_error`` say why it is dead or waits.
+
+    Attributes:
+        due_at: When a queued or parked one is taken up next; None for the others.
+    """
 
     receipt: ReceiptId
     session_id: str
@@ -58,15 +62,22 @@ class Status:
     received_at: datetime
     finished_at: datetime | None
     facts: tuple[FactReport, ...]
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptClaim:
-    """A leased transcript; ``fence`` must still be the row's when the result is committed."""
+    """A leased transcript; ``fence`` must still be the row's when the result is committed.
+
+    Attributes:
+        is_alone: It failed in company or by itself, or a worker died over it: from now on it
+            takes nobody else along.
+    """
 
     transcript: Transcript
     fence: int
     attempt: int
+    is_alone: bool = False
 
 
 class Inbox(Protocol):
@@ -94,6 +105,30 @@ class Inbox(Protocol):
         """Lease a due transcript, the attempt counted and committed; None if not to be had."""
         ...
 
+    def claim_together(
+        self,
+        receipt: ReceiptId,
+        choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+    ) -> list[TranscriptClaim]:
+        """Lease a due transcript and with it others of its user that are due, at one blow.
+
+        ``choose`` is shown the transcript and at most ``limit`` short ones of its lane, the
+        oldest session first, and says which of those to take; it must be quick, for they are
+        locked meanwhile. None that goes alone or that another worker holds is among them. At
+        one blow, so that workers who are woken for all of them do not take them one by one.
+
+        Returns:
+            The transcript asked for comes first. Empty if that one is not to be had.
+        """
+        ...
+
+    def load_transcripts(self, owner: Owner, receipts: Collection[ReceiptId]) -> list[Transcript]:
+        """Those of the transcripts that are this owner's and still have their text; no order."""
+        ...
+
     def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
         """Hold a transcript for longer, while its distilling makes progress.
 
@@ -116,12 +151,38 @@ class Inbox(Protocol):
         """
         ...
 
-    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str) -> None:
-        """Give a transcript back to be tried again at ``due_at``.
+    def postpone(
+        self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
+    ) -> None:
+        """Give a transcript back to be tried again at ``due_at``, from now on alone if so told.
 
         Raises:
             LeaseLost: The fence has moved on.
         """
+        ...
+
+    def park(
+        self,
+        claim: TranscriptClaim,
+        due_at: datetime,
+        reason: str,
+        now: datetime,
+        *,
+        whole_tenant: bool,
+    ) -> None:
+        """Set a transcript aside until ``due_at``, because a budget has no room for it.
+
+        The attempt that its claim counted is taken back. Whatever else is due and not smaller
+        is parked with it, of the whole tenant or of the user: it has no room either, and
+        nobody needs to find that out one by one.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
+        ...
+
+    def count_parked(self, tenant_id: str) -> dict[str, int]:
+        """How many transcripts of each user are parked; users without any are left out."""
         ...
 
     def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
@@ -141,5 +202,8 @@ class Inbox(Protocol):
         ...
 
     def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
-        """How many of these receipts stand in each state; unknown ones as ``unknown``."""
+        """How many of these receipts stand in each state; unknown ones as ``unknown``.
+
+        Queued ones that wait for a batch are counted apart, as ``batched``.
+        """
         ...

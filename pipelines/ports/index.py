@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
-    from pipelines.model import (
-        MemoryId,
-        Owner,
-        Scope,
-        Vector,
-    )
+    from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 
 
 @dataclass(frozen=True, slots=True)
 class IndexPoint:
-    """A memory as the index sees it."""
+    """A memory as the index sees it.
+
+    Attributes:
+        vector: Of the statement.
+        text: What is searched by words: the statement and the passages that it comes from.
+        state: Active or superseded; a merged memory has no point.
+        valid_to: When it ceased to hold; None where no end is known.
+    """
 
     memory_id: MemoryId
     owner: Owner
@@ -28,6 +31,9 @@ class IndexPoint:
     version: int
     vector: Vector
     text: str
+    state: MemoryState
+    valid_from: datetime
+    valid_to: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,10 @@ class Hit:
 
 
 class VectorIndex(Protocol):
-    """The derived index over active memories. Calls are safe from many threads."""
+    """The derived index over memories, present and past. Calls are safe from many threads."""
 
     def prepare(self) -> None:
-        """Create the collection or check it.
+        """Create the collection or check it; one of an earlier layout is dropped and made anew.
 
         Raises:
             EmbeddingMismatch: It exists for vectors of another size.
@@ -63,23 +69,39 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def is_empty(self) -> bool:
+        """Whether nobody has a point in it: a new index, to be filled from the truth."""
+        ...
+
     def search(
-        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
     ) -> list[Hit]:
         """Up to ``limit`` of the dense and of the lexical leg each, merged, best cosine first.
 
-        Only the owner's memories of user scope and, if a session is given, of that session.
+        Only the owner's memories of user or global scope and, if a session is given, of that
+        session. Only active ones; with ``as_of`` those that held then, to the second,
+        whatever superseded them since.
         """
         ...
 
     def neighbours(
         self, owner: Owner, vectors: Sequence[Vector], limit: int
     ) -> list[list[MemoryId]]:
-        """For each vector the owner's nearest memories of any scope, best first."""
+        """For each vector the owner's nearest active memories of any scope, best first.
+
+        Statements alone are compared.
+        """
         ...
 
     def count(self, owner: Owner) -> int:
-        """Points of this owner."""
+        """Points of this owner, those of superseded memories included."""
         ...
 
     def close(self) -> None:
@@ -92,7 +114,7 @@ class Projection:
     """What the outbox wants the index to look like.
 
     Attributes:
-        upserts: Active memories, as their rows stand now.
+        upserts: Active and superseded memories, as their rows stand now.
         removals: Memories that must not be found any more.
     """
 
@@ -109,4 +131,8 @@ class Outbox(Protocol):
         Concurrent callers get different batches; a failed block leaves its batch waiting. An
         empty projection says that nothing waits.
         """
+        ...
+
+    def refill(self, now: datetime) -> int:
+        """Let every memory wait again, for an index that has lost them; gives how many do."""
         ...

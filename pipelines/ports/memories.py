@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime, timedelta
 
     from pipelines.model import (
@@ -17,6 +17,21 @@ if TYPE_CHECKING:
         Slot,
     )
     from pipelines.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEvent:
+    """One entry of the append-only log about one memory.
+
+    Attributes:
+        name: What happened: ``memory_superseded``.
+        body: The memory as it was afterwards, without its vector, and what the change adds.
+    """
+
+    seq: int
+    at: datetime
+    name: str
+    body: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,40 @@ class MemoryStore(Protocol):
 
     def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         """Those of the ids that are this owner's, in any state; no order."""
+        ...
+
+    def load_slot(self, owner: Owner, slot: Slot) -> list[Memory]:
+        """The memories of one slot in any state; no order."""
+        ...
+
+    def load_facts(
+        self, owner: Owner, memory_ids: Collection[MemoryId]
+    ) -> dict[MemoryId, tuple[Fact, ...]]:
+        """The facts that were settled in each of these memories; no order."""
+        ...
+
+    def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
+        """Hold a user for longer, while a judge is asked.
+
+        Raises:
+            LeaseLost: The fence has moved on.
+        """
+        ...
+
+    def mark_owner_due(self, owner: Owner, now: datetime) -> None:
+        """Let the user be leased, although no new fact waits."""
+        ...
+
+    def find_memory(self, tenant_id: str, key: MemoryId) -> Memory:
+        """One memory in any state.
+
+        Raises:
+            NotFound: This tenant has no such memory.
+        """
+        ...
+
+    def read_events(self, tenant_id: str, key: MemoryId) -> list[MemoryEvent]:
+        """What happened to a memory, the oldest first."""
         ...
 
     def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:

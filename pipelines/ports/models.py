@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from pipelines.model import (
         Draft,
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         Transcript,
         Vector,
     )
+    from pipelines.ports.ledger import Hold, Ledger
 
 
 class Embedder(Protocol):
@@ -45,6 +46,20 @@ class TokenCounter(Protocol):
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, in order."""
+        ...
+
+
+class Reranker(Protocol):
+    """Judges how well texts answer a query, better and slower than an index does."""
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        """One score per text, in order; the higher, the better. Only their order means anything.
+
+        Raises:
+            ModelUnavailable: It did not answer, or not in time.
+            ModelRefused: It rejects the request.
+            BadReply: It answered, but not with a score for each text.
+        """
         ...
 
 
@@ -91,7 +106,8 @@ class ChatModel(Protocol):
         Raises:
             ModelUnavailable: Timeout, connection failure, 429 or 5xx to the last try.
             ModelRefused: The endpoint rejects the request (other 4xx).
-            BadReply: The answer is no chat completion, is empty or was cut off.
+            BadReply: The answer is no chat completion, is empty or was cut off; it carries
+                the tokens that were paid for it.
         """
         ...
 
@@ -119,12 +135,31 @@ class PaidFor:
 class ReplyStore(Protocol):
     """Model replies, kept under the hash of their request before they are parsed."""
 
+    @property
+    def ledger(self) -> Ledger:
+        """Where the calls behind these replies are held to their budgets and booked."""
+        ...
+
     def find_reply(self, request_hash: str) -> ChatReply | None:
         """The stored reply to this very request, if it was ever paid."""
         ...
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
-        """Store a reply; the first one stored for a hash stays."""
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
+        """For each transcript all those of the first paid request that distilled it.
+
+        Itself included, in the order of the request. One that was never paid for is left out.
+        """
+        ...
+
+    def keep_reply(
+        self, request_hash: str, reply: ChatReply, paid_for: PaidFor, hold: Hold
+    ) -> None:
+        """Store a reply, book its call and end its hold, all or nothing.
+
+        The first reply stored for a hash stays, and only that one is booked.
+        """
         ...
 
 
@@ -136,10 +171,32 @@ class Distiller(Protocol):
         """Distiller and prompt version, stored with each fact: ``offline/1``."""
         ...
 
-    def distill(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
-        """Drafts in the order of the messages they rest on; an empty list is a result.
+    @property
+    def max_company(self) -> int:
+        """How many further transcripts one call may carry; 0 where sharing saves nothing."""
+        ...
 
-        Calls ``keep_alive`` after each part of a long transcript; what it raises passes.
+    def select_company(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
+        """Those of the waiting, in their order, that one call can distill beside ``lead``."""
+        ...
+
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
+        """For each transcript all those of the request that was already paid for it.
+
+        Distilled together with them again, in this order, it costs nothing. One that was not
+        paid for is left out.
+        """
+        ...
+
+    def distill(
+        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+    ) -> list[list[Draft]]:
+        """The drafts of each transcript, in the order of the messages they rest on.
+
+        All of one owner. An empty list is a result. Calls ``keep_alive`` after each call; what
+        it raises passes.
 
         Raises:
             ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``.

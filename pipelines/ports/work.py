@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pipelines.model import Lane
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -25,18 +27,24 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DueWork:
-    """What lies due and unleased: lost wake-ups, expired leases, passed delays."""
+    """What lies due and unleased: lost wake-ups, expired leases, passed delays.
+
+    Attributes:
+        transcripts: Those of the interactive lane.
+        backfill: Those of the other one.
+    """
 
     transcripts: tuple[ReceiptId, ...]
     owners: tuple[Owner, ...]
     has_unprojected: bool
+    backfill: tuple[ReceiptId, ...] = ()
 
 
 class WorkTable(Protocol):
     """What the sweep looks at."""
 
     def find_due(self, now: datetime, limit: int) -> DueWork:
-        """The longest waiting first."""
+        """The longest waiting first; at most ``limit`` of each kind and lane."""
         ...
 
 
@@ -47,6 +55,7 @@ class Waiting:
     distill: int = 0
     consolidate: int = 0
     index: int = 0
+    backfill: int = 0
 
 
 class Waker(Protocol):
@@ -56,8 +65,8 @@ class Waker(Protocol):
         """Wake-ups that were sent and that no worker has taken yet."""
         ...
 
-    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
-        """Some worker shall distill these."""
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        """Some worker shall distill these; those of the backfill lane when nothing else waits."""
         ...
 
     def wake_consolidate(self, owners: Sequence[Owner]) -> None:
@@ -66,4 +75,8 @@ class Waker(Protocol):
 
     def wake_index(self) -> None:
         """Some worker shall project the outbox."""
+        ...
+
+    def wake_share(self, after_tenant: str) -> None:
+        """Some worker shall go on scanning behind this tenant."""
         ...

@@ -2,84 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from config.policy import SlotPolicy
+from config.policy import GroundPolicy, SlotPolicy
 from pipelines.model import Evidence, Fact, Kind, Refusal, Role, Slot, fact_id
 from pipelines.stages.cited import Cited
-from pipelines.stages.dates import DateMention, local_day, mask_known_dates, say_day
+from pipelines.stages.dates import DateMention, local_day, say_day
 from pipelines.stages.dedup import value_key
 from pipelines.stages.orders import is_memory_order
-from pipelines.stages.support import (
-    Support,
-    split_words,
-    unsupported_names,
-    unsupported_numbers,
-)
-from pipelines.stages.wordlist import word_set
+from pipelines.stages.refusal import RefusalReason
+from pipelines.stages.testimony import Testimony
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pipelines.model import Draft, Transcript
 
-
-class RefusalReason(StrEnum):
-    """Why a draft is not stored; ``sentence`` says it to a person."""
-
-    EMPTY_STATEMENT = "empty_statement"
-    UNKNOWN_MESSAGE = "unknown_message"
-    INSTRUCTION = "instruction"
-    QUOTE_NOT_FOUND = "quote_not_found"
-    RECALLED_TEXT = "recalled_text"
-    TOOL_TEXT = "tool_text"
-    SYSTEM_TEXT = "system_text"
-    ASSISTANT_TEXT = "assistant_text"
-    SECRET = "secret"  # noqa: S105 - the name of a reason
-    FOREIGN_SUBJECT = "foreign_subject"
-    UNSUPPORTED_NUMBER = "unsupported_number"
-    UNSUPPORTED_NAME = "unsupported_name"
-
-    @property
-    def sentence(self) -> str:
-        """The reason as one sentence, without any content."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    RefusalReason.EMPTY_STATEMENT: "It states nothing.",
-    RefusalReason.UNKNOWN_MESSAGE: "It cites a message that the transcript does not have.",
-    RefusalReason.INSTRUCTION: "It gives the memory orders instead of telling it something.",
-    RefusalReason.QUOTE_NOT_FOUND: "Its quote does not stand in the cited message.",
-    RefusalReason.RECALLED_TEXT: "Its quote is what recall had put into the prompt.",
-    RefusalReason.TOOL_TEXT: "Only a tool said it.",
-    RefusalReason.SYSTEM_TEXT: "Only the system prompt said it.",
-    RefusalReason.ASSISTANT_TEXT: "Only the assistant said it, and it is no outcome or lesson.",
-    RefusalReason.SECRET: "All it states is a secret that was taken out.",
-    RefusalReason.FOREIGN_SUBJECT: "The cited messages do not mention whom it is about.",
-    RefusalReason.UNSUPPORTED_NUMBER: "It states a number that the cited messages do not.",
-    RefusalReason.UNSUPPORTED_NAME: "It states a name that the cited messages do not.",
-}
+__all__ = ["RefusalReason", "ground"]
 
 _ASSISTANT_KINDS = frozenset({Kind.OUTCOME, Kind.LESSON})
 _REFUSED_ROLES = {Role.TOOL: RefusalReason.TOOL_TEXT, Role.SYSTEM: RefusalReason.SYSTEM_TEXT}
 _OWNER = frozenset({"user", "the user"})
 _MAX_AHEAD = timedelta(days=1)
-_PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+\]")
-_LONG_WORD = re.compile(r"[^\W\d_]{3,}(?:'s)?")
-_SECRET_WORDS = word_set(
-    """
-    password passwords passphrase passcode pin pwd api key keys token tokens secret secrets card
-    credit number credentials login connection string access private bearer jwt url account user
-    the and for are was has have with that this use uses used new old current your our its his her
-    their called set changed now from says said which code wifi here there try test can you
-    """
-)
 
 
 def ground(
@@ -87,58 +34,67 @@ def ground(
     transcript: Transcript,
     distilled_by: str,
     policy: SlotPolicy | None = None,
+    rules: GroundPolicy | None = None,
 ) -> tuple[list[Fact], list[Refusal]]:
     """Turn supported drafts into facts, in order; the same drafts give the same ids.
 
     What is said twice becomes one fact with the evidence of both.
     """
-    grounding = _Grounding(transcript, distilled_by, policy or SlotPolicy())
+    grounding = _Grounding(
+        transcript, distilled_by, policy or SlotPolicy(), rules or GroundPolicy()
+    )
     refusals: list[Refusal] = []
     for draft in drafts:
-        reason = grounding.refuse(draft)
-        if reason is None:
-            grounding.accept(draft)
+        judged = grounding.judge(draft)
+        if isinstance(judged, RefusalReason):
+            refusals.append(Refusal(draft, judged))
         else:
-            refusals.append(Refusal(draft, reason))
+            grounding.accept(draft, judged)
     return grounding.facts, refusals
 
 
 class _Grounding:
     """What the checks of one transcript share, and the facts that passed them."""
 
-    def __init__(self, transcript: Transcript, distilled_by: str, policy: SlotPolicy) -> None:
+    def __init__(
+        self, transcript: Transcript, distilled_by: str, policy: SlotPolicy, rules: GroundPolicy
+    ) -> None:
         self.facts: list[Fact] = []
         self._transcript = transcript
         self._distilled_by = distilled_by
         self._policy = policy
-        self._names = {message.name for message in transcript.messages if message.name}
+        self._rules = rules
+        self._names = frozenset(item.name for item in transcript.messages if item.name)
         self._cited: dict[str, Cited] = {}
         for message in transcript.messages:
             self._cited.setdefault(message.id, Cited(message, transcript.time_zone))
+        self._users = [item for item in self._cited.values() if item.message.role is Role.USER]
         self._positions: dict[tuple[str, str, Slot | None], int] = {}
         self._latest: dict[Slot, int] = {}
 
-    def refuse(self, draft: Draft) -> RefusalReason | None:
-        """The first reason that stands against a draft."""
+    def judge(self, draft: Draft) -> Testimony | RefusalReason:
+        """What the draft rests on, or the first reason that stands against it."""
         if not draft.statement.strip():
             return RefusalReason.EMPTY_STATEMENT
         if not draft.message_ids or not self._cited.keys() >= set(draft.message_ids):
             return RefusalReason.UNKNOWN_MESSAGE
-        if is_memory_order(draft.statement) or is_memory_order(draft.quote):
+        if any(map(is_memory_order, (draft.statement, draft.quote, draft.value or ""))):
             return RefusalReason.INSTRUCTION
         quoted = self._cited[draft.message_ids[0]]
-        return (
-            _refuse_quote(draft, quoted)
-            or _refuse_role(draft, quoted)
-            or self._refuse_content(draft, self._supporting(draft, quoted))
-        )
+        found = quoted.find(draft.quote)
+        if found is None:
+            return _missing_quote(draft.quote, quoted)
+        testimony = self._testimony(draft, quoted, found)
+        if is_memory_order(testimony.passage):
+            return RefusalReason.INSTRUCTION
+        return _refuse_role(draft, quoted) or testimony.refuse() or testimony
 
-    def accept(self, draft: Draft) -> None:
+    def accept(self, draft: Draft, testimony: Testimony) -> None:
         """Add the fact of a draft, or its evidence to the fact that says the same.
 
         A value that was said, contradicted and said again is three facts, not two.
         """
-        fact = self._build(draft, len(self.facts))
+        fact = self._build(draft, testimony, len(self.facts))
         key = (_plain(fact.statement), fact.subject.casefold(), fact.slot)
         known = self._positions.get(key)
         if known is not None and (fact.slot is None or self._latest[fact.slot] == known):
@@ -149,49 +105,47 @@ class _Grounding:
             self._latest[fact.slot] = len(self.facts)
         self.facts.append(fact)
 
-    def _supporting(self, draft: Draft, quoted: Cited) -> list[Cited]:
-        """The cited messages whose text may support the statement, the quoted one first.
+    def _testimony(self, draft: Draft, quoted: Cited, found: str) -> Testimony:
+        others = [self._cited[key] for key in dict.fromkeys(draft.message_ids[1:])]
+        supporting = tuple(other for other in others if self._may_support(other, quoted))
+        before = [item for item in self._users if item.message.index < quoted.message.index]
+        return Testimony(
+            draft=draft,
+            quoted=quoted,
+            found=found,
+            others=supporting,
+            before=tuple(reversed(before[-self._rules.far_messages :])),
+            participants=self._names,
+            dates=self._known_dates(draft, (quoted, *supporting)),
+            policy=self._rules,
+        )
+
+    def _may_support(self, other: Cited, quoted: Cited) -> bool:
+        """Whether a further cited message may support what is quoted.
 
         A tool or a system prompt supports nothing about a user; of the assistant only the
         question that the quoted message answers does.
         """
-        others = [self._cited[key] for key in dict.fromkeys(draft.message_ids[1:])]
-        return [quoted, *(other for other in others if _may_support(other, quoted))]
+        role, distance = other.message.role, quoted.message.index - other.message.index
+        if distance == 0:
+            return False
+        if quoted.message.role is Role.ASSISTANT:
+            return role is not Role.SYSTEM
+        if role is Role.ASSISTANT:
+            return 0 < distance <= self._rules.max_question_distance and other.asks
+        return role is Role.USER
 
-    def _refuse_content(self, draft: Draft, cited: list[Cited]) -> RefusalReason | None:
-        support = self._support(cited)
-        if _is_secret(draft, cited):
-            return RefusalReason.SECRET
-        if not _is_about(draft.subject, cited, support):
-            return RefusalReason.FOREIGN_SUBJECT
-        dates = self._known_dates(draft, cited)
-        for stated in (_without_speaker(draft.statement, cited), f"is {draft.value or ''}"):
-            masked = mask_known_dates(stated, dates)
-            if unsupported_numbers(masked, support):
-                return RefusalReason.UNSUPPORTED_NUMBER
-            if unsupported_names(masked, support):
-                return RefusalReason.UNSUPPORTED_NAME
-        return None
-
-    def _support(self, cited: list[Cited]) -> Support:
-        """What the messages say; "you" may also be said by the name of who is there."""
-        support = Support()
-        for item in cited:
-            support |= item.support
-        names = {item.message.name for item in cited if item.message.name}
-        if any(item.addresses_someone for item in cited):
-            names |= self._names
-        return support | Support(words=frozenset().union(*map(split_words, names)))
-
-    def _known_dates(self, draft: Draft, cited: list[Cited]) -> list[DateMention]:
+    def _known_dates(self, draft: Draft, cited: Sequence[Cited]) -> list[DateMention]:
+        """The draft's own date counts only where its messages speak of time without any day."""
         known = [date for item in cited for date in item.dates]
-        if draft.event_at is not None and any(item.speaks_of_time for item in cited):
+        is_vague = not any(item.told_dates for item in cited)
+        if draft.event_at is not None and is_vague and any(item.speaks_of_time for item in cited):
             day = local_day(self._aware(draft.event_at), self._transcript.time_zone)
             known.append(DateMention(0, 0, day, day, say_day(day)))
         return known
 
-    def _build(self, draft: Draft, ordinal: int) -> Fact:
-        quoted = self._cited[draft.message_ids[0]]
+    def _build(self, draft: Draft, testimony: Testimony, ordinal: int) -> Fact:
+        quoted = testimony.quoted
         event_at = self._event_at(draft, quoted)
         subject = _subject(draft, quoted)
         slot = self._slot(draft, subject, quoted)
@@ -204,19 +158,24 @@ class _Grounding:
             statement=" ".join(draft.statement.split()),
             subject=subject,
             kind=draft.kind,
-            importance=min(1.0, max(0.0, draft.importance)),
+            importance=self._importance(draft, quoted),
             event_at=event_at,
-            evidence=tuple(self._evidence(draft, quoted, event_at)),
+            evidence=tuple(self._evidence(testimony, event_at)),
             distilled_by=self._distilled_by,
             slot=slot,
-            value=draft.value if slot else None,
+            value=(draft.value or None) if slot else None,
             ends=draft.ends and slot is not None,
         )
 
-    def _evidence(self, draft: Draft, quoted: Cited, event_at: datetime) -> Iterable[Evidence]:
-        for key in dict.fromkeys(draft.message_ids):
-            item = self._cited[key]
-            quote = item.find(draft.quote) if item is quoted else item.context()
+    def _importance(self, draft: Draft, quoted: Cited) -> float:
+        """As proposed; but no message can order how important what it says is."""
+        highest = self._rules.max_importance_beside_order if quoted.gives_orders else 1.0
+        return min(highest, max(0.0, draft.importance))
+
+    def _evidence(self, testimony: Testimony, event_at: datetime) -> Iterable[Evidence]:
+        cited = [self._cited[key] for key in testimony.draft.message_ids]
+        for item in dict.fromkeys((*cited, *testimony.antecedents)):
+            quote = testimony.found if item is testimony.quoted else item.context()
             if quote:
                 yield Evidence(
                     transcript_id=self._transcript.id,
@@ -245,17 +204,19 @@ class _Grounding:
     def _slot(self, draft: Draft, subject: str, quoted: Cited) -> Slot | None:
         attribute = self._policy.name_of(draft.attribute or "")
         member = value_key(draft.value or "")
-        if not attribute or not member or quoted.message.role is not Role.USER:
-            return None
         is_set_valued = attribute in self._policy.set_valued
+        # "I quit my job" ends the one employer there is, without naming it.
+        is_told = bool(member) or (draft.ends and not is_set_valued)
+        if not attribute or not is_told or quoted.message.role is not Role.USER:
+            return None
         return Slot(subject.casefold(), attribute, member if is_set_valued else None)
 
 
-def _refuse_quote(draft: Draft, quoted: Cited) -> RefusalReason | None:
-    if quoted.find(draft.quote) is not None:
-        return None
-    if quoted.is_only_recalled(draft.quote):
+def _missing_quote(quote: str, quoted: Cited) -> RefusalReason:
+    if quoted.is_only_recalled(quote):
         return RefusalReason.RECALLED_TEXT
+    if quoted.is_only_posed(quote):
+        return RefusalReason.POSED_TEXT
     return RefusalReason.QUOTE_NOT_FOUND
 
 
@@ -264,41 +225,6 @@ def _refuse_role(draft: Draft, quoted: Cited) -> RefusalReason | None:
     if role is Role.ASSISTANT and draft.kind not in _ASSISTANT_KINDS:
         return RefusalReason.ASSISTANT_TEXT
     return _REFUSED_ROLES.get(role)
-
-
-def _may_support(other: Cited, quoted: Cited) -> bool:
-    role = other.message.role
-    if quoted.message.role is Role.ASSISTANT:
-        return role is not Role.SYSTEM
-    if role is Role.ASSISTANT:
-        return other.message.index < quoted.message.index and other.asks
-    return role is Role.USER
-
-
-def _without_speaker(statement: str, cited: list[Cited]) -> str:
-    """A statement of the form ``Name: what was said`` without the name."""
-    name, colon, said = statement.partition(": ")
-    speakers = {item.speaker.casefold() for item in cited}
-    return said if colon and name.strip().casefold() in speakers else statement
-
-
-def _is_secret(draft: Draft, cited: list[Cited]) -> bool:
-    """Whether nothing but a redacted secret is stated, or one would be a value."""
-    if _PLACEHOLDER.search(draft.value or ""):
-        return True
-    if not _PLACEHOLDER.search(draft.statement):
-        return False
-    rest = _PLACEHOLDER.sub(" ", draft.statement).casefold()
-    speakers = frozenset().union(*(split_words(item.speaker) for item in cited))
-    words = {word.removesuffix("'s") for word in _LONG_WORD.findall(rest)}
-    return len(words - _SECRET_WORDS - speakers) <= 1
-
-
-def _is_about(subject: str, cited: list[Cited], support: Support) -> bool:
-    plain = subject.strip().casefold()
-    if plain in _OWNER or plain in {item.speaker.casefold() for item in cited}:
-        return True
-    return bool(words := split_words(subject)) and words <= support.words
 
 
 def _subject(draft: Draft, quoted: Cited) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,11 +13,11 @@ import numpy as np
 from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from config.policy import RankPolicy
-    from pipelines.model import Memory, ReceiptId, Slot
+    from pipelines.model import Memory, MemoryId, ReceiptId, Slot
 
     _Message = tuple[ReceiptId, int]
 
@@ -47,27 +49,54 @@ def rank(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) -> 
     """Order candidates, best first; the order of the input does not matter.
 
     Relevance is the weighted sum of cosine and lexical score, the latter divided by the best
-    of this query. From the top down, a memory then gives way to one of similar relevance that
-    says something else or rests on another message. A statement is shown once, as its newest
-    memory; of memories in one slot the newest stands first; what ceased to hold by ``now`` is
-    left out. Equals stand by confirmation, the newest first, then by id.
+    of this query, and of a little strength. From the top down, a memory then gives way to one of
+    similar relevance that says something else or rests on another message. A statement is shown
+    once, as its newest memory; of memories in one slot the newest stands first; what ceased to
+    hold by ``now`` is left out. Equals stand by confirmation, the newest first, then by id.
     """
     holding = [item for item in candidates if _holds(item.memory, now)]
-    scored = sorted(_scored(holding, policy), key=_precedence)
+    scored = sorted(_scored(holding, now, policy), key=_precedence)
     return _newest_first_in_slots(_spread(_shown_once(scored), policy))
+
+
+def reorder(ranked: Sequence[Ranked], scores: Mapping[MemoryId, float]) -> list[Ranked]:
+    """Put those that somebody else has scored first, by that score; the others follow as ranked.
+
+    Of memories in one slot the newest still stands first.
+    """
+    judged = [replace(item, score=score) for item, score in _judged(ranked, scores)]
+    judged.sort(key=lambda item: -item.score)
+    rest = [item for item in ranked if item.memory.id not in scores]
+    return _newest_first_in_slots([*judged, *rest])
+
+
+def strength(memory: Memory, now: datetime, half_life: timedelta) -> float:
+    """What is left of a memory that nobody used since it was last said; 0 if long ago.
+
+    Each session that said it counts as a use.
+    """
+    idle = max(now - memory.confirmed_at, timedelta())
+    return float(2.0 ** -(idle / half_life) * math.log1p(max(1, len(memory.sessions))))
+
+
+def _judged(
+    ranked: Sequence[Ranked], scores: Mapping[MemoryId, float]
+) -> list[tuple[Ranked, float]]:
+    return [(item, scores[item.memory.id]) for item in ranked if item.memory.id in scores]
 
 
 def _holds(memory: Memory, now: datetime) -> bool:
     return memory.valid_to is None or memory.valid_to > now
 
 
-def _scored(candidates: Sequence[Candidate], policy: RankPolicy) -> list[Ranked]:
+def _scored(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) -> list[Ranked]:
     best = max((item.lexical or 0.0 for item in candidates), default=0.0) or 1.0
     return [
         Ranked(
             item.memory,
             policy.dense_weight * item.cosine
-            + policy.lexical_weight * (item.lexical or 0.0) / best,
+            + policy.lexical_weight * (item.lexical or 0.0) / best
+            + policy.strength_weight * strength(item.memory, now, policy.half_life),
         )
         for item in candidates
     ]

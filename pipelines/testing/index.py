@@ -13,10 +13,11 @@ from pipelines.adapters.lexical import (
     inverse_document_frequency,
     query_vector,
 )
-from pipelines.model import Scope
+from pipelines.model import MemoryState, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from pipelines.model import MemoryId, Owner, Vector
     from pipelines.ports import Hit, IndexPoint
@@ -45,11 +46,26 @@ class InMemoryIndex:
             for memory_id in removals:
                 self._entries.pop(memory_id, None)
 
+    def is_empty(self) -> bool:
+        with self._lock:
+            return not self._entries
+
     def search(
-        self, owner: Owner, session_id: str | None, vector: Vector, text: str, limit: int
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
     ) -> list[Hit]:
         mine = self._entries_of(owner)
-        visible = [entry for entry in mine if _is_visible(entry.point, session_id)]
+        visible = [
+            entry
+            for entry in mine
+            if _is_visible(entry.point, session_id) and _holds(entry.point, as_of)
+        ]
         cosines = {entry.point.memory_id: _cosine(entry, vector) for entry in visible}
         scores = _lexical_scores(query_vector(text), mine)
         lexical = {key: score for key, score in scores.items() if key in cosines}
@@ -62,7 +78,7 @@ class InMemoryIndex:
     def neighbours(
         self, owner: Owner, vectors: Sequence[Vector], limit: int
     ) -> list[list[MemoryId]]:
-        mine = self._entries_of(owner)
+        mine = [entry for entry in self._entries_of(owner) if _holds(entry.point, None)]
         return [
             _best({entry.point.memory_id: _cosine(entry, vector) for entry in mine}, limit)
             for vector in vectors
@@ -87,7 +103,14 @@ class InMemoryIndex:
 
 
 def _is_visible(point: IndexPoint, session_id: str | None) -> bool:
-    return point.scope is Scope.USER or (session_id is not None and point.session_id == session_id)
+    is_in_session = session_id is not None and point.session_id == session_id
+    return point.scope is not Scope.SESSION or is_in_session
+
+
+def _holds(point: IndexPoint, as_of: datetime | None) -> bool:
+    if as_of is None:
+        return point.state is MemoryState.ACTIVE
+    return point.valid_from <= as_of and (point.valid_to is None or as_of < point.valid_to)
 
 
 def _cosine(entry: _Entry, vector: Vector) -> float:

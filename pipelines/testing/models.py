@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.ports import ChatReply
+from pipelines.ports import ChatReply, Purpose
+from pipelines.stages.relate import PERSON
+from pipelines.testing.ledger import InMemoryLedger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
 
-    from pipelines.model import Vector
-    from pipelines.ports import ChatRequest, PaidFor
+    from pipelines.model import Owner, ReceiptId, Vector
+    from pipelines.ports import ChatRequest, Hold, PaidFor
+    from pipelines.stages.relate import Pair, Relation
 
 Answer = str | ChatReply | Exception
 _WORD = re.compile(r"\w+")
@@ -87,10 +91,11 @@ class HashEmbedder:
 
 
 class InMemoryReplies:
-    """``ReplyStore`` in a dictionary that shows what it holds."""
+    """``ReplyStore`` in a dictionary that shows what it holds; without a ledger, no budgets."""
 
-    def __init__(self) -> None:
+    def __init__(self, ledger: InMemoryLedger | None = None) -> None:
         self._lock = threading.Lock()
+        self.ledger = ledger or InMemoryLedger()
         self.replies: dict[str, ChatReply] = {}
         self.paid_for: dict[str, PaidFor] = {}
 
@@ -98,10 +103,77 @@ class InMemoryReplies:
         with self._lock:
             return self.replies.get(request_hash)
 
-    def keep_reply(self, request_hash: str, reply: ChatReply, paid_for: PaidFor) -> None:
+    def find_companies(
+        self, owner: Owner, receipts: Collection[ReceiptId]
+    ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
         with self._lock:
-            self.replies.setdefault(request_hash, reply)
-            self.paid_for.setdefault(request_hash, paid_for)
+            paid = [
+                item.receipts
+                for item in self.paid_for.values()
+                if item.owner == owner and item.purpose is Purpose.DISTILL
+            ]
+        # The first request that names a transcript is written last.
+        named = {receipt: company for company in reversed(paid) for receipt in company}
+        return {receipt: named[receipt] for receipt in receipts if receipt in named}
+
+    def keep_reply(
+        self, request_hash: str, reply: ChatReply, paid_for: PaidFor, hold: Hold
+    ) -> None:
+        with self._lock:
+            if request_hash not in self.replies:
+                self.replies[request_hash] = reply
+                self.paid_for[request_hash] = paid_for
+                self.ledger.book_reply(hold, reply, paid_for)
+            self.ledger.release(hold)
+
+    def keep_paid(self, request_hash: str, reply: ChatReply, paid_for: PaidFor, hold: Hold) -> None:
+        """As ``keep_reply``, but booked also where there is a reply already."""
+        with self._lock:
+            if request_hash not in self.replies:
+                self.replies[request_hash] = reply
+                self.paid_for[request_hash] = paid_for
+            self.ledger.book_reply(hold, reply, paid_for)
+            self.ledger.release(hold)
+
+
+class InMemoryVerdicts:
+    """``VerdictStore`` in a dictionary."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._verdicts: dict[tuple[Owner, str], tuple[Relation, str]] = {}
+
+    def find_verdicts(self, owner: Owner, keys: Collection[str]) -> dict[str, Relation]:
+        with self._lock:
+            return {
+                key: self._verdicts[owner, key][0] for key in keys if (owner, key) in self._verdicts
+            }
+
+    def keep_verdicts(
+        self, owner: Owner, verdicts: Mapping[str, Relation], judged_by: str, now: datetime
+    ) -> None:
+        del now
+        with self._lock:
+            for key, relation in verdicts.items():
+                if judged_by == PERSON or (owner, key) not in self._verdicts:
+                    self._verdicts[owner, key] = (relation, judged_by)
+
+
+class ScriptedJudge:
+    """``Judge`` that answers by a rule of the test and remembers what it was asked."""
+
+    def __init__(self, rule: Callable[[Pair], Relation]) -> None:
+        self.asked: list[tuple[Pair, ...]] = []
+        self._rule = rule
+
+    @property
+    def version(self) -> str:
+        return "scripted/1"
+
+    def judge(self, owner: Owner, pairs: Sequence[Pair]) -> dict[str, Relation]:
+        del owner
+        self.asked.append(tuple(pairs))
+        return {pair.key: self._rule(pair) for pair in pairs}
 
 
 def _in_order(answers: Iterable[Answer]) -> Callable[[ChatRequest], Answer]:

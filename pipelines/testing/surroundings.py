@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.model import Lane
 from pipelines.ports import Waiting
 
 if TYPE_CHECKING:
@@ -34,18 +35,23 @@ class RecordingWaker:
     """``Waker`` that remembers whom it woke."""
 
     receipts: list[ReceiptId] = field(default_factory=list)
+    backfill: list[ReceiptId] = field(default_factory=list)
     owners: list[Owner] = field(default_factory=list)
     index_wakes: int = 0
+    tenants: list[str] = field(default_factory=list)
     waiting: Waiting = field(default_factory=Waiting)
 
     def count_waiting(self) -> Waiting:
         return self.waiting
 
-    def wake_distill(self, receipts: Sequence[ReceiptId]) -> None:
-        self.receipts.extend(receipts)
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        (self.receipts if lane is Lane.INTERACTIVE else self.backfill).extend(receipts)
 
     def wake_consolidate(self, owners: Sequence[Owner]) -> None:
         self.owners.extend(owners)
 
     def wake_index(self) -> None:
         self.index_wakes += 1
+
+    def wake_share(self, after_tenant: str) -> None:
+        self.tenants.append(after_tenant)

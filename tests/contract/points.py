@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.model import MemoryId, Owner, Scope, Vector
+from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 from pipelines.ports import Hit, IndexPoint
+from tests.builders import START
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 SIZE = 8
 ALICE = Owner("acme", "alice")
@@ -35,6 +37,9 @@ def make_point(
     session_id: str = "s1",
     version: int = 1,
     memory_id: MemoryId | None = None,
+    state: MemoryState = MemoryState.ACTIVE,
+    valid_from: datetime = START,
+    valid_to: datetime | None = None,
 ) -> IndexPoint:
     """A point with a random id unless one is given."""
     return IndexPoint(
@@ -45,6 +50,9 @@ def make_point(
         version,
         along(0) if vector is None else vector,
         text,
+        state,
+        valid_from,
+        valid_to,
     )
 
 

@@ -54,6 +54,22 @@ def test_pgvector_index_is_unavailable_when_its_table_was_dropped(
     assert 0 == index.count(ALICE)
 
 
+def test_pgvector_index_starts_anew_when_its_layout_is_old(engine: Engine, key_prefix: str) -> None:
+    """A table of an earlier release is dropped; whoever opens it sees it empty."""
+    index = PgvectorIndex(engine, key_prefix, "some-model", SIZE)
+    index.prepare()
+    index.apply([make_point("tea")], [])
+    with engine.begin() as connection:
+        connection.execute(text(f'ALTER TABLE "{key_prefix}.some-model-{SIZE}" DROP COLUMN state'))
+
+    index.prepare()
+
+    assert index.is_empty()
+    index.apply([make_point("tea")], [])
+    index.prepare()
+    assert 1 == index.count(ALICE)
+
+
 def test_pgvector_index_is_unavailable_when_no_server_answers(tmp_path: Path) -> None:
     """A server that is away is a passing fault."""
     away = create_engine(f"postgresql+psycopg://nobody@/nothing?host={tmp_path}")
@@ -69,7 +85,8 @@ def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
     index.prepare()
     owners = [Owner("acme", f"user{number}") for number in range(40)]
     index.apply([make_point("tea", owner=owner) for owner in owners for _ in range(25)], [])
-    values = {"vector": str(along(0).tolist()), "terms": [1], "session_id": None, "limit": 5}
+    asked = {"terms": [1], "session_id": None, "limit": 5, "as_of": None}
+    values = {"vector": str(along(0).tolist()), **asked}
     with engine.connect() as connection:
         connection.execute(text(f'ANALYZE "{key_prefix}.some-model-{SIZE}"'))
         lines = connection.scalars(

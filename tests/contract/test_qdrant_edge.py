@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from qdrant_edge import UpdateOperation
 
+from pipelines.adapters.collection import LAYOUT_FIELD
 from pipelines.adapters.qdrant_edge import EdgeIndex
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from tests.contract.points import ALICE, SIZE, along, make_point
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 CHILD = """
 import sys, uuid
 import numpy as np
+from datetime import UTC, datetime
 from pathlib import Path
 from pipelines.adapters.qdrant_edge import EdgeIndex
-from pipelines.model import MemoryId, Owner, Scope
+from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import IndexPoint
 
 index = EdgeIndex(Path(sys.argv[1]), "some-model", 8)
@@ -31,7 +34,10 @@ vector = np.eye(8, dtype=np.float32)[1]
 for number in range(300):
     key = MemoryId(uuid.UUID(int=number))
     owner = Owner("acme", "alice")
-    index.apply([IndexPoint(key, owner, Scope.USER, "s1", 1, vector, "kayak")], [])
+    point = IndexPoint(
+        key, owner, Scope.USER, "s1", 1, vector, "kayak", MemoryState.ACTIVE, datetime.now(UTC)
+    )
+    index.apply([point], [])
 index.apply([], [MemoryId(uuid.UUID(int=0))])
 print("applied", flush=True)
 sys.stdin.read()
@@ -81,6 +87,24 @@ def test_edge_index_refuses_to_open_when_the_folder_is_unusable(tmp_path: Path) 
         segment.write_text("{")
     with pytest.raises(ConfigurationError, match="move it away"):
         EdgeIndex(tmp_path, "some-model", SIZE).prepare()
+
+
+def test_edge_index_starts_anew_when_its_layout_is_old(tmp_path: Path) -> None:
+    """Points that no search would find any more are dropped; whoever opens it sees it empty."""
+    index = EdgeIndex(tmp_path, "some-model", SIZE)
+    index.prepare()
+    index.apply([make_point("tea")], [])
+    index._shard.update(UpdateOperation.delete_field_index(LAYOUT_FIELD))
+    index.close()
+
+    again = EdgeIndex(tmp_path, "some-model", SIZE)
+    again.prepare()
+    assert again.is_empty()
+    again.apply([make_point("tea")], [])
+    again.close()
+    again.prepare()
+    assert 1 == again.count(ALICE)
+    again.close()
 
 
 def test_edge_index_names_the_setting_when_the_folder_cannot_be_made(tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from pipelines.errors import EmbeddingMismatch
-from pipelines.model import MemoryId, Owner, Scope, Vector
+from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 from pipelines.testing.index import InMemoryIndex
+from tests.builders import day
 from tests.contract.points import ALICE, BOB, OTHER_ALICE, SIZE, along, found, make_point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from pipelines.ports import Hit, VectorIndex
     from tests.contract.conftest import Place
@@ -95,6 +99,19 @@ def test_search_returns_session_memories_when_their_session_is_given(index: Vect
     assert {wide.memory_id, narrow.memory_id} == seen_from("s1")
 
 
+def test_search_returns_what_is_everyones_when_everyone_is_asked(index: VectorIndex) -> None:
+    """A tenant's shared memories are found under their own owner, and under no user."""
+    shared = make_point("green tea", owner=Owner.everyone("acme"), scope=Scope.GLOBAL)
+    own = make_point("green tea")
+    index.apply([shared, own], [])
+
+    found_shared = index.search(Owner.everyone("acme"), None, along(0), "green tea", 5)
+
+    assert [shared.memory_id] == found(found_shared)
+    assert [own.memory_id] == found(index.search(ALICE, None, along(0), "green tea", 5))
+    assert [] == index.search(Owner.everyone("globex"), None, along(0), "green tea", 5)
+
+
 def test_search_takes_the_limit_from_each_leg(index: VectorIndex) -> None:
     """At most ``limit`` come by meaning and ``limit`` by words, the nearest of each."""
     by_meaning = [make_point("tea", along(1, 0.1 * number)) for number in range(4)]
@@ -131,6 +148,68 @@ def test_search_finds_by_word_when_the_script_is_not_plain_ascii(
     index.apply([make_point(stated, along(3))], [])
     (hit,) = index.search(ALICE, None, along(0), asked, 5)
     assert hit.lexical is not None
+
+
+def test_search_leaves_out_what_was_superseded_unless_its_time_is_asked_for(
+    index: VectorIndex,
+) -> None:
+    """Today's truth by default; with a time, what held then, from its first second to its last."""
+    past = make_point(
+        "lives in Porto",
+        state=MemoryState.SUPERSEDED,
+        valid_from=day(0),
+        valid_to=day(10),
+        scope=Scope.SESSION,
+    )
+    now = make_point("lives in Turin", along(0, 0.2), valid_from=day(10))
+    index.apply([past, now, make_point("lives in Rome", owner=BOB)], [])
+
+    def seen(as_of: datetime | None, session_id: str | None = "s1") -> list[MemoryId]:
+        return found(index.search(ALICE, session_id, along(0), "lives", 5, as_of=as_of))
+
+    assert [now.memory_id] == seen(None)
+    assert [past.memory_id] == seen(day(0))
+    assert [past.memory_id] == seen(day(10) - timedelta(seconds=1))
+    assert [now.memory_id] == seen(day(10))
+    assert [now.memory_id] == seen(day(9_000))
+    assert [] == seen(day(0) - timedelta(seconds=1))
+    assert [] == seen(day(5), session_id=None)
+
+
+def test_neighbours_leaves_out_what_was_superseded(index: VectorIndex) -> None:
+    """A new fact is compared with what holds."""
+    past = make_point("a", along(1), state=MemoryState.SUPERSEDED, valid_to=day(3))
+    now = make_point("b", along(1, 0.5))
+    index.apply([past, now], [])
+
+    assert [[now.memory_id]] == index.neighbours(ALICE, [along(1)], 5)
+    assert 2 == index.count(ALICE)
+
+
+def test_apply_moves_a_memory_into_the_past_when_it_is_superseded(index: VectorIndex) -> None:
+    """The newer version of a point takes it out of today's answers and ends its interval."""
+    point = make_point("lives in Porto")
+    closed = replace(point, version=2, state=MemoryState.SUPERSEDED, valid_to=day(4))
+    index.apply([point], [])
+    index.apply([closed], [])
+    index.apply([point], [])
+
+    def seen(as_of: datetime | None) -> list[MemoryId]:
+        return found(index.search(ALICE, None, along(0), "Porto", 5, as_of=as_of))
+
+    assert [] == seen(None)
+    assert [point.memory_id] == seen(day(3))
+    assert [] == seen(day(4))
+
+
+def test_index_is_empty_until_anybody_has_a_point(index: VectorIndex) -> None:
+    """Whoever starts on a new index is told to fill it."""
+    assert index.is_empty()
+    point = make_point("tea", owner=BOB)
+    index.apply([point], [])
+    assert not index.is_empty()
+    index.apply([], [point.memory_id])
+    assert index.is_empty()
 
 
 def test_every_call_answers_when_the_index_is_empty(index: VectorIndex) -> None:
@@ -229,6 +308,8 @@ def test_search_answers_as_the_exact_index_does_when_the_corpus_is_mixed(
             owner=owner,
             scope=Scope.SESSION if number % 5 == 0 else Scope.USER,
             session_id=f"s{number % 3}",
+            state=MemoryState.SUPERSEDED if number % 7 == 0 else MemoryState.ACTIVE,
+            valid_to=day(number) if number % 7 == 0 else None,
         )
         for owner in (ALICE, BOB)
         for number in range(60)
@@ -241,6 +322,8 @@ def test_search_answers_as_the_exact_index_does_when_the_corpus_is_mixed(
         for session_id in (None, "s0"):
             expected = exact.search(ALICE, session_id, vector, query, 60)
             assert_same(expected, index.search(ALICE, session_id, vector, query, 60))
+            expected = exact.search(ALICE, session_id, vector, query, 60, as_of=day(20))
+            assert_same(expected, index.search(ALICE, session_id, vector, query, 60, as_of=day(20)))
         assert exact.neighbours(ALICE, [vector], 7) == index.neighbours(ALICE, [vector], 7)
 
 

@@ -96,6 +96,58 @@ def test_pushed_session_is_recalled_with_its_source(
     assert found["memories"] == same["memories"]
 
 
+def test_recall_answers_as_of_a_date_when_one_is_asked_for(
+    api: httpx2.Client, container: Container
+) -> None:
+    """What was superseded since is told of its own time, over GET and POST, a day to its end."""
+    for said, day in (("I live in Berlin.", "02"), ("I live in Porto.", "20")):
+        started_at = f"2026-03-{day}T09:00:00Z"
+        api.post("/v1/transcripts", json=session(said, session_id=day, started_at=started_at))
+        work(container)
+
+    def recall(as_of: str | None) -> str:
+        asked = {"user_id": "alice", "query": "where does she live?"}
+        asked |= {} if as_of is None else {"as_of": as_of}
+        posted = api.post("/v1/recall", json=asked).json()
+        assert posted == api.get("/v1/recall", params=asked).json()
+        return str(posted["block"])
+
+    assert "Berlin" in recall("2026-03-02")
+    assert "Berlin" in recall("2026-03-20T08:59:59Z")
+    assert "Porto" not in recall("2026-03-20T08:59:59Z")
+    assert "Porto" in recall("2026-03-20")
+    assert "Berlin" not in recall("2026-03-20")
+    assert "Berlin" not in recall(None)
+    assert "" == recall("2026-03-01")
+
+
+def test_recall_refuses_a_date_that_is_none(api: httpx2.Client) -> None:
+    """The field is named, and what to send instead."""
+    asked = {"user_id": "alice", "query": "where?", "as_of": "last spring"}
+    refused = api.post("/v1/recall", json=asked)
+
+    assert 422 == refused.status_code
+    assert "as_of" == refused.json()["error"]["field"]
+
+
+def test_dropped_index_is_filled_again_when_a_process_starts(
+    container: Container, api: httpx2.Client
+) -> None:
+    """The index is derived: whoever finds it empty has every memory projected anew."""
+    api.post("/v1/transcripts", json=session("I live in Berlin.", "I like green tea."))
+    work(container)
+    owner = Owner("default", "alice")
+    ids = [memory.id for memory in container.store.export_memories("default", "alice", None, 10)]
+    container.index.apply([], ids)
+    assert 0 == container.index.count(owner)
+
+    again = open_container(container.settings, make_app(container.settings))
+    again.project.run()
+
+    assert len(ids) == again.index.count(owner)
+    again.close()
+
+
 def test_repeated_push_answers_with_the_first_receipt(api: httpx2.Client) -> None:
     """The second push changes nothing and says so."""
     first = api.post("/v1/transcripts", json=session("I live in Berlin.")).json()

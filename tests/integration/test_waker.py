@@ -37,3 +37,19 @@ def test_waker_goes_on_when_the_broker_is_away(url: str, key_prefix: str) -> Non
     waker.wake_index()
 
     assert Waiting() == waker.count_waiting()
+
+
+def test_waker_sends_a_scan_on_its_way_to_where_sweeps_are_taken(
+    redis_url: str, key_prefix: str
+) -> None:
+    """The rest of a scan is one message that says behind which tenant to go on."""
+    app = make_app(Settings(redis_url=redis_url, key_prefix=key_prefix))
+
+    CeleryWaker(app).wake_share("acme")
+
+    with app.connection_for_read() as connection:
+        message = connection.default_channel.basic_get("sweep")
+    assert ("memstill.share", "('acme',)") == (
+        message.headers["task"],
+        message.headers["argsrepr"],
+    )

@@ -21,13 +21,23 @@ from memstill_client.errors import (
     Refused,
     Unavailable,
 )
-from memstill_client.replies import FactReport, Recall, RecalledMemory, Receipt, Status
+from memstill_client.replies import (
+    Cost,
+    FactReport,
+    Promotion,
+    PromotionScan,
+    Recall,
+    RecalledMemory,
+    Receipt,
+    Status,
+)
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
 from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "Cost",
     "FactReport",
     "InvalidTranscript",
     "Memstill",
@@ -36,6 +46,8 @@ __all__ = [
     "NotConfigured",
     "NotFinished",
     "NotFound",
+    "Promotion",
+    "PromotionScan",
     "Recall",
     "RecalledMemory",
     "Receipt",

@@ -16,24 +16,39 @@ from memstill_client.errors import NotFound, Unavailable
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import (
     Accepted,
+    BatchPage,
+    BatchRun,
     BulkReply,
+    Cost,
+    Document,
     MemoryPage,
+    Promotion,
+    PromotionPage,
+    PromotionScan,
     Recall,
     Receipt,
     Reply,
     States,
     Status,
 )
-from memstill_client.streams import RETRIES, redis_errors, retry_backoff, stream_receipt
-from memstill_client.wire import STREAM_FIELD, stream_key
+from memstill_client.streams import (
+    RETRIES,
+    redis_errors,
+    retry_backoff,
+    stream_fields,
+    stream_receipt,
+)
+from memstill_client.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
+    from datetime import date
     from typing import Unpack
     from uuid import UUID
 
     from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push, Pushable, TranscriptFields
+    from memstill_client.wire import LaneName
 
 R = TypeVar("R", bound=Reply)
 
@@ -78,18 +93,25 @@ class AsyncMemstill:
             await self._stream.close()
 
     async def enqueue(
-        self, transcript: Pushable | None = None, /, **fields: Unpack[TranscriptFields]
+        self,
+        transcript: Pushable | None = None,
+        /,
+        *,
+        lane: LaneName = "interactive",
+        **fields: Unpack[TranscriptFields],
     ) -> Receipt:
         """See ``Memstill.enqueue``."""
-        push = make_push(transcript, fields, self._endpoints)
+        push = make_push(transcript, fields, self._endpoints, lane)
         if self._stream is not None:
             return (await self._stream.push([push]))[0]
         return calls.read_accepted(await self._call(calls.push_call(push), Accepted), push)
 
-    async def enqueue_many(self, transcripts: Iterable[Pushable]) -> list[Receipt]:
+    async def enqueue_many(
+        self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
+    ) -> list[Receipt]:
         """See ``Memstill.enqueue_many``."""
         receipts: list[Receipt] = []
-        for chunk in make_chunks(transcripts, self._endpoints):
+        for chunk in make_chunks(transcripts, self._endpoints, lane):
             receipts += await self._push_chunk(chunk, len(receipts))
         return receipts
 
@@ -104,6 +126,20 @@ class AsyncMemstill:
         call = calls.states_call(receipts, tenant_id, self._endpoints)
         return (await self._call(call, States)).states
 
+    async def memory(self, memory_id: UUID | str) -> dict[str, Any]:
+        """See ``Memstill.memory``."""
+        return (await self._call(calls.memory_call(memory_id, self._endpoints), Document)).root
+
+    async def history(self, memory_id: UUID | str) -> dict[str, Any]:
+        """See ``Memstill.history``."""
+        call = calls.memory_call(memory_id, self._endpoints, "/history")
+        return (await self._call(call, Document)).root
+
+    async def restore(self, memory_id: UUID | str) -> dict[str, Any]:
+        """See ``Memstill.restore``."""
+        call = calls.memory_call(memory_id, self._endpoints, ":restore", method="POST")
+        return (await self._call(call, Document)).root
+
     async def memories(self, user_id: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """See ``Memstill.memories``."""
         after: UUID | None = None
@@ -115,6 +151,44 @@ class AsyncMemstill:
             after = page.next
             if after is None:
                 return
+
+    async def promotions(self, state: str | None = None) -> AsyncIterator[Promotion]:
+        """See ``Memstill.promotions``."""
+        after: UUID | None = None
+        while True:
+            call = calls.promotions_call(state, after, self._endpoints)
+            page = await self._call(call, PromotionPage)
+            for promotion in page.promotions:
+                yield promotion
+            after = page.next
+            if after is None:
+                return
+
+    async def scan_promotions(self) -> PromotionScan:
+        """See ``Memstill.scan_promotions``."""
+        return await self._call(calls.scan_call(self._endpoints), PromotionScan)
+
+    async def approve_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
+        """See ``Memstill.approve_promotion``."""
+        call = calls.decision_call(promotion_id, "approve", by, self._endpoints)
+        return await self._call(call, Promotion)
+
+    async def reject_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
+        """See ``Memstill.reject_promotion``."""
+        call = calls.decision_call(promotion_id, "reject", by, self._endpoints)
+        return await self._call(call, Promotion)
+
+    async def cost(self, user_id: str | None = None, since: date | str | None = None) -> Cost:
+        """See ``Memstill.cost``."""
+        return await self._call(calls.cost_call(user_id, since, self._endpoints), Cost)
+
+    async def batches(self) -> BatchPage:
+        """See ``Memstill.batches``."""
+        return await self._call(calls.batches_call(self._endpoints), BatchPage)
+
+    async def poll_batches(self) -> BatchRun:
+        """See ``Memstill.poll_batches``."""
+        return await self._call(calls.poll_batches_call(self._endpoints), BatchRun)
 
     async def wait(
         self,
@@ -137,6 +211,7 @@ class AsyncMemstill:
         *,
         max_memories: int | None = None,
         max_tokens: int | None = None,
+        as_of: date | str | None = None,
     ) -> Recall:
         """See ``Memstill.recall``."""
         call = calls.recall_call(
@@ -146,6 +221,7 @@ class AsyncMemstill:
             session_id=session_id,
             max_memories=max_memories,
             max_tokens=max_tokens,
+            as_of=as_of,
         )
         return await self._call(call, Recall)
 
@@ -218,7 +294,7 @@ class _Stream:
         with redis_errors(self._url, self._key):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for push in pushes:
-                    pipe.xadd(self._key, {STREAM_FIELD: push.body})
+                    pipe.xadd(self._key, stream_fields(push))
                 await pipe.execute()
         return receipts
 

@@ -6,8 +6,9 @@ import json
 import random
 import ssl
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from memstill_client.errors import (
     Unavailable,
 )
 from memstill_client.replies import ErrorBody, ErrorReply, Receipt, Reply, Status
+from memstill_client.wire import LANE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,13 +63,15 @@ class Call:
 
 def push_call(push: Push) -> Call:
     """Push one transcript."""
-    return Call("POST", "/v1/transcripts", push.body, tenant_id=push.tenant_id)
+    path = f"/v1/transcripts{_lane_query(push)}"
+    return Call("POST", path, push.body, tenant_id=push.tenant_id)
 
 
 def bulk_call(chunk: Sequence[Push], endpoints: Endpoints) -> Call:
-    """Push several transcripts, one a line."""
+    """Push several transcripts of one lane, one a line."""
     lines = b"\n".join(push.body for push in chunk)
-    return Call("POST", "/v1/transcripts:bulk", lines, "application/x-ndjson", endpoints.tenant_id)
+    path = f"/v1/transcripts:bulk{_lane_query(chunk[0])}"
+    return Call("POST", path, lines, "application/x-ndjson", endpoints.tenant_id)
 
 
 def status_call(receipt: Receipt | UUID | str, endpoints: Endpoints) -> Call:
@@ -96,8 +100,61 @@ def memories_call(user_id: str | None, after: UUID | None, endpoints: Endpoints)
     return Call("GET", f"/v1/memories?{query}", tenant_id=endpoints.tenant_id)
 
 
-def recall_call(query: str, user_id: str, endpoints: Endpoints, **limits: str | int | None) -> Call:
+def memory_call(
+    memory_id: UUID | str, endpoints: Endpoints, about: str = "", *, method: str = "GET"
+) -> Call:
+    """Ask about one memory."""
+    path = f"/v1/memories/{quote(str(memory_id), safe='')}{about}"
+    return Call(method, path, tenant_id=endpoints.tenant_id)
+
+
+def promotions_call(state: str | None, after: UUID | None, endpoints: Endpoints) -> Call:
+    """Ask for the next page of what is proposed for everyone."""
+    asked = {"state": state, "after": after, "limit": PAGE}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return Call("GET", f"/v1/promotions?{query}", tenant_id=endpoints.tenant_id)
+
+
+def scan_call(endpoints: Endpoints) -> Call:
+    """Look for what many users say."""
+    return Call("POST", "/v1/promotions:scan", tenant_id=endpoints.tenant_id)
+
+
+def decision_call(
+    promotion_id: UUID | str, decision: str, by: str | None, endpoints: Endpoints
+) -> Call:
+    """Approve or reject a promotion."""
+    path = f"/v1/promotions/{quote(str(promotion_id), safe='')}:{decision}"
+    return _json_call(path, {} if by is None else {"by": by}, endpoints)
+
+
+def cost_call(user_id: str | None, since: date | str | None, endpoints: Endpoints) -> Call:
+    """Ask what model calls have cost."""
+    asked = {"user_id": user_id, "since": since}
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return Call("GET", f"/v1/cost?{query}", tenant_id=endpoints.tenant_id)
+
+
+def batches_call(endpoints: Endpoints) -> Call:
+    """Ask for the batches of model calls."""
+    return Call("GET", "/v1/batches", tenant_id=endpoints.tenant_id)
+
+
+def poll_batches_call(endpoints: Endpoints) -> Call:
+    """Have batches handed in and collected now."""
+    return Call("POST", "/v1/batches:poll", tenant_id=endpoints.tenant_id)
+
+
+def recall_call(
+    query: str,
+    user_id: str,
+    endpoints: Endpoints,
+    *,
+    as_of: date | str | None = None,
+    **limits: str | int | None,
+) -> Call:
     """Ask what is known; limits that are None are the server's to choose."""
+    limits["as_of"] = as_of.isoformat() if isinstance(as_of, date) else as_of
     given = {name: value for name, value in limits.items() if value is not None}
     return _json_call("/v1/recall", {"query": query, "user_id": user_id, **given}, endpoints)
 
@@ -233,6 +290,10 @@ class Poll:
         delay = min(self._delay, self._deadline - now)
         self._delay = min(self._delay * 1.5, LONGEST_POLL_SECONDS)
         return delay
+
+
+def _lane_query(push: Push) -> str:
+    return "" if push.lane == "interactive" else f"?{urlencode({LANE_FIELD: push.lane})}"
 
 
 def _json_call(path: str, asked: Mapping[str, Any], endpoints: Endpoints) -> Call:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict, get_args
 
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import (
     MAX_BYTES,
     SCHEMA_VERSION,
+    LaneName,
     TranscriptV1,
     check_size,
     parse_transcript,
@@ -50,30 +51,42 @@ class Push:
 
     Attributes:
         receipt: None where only the server knows the tenant.
+        lane: How urgent it is: old sessions stand back for those that just ended.
     """
 
     body: bytes
     receipt: UUID | None
     tenant_id: str | None
+    lane: LaneName = "interactive"
 
 
-def make_push(transcript: Pushable | None, fields: TranscriptFields, endpoints: Endpoints) -> Push:
+def make_push(
+    transcript: Pushable | None,
+    fields: TranscriptFields,
+    endpoints: Endpoints,
+    lane: LaneName = "interactive",
+) -> Push:
     """Check and encode one transcript, given as a whole or by its fields.
 
     Raises:
         InvalidTranscript: It breaks the format, or is another tenant's than the client.
         TypeError: Both ways of giving it were used.
+        ValueError: There is no such lane.
     """
+    if lane not in get_args(LaneName):
+        raise ValueError(f"lane must be one of {', '.join(get_args(LaneName))}")
     if transcript is None:
         transcript = {"schema_version": SCHEMA_VERSION, **fields}
     elif fields:
         raise TypeError("give a transcript or its fields, not both")
     if not isinstance(transcript, TranscriptV1):
         transcript = parse_transcript(transcript, now=datetime.now(UTC))
-    return _encode(_with_tenant(transcript, endpoints))
+    return replace(_encode(_with_tenant(transcript, endpoints)), lane=lane)
 
 
-def make_chunks(transcripts: Iterable[Pushable], endpoints: Endpoints) -> Iterator[list[Push]]:
+def make_chunks(
+    transcripts: Iterable[Pushable], endpoints: Endpoints, lane: LaneName = "interactive"
+) -> Iterator[list[Push]]:
     """Check and encode many, in chunks of bounded number and size.
 
     Raises:
@@ -82,7 +95,7 @@ def make_chunks(transcripts: Iterable[Pushable], endpoints: Endpoints) -> Iterat
     chunk: list[Push] = []
     size = 0
     for position, transcript in enumerate(transcripts):
-        push = _make_nth(position, transcript, endpoints)
+        push = _make_nth(position, transcript, endpoints, lane)
         if chunk and (len(chunk) == MAX_CHUNK or size + len(push.body) > MAX_CHUNK_BYTES):
             yield chunk
             chunk, size = [], 0
@@ -92,9 +105,9 @@ def make_chunks(transcripts: Iterable[Pushable], endpoints: Endpoints) -> Iterat
         yield chunk
 
 
-def _make_nth(position: int, transcript: Pushable, endpoints: Endpoints) -> Push:
+def _make_nth(position: int, transcript: Pushable, endpoints: Endpoints, lane: LaneName) -> Push:
     try:
-        return make_push(transcript, {}, endpoints)
+        return make_push(transcript, {}, endpoints, lane)
     except InvalidTranscript as error:
         raise InvalidTranscript(f"transcripts[{position}].{error.field}", error.reason) from None
 

@@ -1,7 +1,8 @@
 """What the server answers. Fields that a newer server adds are ignored."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -84,11 +85,12 @@ class Status(Reply):
     """Where a transcript stands on its road.
 
     Attributes:
-        state: ``queued``, ``distilling``, ``distilled``, ``done`` or ``dead``.
+        state: ``queued``, ``parked``, ``distilling``, ``distilled``, ``done`` or ``dead``.
         counts: What its facts became, for example ``{"inserted": 3, "reinforced": 1}``.
         redactions: How many secrets of each kind were taken out before anything was stored.
-        reason: Why it is a dead letter.
+        reason: Why it is a dead letter, or which budget a parked one waits for.
         last_error: What failed last, while it is tried again.
+        due_at: When a queued or parked one is taken up next, by itself.
     """
 
     receipt: UUID
@@ -101,6 +103,7 @@ class Status(Reply):
     last_error: str | None = None
     received_at: datetime
     finished_at: datetime | None = None
+    due_at: datetime | None = None
     facts: tuple[FactReport, ...] = ()
 
     @property
@@ -115,6 +118,17 @@ class States(Reply):
     states: dict[str, int]
 
 
+class Document(Reply):
+    """A JSON object as the server sends it."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    @property
+    def root(self) -> dict[str, Any]:
+        """The object."""
+        return dict(self.model_extra or {})
+
+
 class MemoryPage(Reply):
     """Some memories in the order of their ids, as plain JSON; ``next`` is None on the last page."""
 
@@ -127,7 +141,10 @@ class RecalledMemory(Reply):
 
     Attributes:
         score: Relevance to the query; comparable within one recall only.
-        quote: Stands verbatim in the first of ``source_message_ids``.
+        quote: Stands verbatim in the message of ``message_id``. Of a memory of global scope both
+            are empty, as are speaker and session, and ``said_at`` is when it was approved: who
+            said it is not told.
+        users: How many users of the tenant say it.
     """
 
     id: UUID
@@ -142,6 +159,147 @@ class RecalledMemory(Reply):
     said_at: datetime
     session_id: str
     source_message_ids: tuple[str, ...]
+    message_id: str = ""
+    users: int = 1
+
+
+class Promotion(Reply):
+    """What many users of the tenant say, proposed for all of them.
+
+    Attributes:
+        users: How many said it when it was looked at last.
+        state: ``proposed``, ``approved``, ``rejected``, or ``withdrawn`` when too few say it.
+        decided_by: Who approved or rejected it.
+        memory_id: The memory that it became, if it was ever approved.
+    """
+
+    id: UUID
+    statement: str
+    subject: str
+    kind: str
+    users: int
+    state: str
+    proposed_at: datetime
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    memory_id: UUID | None = None
+
+
+class PromotionPage(Reply):
+    """Some promotions in the order of their ids; ``next`` is None on the last page."""
+
+    promotions: tuple[Promotion, ...]
+    next: UUID | None = None
+
+
+class PromotionScan(Reply):
+    """What a scan changed: proposed anew, counted anew, withdrawn."""
+
+    proposed: int
+    updated: int
+    withdrawn: int
+
+
+class Amount(Reply):
+    """Tokens and money, in the currency of the server's price table; None is no limit."""
+
+    tokens: int | None = None
+    money: Decimal | None = None
+
+
+class CostEntry(Reply):
+    """The calls of one user, day (UTC), model and purpose.
+
+    Attributes:
+        money: None where the model has no price; else without the calls that had none.
+        estimated_calls: Those whose tokens the endpoint did not report.
+    """
+
+    day: date
+    user_id: str
+    purpose: str
+    model: str
+    calls: int
+    unpriced_calls: int
+    estimated_calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    money: Decimal | None = None
+
+
+class BudgetState(Reply):
+    """How a budget stands today.
+
+    Attributes:
+        budget: ``tenant_day`` or ``user_day``.
+        standing: ``within``, ``soft`` (used up, and told) or ``hard`` (nothing more is called).
+    """
+
+    budget: str
+    user_id: str | None = None
+    standing: str
+    spent: Amount
+    soft: Amount
+    hard: Amount
+
+
+class Cost(Reply):
+    """What model calls have cost, and what waits for a budget.
+
+    Attributes:
+        entries: Newest day and then dearest first; not all of them if not ``is_whole``.
+        total: Of all of them.
+        budgets: Of the tenant, and of the user asked for or all who used theirs up.
+        parked: How many transcripts of each user wait for a budget.
+    """
+
+    today: date
+    since: date
+    entries: tuple[CostEntry, ...]
+    is_whole: bool
+    calls: int
+    unpriced_calls: int
+    total: Amount
+    budgets: tuple[BudgetState, ...]
+    parked: dict[str, int]
+
+
+class Batch(Reply):
+    """Backfill that the model's provider distills in bulk; only the tenant's requests count.
+
+    Attributes:
+        state: ``preparing``, ``running`` or ``ended``.
+        outcome: How it ended: ``completed``, ``expired``, ``cancelled``, ``failed`` or
+            ``abandoned``; what has no answer then is distilled live.
+        provider_id: Its name at the provider.
+        deadline_at: What has no answer by then is distilled without it.
+    """
+
+    id: UUID
+    state: str
+    outcome: str | None = None
+    provider_id: str | None = None
+    created_at: datetime
+    deadline_at: datetime
+    ended_at: datetime | None = None
+    last_error: str | None = None
+    requests: int
+    answered: int
+    failed: int
+
+
+class BatchPage(Reply):
+    """The newest batches; not ``is_on`` where backfill is distilled live."""
+
+    is_on: bool
+    batches: tuple[Batch, ...]
+
+
+class BatchRun(Reply):
+    """What a poll did: batches that ended, and that were handed in."""
+
+    ended: int
+    opened: int
 
 
 class Recall(Reply):
@@ -150,11 +308,13 @@ class Recall(Reply):
     Attributes:
         block: The same as text for a prompt, fenced; empty when nothing is known.
         tokens: Size of the block as the server counts it.
+        notes: What the server had to do without, each as a sentence.
     """
 
     block: str
     memories: tuple[RecalledMemory, ...]
     tokens: int
+    notes: tuple[str, ...] = ()
 
     def appended_to(self, system_prompt: str) -> str:
         """The prompt with the block below it; unchanged when nothing is known."""

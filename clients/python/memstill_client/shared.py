@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from memstill_client.sync import Memstill
 
 if TYPE_CHECKING:
+    from datetime import date
     from typing import Unpack
 
     from memstill_client.pushes import Pushable, TranscriptFields
     from memstill_client.replies import Recall, Receipt
+    from memstill_client.wire import LaneName
 
 
 class _Shared:
@@ -46,9 +48,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_shared.forget)
 
 
-def enqueue(transcript: Pushable | None = None, /, **fields: Unpack[TranscriptFields]) -> Receipt:
+def enqueue(
+    transcript: Pushable | None = None,
+    /,
+    *,
+    lane: LaneName = "interactive",
+    **fields: Unpack[TranscriptFields],
+) -> Receipt:
     """Push one finished conversation: see ``Memstill.enqueue``."""
-    return _shared.client().enqueue(transcript, **fields)
+    return _shared.client().enqueue(transcript, lane=lane, **fields)
 
 
 def recall(
@@ -58,18 +66,28 @@ def recall(
     *,
     max_memories: int | None = None,
     max_tokens: int | None = None,
+    as_of: date | str | None = None,
 ) -> Recall:
     """What is known of the user that helps with the query: see ``Memstill.recall``."""
     return _shared.client().recall(
-        query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
+        query,
+        user_id,
+        session_id,
+        max_memories=max_memories,
+        max_tokens=max_tokens,
+        as_of=as_of,
     )
 
 
 async def aenqueue(
-    transcript: Pushable | None = None, /, **fields: Unpack[TranscriptFields]
+    transcript: Pushable | None = None,
+    /,
+    *,
+    lane: LaneName = "interactive",
+    **fields: Unpack[TranscriptFields],
 ) -> Receipt:
     """``enqueue`` in a thread, so that the event loop goes on."""
-    return await asyncio.to_thread(enqueue, transcript, **fields)
+    return await asyncio.to_thread(enqueue, transcript, lane=lane, **fields)
 
 
 async def arecall(
@@ -79,10 +97,17 @@ async def arecall(
     *,
     max_memories: int | None = None,
     max_tokens: int | None = None,
+    as_of: date | str | None = None,
 ) -> Recall:
     """``recall`` in a thread, so that the event loop goes on."""
     return await asyncio.to_thread(
-        recall, query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
+        recall,
+        query,
+        user_id,
+        session_id,
+        max_memories=max_memories,
+        max_tokens=max_tokens,
+        as_of=as_of,
     )
 
 

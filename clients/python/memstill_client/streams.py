@@ -22,9 +22,12 @@ from redis.exceptions import (
 
 from memstill_client.errors import NotConfigured, Refused, Unavailable
 from memstill_client.replies import Receipt
+from memstill_client.wire import LANE_FIELD, STREAM_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from redis.typing import EncodableT, FieldT
 
     from memstill_client.pushes import Push
 
@@ -69,6 +72,12 @@ def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Ref
         f"Redis cannot append to the Stream {key} ({type(error).__name__}); either the key "
         "holds something else or the server is older than 6.2",
     )
+
+
+def stream_fields(push: Push) -> dict[FieldT, EncodableT]:
+    """The fields of a push as a Stream entry."""
+    fields: dict[FieldT, EncodableT] = {STREAM_FIELD: push.body}
+    return fields if push.lane == "interactive" else fields | {LANE_FIELD: push.lane}
 
 
 def stream_receipt(push: Push) -> Receipt:

@@ -15,24 +15,39 @@ from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavail
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import (
     Accepted,
+    BatchPage,
+    BatchRun,
     BulkReply,
+    Cost,
+    Document,
     MemoryPage,
+    Promotion,
+    PromotionPage,
+    PromotionScan,
     Recall,
     Receipt,
     Reply,
     States,
     Status,
 )
-from memstill_client.streams import RETRIES, redis_errors, retry_backoff, stream_receipt
-from memstill_client.wire import STREAM_FIELD, stream_key
+from memstill_client.streams import (
+    RETRIES,
+    redis_errors,
+    retry_backoff,
+    stream_fields,
+    stream_receipt,
+)
+from memstill_client.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import date
     from typing import Unpack
     from uuid import UUID
 
     from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push, Pushable, TranscriptFields
+    from memstill_client.wire import LaneName
 
 R = TypeVar("R", bound=Reply)
 
@@ -86,24 +101,32 @@ class Memstill:
             self._stream.close()
 
     def enqueue(
-        self, transcript: Pushable | None = None, /, **fields: Unpack[TranscriptFields]
+        self,
+        transcript: Pushable | None = None,
+        /,
+        *,
+        lane: LaneName = "interactive",
+        **fields: Unpack[TranscriptFields],
     ) -> Receipt:
         """Push one finished conversation, given as a whole or by its fields.
 
         Once it returns, the transcript ends as memories or as a dead letter with a reason.
-        Pushing the same one again is harmless and answers with the same receipt.
+        Pushing the same one again is harmless and answers with the same receipt. In the
+        ``backfill`` lane it stands back for all others, and may be distilled in a cheaper batch.
 
         Raises:
             InvalidTranscript: It breaks the wire format; nothing was sent.
             Unavailable: Nobody took it; repeat the call later.
             Refused: The server will not take it.
         """
-        push = make_push(transcript, fields, self._endpoints)
+        push = make_push(transcript, fields, self._endpoints, lane)
         if self._stream is not None:
             return self._stream.push([push])[0]
         return calls.read_accepted(self._call(calls.push_call(push), Accepted), push)
 
-    def enqueue_many(self, transcripts: Iterable[Pushable]) -> list[Receipt]:
+    def enqueue_many(
+        self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
+    ) -> list[Receipt]:
         """Push many, checked and sent in chunks; the receipts in their order.
 
         An error ends it, its field beginning with ``transcripts[position]``; the chunks before
@@ -115,12 +138,12 @@ class Memstill:
             Refused: The server will not take one.
         """
         receipts: list[Receipt] = []
-        for chunk in make_chunks(transcripts, self._endpoints):
+        for chunk in make_chunks(transcripts, self._endpoints, lane):
             receipts += self._push_chunk(chunk, len(receipts))
         return receipts
 
     def enqueue_each(
-        self, transcripts: Iterable[Pushable]
+        self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
     ) -> Iterator[Receipt | InvalidTranscript | Refused]:
         """Push many in chunks; each is answered alone, with a receipt or its refusal.
 
@@ -129,7 +152,7 @@ class Memstill:
             Unavailable: Nobody took the rest; repeat the call later.
         """
         position = 0
-        for chunk in make_chunks(transcripts, self._endpoints):
+        for chunk in make_chunks(transcripts, self._endpoints, lane):
             if self._stream is not None:
                 yield from self._stream.push(chunk)
             else:
@@ -158,6 +181,33 @@ class Memstill:
         call = calls.states_call(receipts, tenant_id, self._endpoints)
         return self._call(call, States).states
 
+    def memory(self, memory_id: UUID | str) -> dict[str, Any]:
+        """One memory in any state, with all that it rests on.
+
+        Raises:
+            NotFound: The tenant has no such memory.
+        """
+        return (self._call(calls.memory_call(memory_id, self._endpoints), Document)).root
+
+    def history(self, memory_id: UUID | str) -> dict[str, Any]:
+        """What held before and after a memory, and what happened to it.
+
+        Raises:
+            NotFound: The tenant has no such memory.
+        """
+        call = calls.memory_call(memory_id, self._endpoints, "/history")
+        return (self._call(call, Document)).root
+
+    def restore(self, memory_id: UUID | str) -> dict[str, Any]:
+        """Make a memory current again that was retired or merged wrongly.
+
+        Raises:
+            NotFound: The tenant has no such memory.
+            Refused: It is current already.
+        """
+        call = calls.memory_call(memory_id, self._endpoints, ":restore", method="POST")
+        return (self._call(call, Document)).root
+
     def memories(self, user_id: str | None = None) -> Iterator[dict[str, Any]]:
         """All memories of the tenant or of one user, superseded ones too, as plain JSON."""
         after: UUID | None = None
@@ -168,6 +218,69 @@ class Memstill:
             after = page.next
             if after is None:
                 return
+
+    def promotions(self, state: str | None = None) -> Iterator[Promotion]:
+        """What many users of the tenant say, and what was decided about it.
+
+        Args:
+            state: Only those; all but rejected and withdrawn ones if not given.
+        """
+        after: UUID | None = None
+        while True:
+            call = calls.promotions_call(state, after, self._endpoints)
+            page = self._call(call, PromotionPage)
+            yield from page.promotions
+            after = page.next
+            if after is None:
+                return
+
+    def scan_promotions(self) -> PromotionScan:
+        """Propose what many users say now, and take back what they do not any more."""
+        return self._call(calls.scan_call(self._endpoints), PromotionScan)
+
+    def approve_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
+        """Make it a memory of all users of the tenant; repeating it changes nothing.
+
+        Args:
+            promotion_id: As ``promotions`` names it.
+            by: Who decides, for the record.
+
+        Raises:
+            NotFound: The tenant has no such promotion.
+            Refused: Too few users say it by now.
+        """
+        call = calls.decision_call(promotion_id, "approve", by, self._endpoints)
+        return self._call(call, Promotion)
+
+    def reject_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
+        """Never propose it again; one that was approved before is taken back.
+
+        Raises:
+            NotFound: The tenant has no such promotion.
+        """
+        call = calls.decision_call(promotion_id, "reject", by, self._endpoints)
+        return self._call(call, Promotion)
+
+    def cost(self, user_id: str | None = None, since: date | str | None = None) -> Cost:
+        """What model calls have cost the tenant, or one user, and how the budgets stand.
+
+        Args:
+            user_id: All users if not given.
+            since: A day in UTC, or ``YYYY-MM-DD``; the last seven days if not given.
+        """
+        return self._call(calls.cost_call(user_id, since, self._endpoints), Cost)
+
+    def batches(self) -> BatchPage:
+        """The newest batches that hold sessions of the tenant."""
+        return self._call(calls.batches_call(self._endpoints), BatchPage)
+
+    def poll_batches(self) -> BatchRun:
+        """Hand in what waits for a batch and collect what is answered, now.
+
+        Raises:
+            Refused: The server does not use batches.
+        """
+        return self._call(calls.poll_batches_call(self._endpoints), BatchRun)
 
     def wait(self, receipt: Receipt | UUID | str, timeout: float = 60.0) -> Status:
         """Ask until the transcript is done or a dead letter.
@@ -196,6 +309,7 @@ class Memstill:
         *,
         max_memories: int | None = None,
         max_tokens: int | None = None,
+        as_of: date | str | None = None,
     ) -> Recall:
         """What is known of the user that helps with the query, as data and as prompt text.
 
@@ -205,6 +319,8 @@ class Memstill:
             session_id: The running session, whose own memories then count too.
             max_memories: The server chooses if not given.
             max_tokens: Size of the block; the server chooses if not given.
+            as_of: Answer with what held then, whatever superseded it since: a date, which is
+                the end of that day in UTC, or a date and time, in UTC if it names no offset.
 
         Raises:
             Unavailable: Nobody answered; the agent can go on without a block.
@@ -217,6 +333,7 @@ class Memstill:
             session_id=session_id,
             max_memories=max_memories,
             max_tokens=max_tokens,
+            as_of=as_of,
         )
         return self._call(call, Recall)
 
@@ -286,7 +403,7 @@ class _Stream:
         receipts = [stream_receipt(push) for push in pushes]
         with redis_errors(self._url, self._key), self._redis.pipeline(transaction=False) as pipe:
             for push in pushes:
-                pipe.xadd(self._key, {STREAM_FIELD: push.body})
+                pipe.xadd(self._key, stream_fields(push))
             pipe.execute()
         return receipts
 

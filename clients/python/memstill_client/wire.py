@@ -40,9 +40,11 @@ MAX_ID_CHARS: Final = 200
 MAX_FUTURE: Final = timedelta(days=1)
 DEFAULT_TENANT: Final = "default"
 STREAM_FIELD: Final = "transcript"
+LANE_FIELD: Final = "lane"
 NAMESPACE: Final = uuid.UUID("aa6b06db-58cb-5bbc-85e7-f3f65c0c0fb8")
 
 RoleName = Literal["user", "assistant", "system", "tool"]
+LaneName = Literal["interactive", "backfill"]
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f"
 _VISIBLE = rf"^[^{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"

@@ -1,19 +1,27 @@
 """PostgreSQL: the truth. Inbox, memories, outbox, replies, and what is due."""
 
+from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.installation import check_embedder
+from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
 from pipelines.adapters.postgres.replies import PostgresReplies
+from pipelines.adapters.postgres.sharing import PostgresSharing
+from pipelines.adapters.postgres.verdicts import PostgresVerdicts
 from pipelines.adapters.postgres.work import PostgresWorkTable
 
 __all__ = [
     "Database",
+    "PostgresBatches",
     "PostgresInbox",
+    "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
     "PostgresReplies",
+    "PostgresSharing",
+    "PostgresVerdicts",
     "PostgresWorkTable",
     "check_embedder",
 ]

@@ -4,36 +4,59 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, case, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipelines.adapters.postgres.rows import fact_row, read_transcript, transcript_body
+from pipelines.adapters.postgres.leases import (
+    lease_all,
+    lease_one,
+    load_texts,
+    lock_short_waiting,
+)
+from pipelines.adapters.postgres.parking import WAITING_STATES, count_parked, park_likes
+from pipelines.adapters.postgres.rows import fact_row, transcript_body
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
 from pipelines.errors import LeaseLost, NotFound
-from pipelines.model import FactOutcome, Owner, ReceiptId, Transcript, TranscriptState, receipt_id
-from pipelines.ports import Accepted, FactReport, Status, TranscriptClaim
+from pipelines.model import (
+    FactOutcome,
+    Lane,
+    Owner,
+    ReceiptId,
+    Transcript,
+    TranscriptState,
+    receipt_id,
+)
+from pipelines.ports import BATCHED, Accepted, FactReport, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from datetime import datetime
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Fact, Refusal
+    from pipelines.ports import TranscriptClaim
 
-OPEN_STATES = (TranscriptState.QUEUED.value, TranscriptState.DISTILLING.value)
+_UNCONSOLIDATED = (TranscriptState.DISTILLED.value,)
 
 
 class PostgresInbox:
-    """``Inbox`` on PostgreSQL."""
+    """``Inbox`` on PostgreSQL.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: Where the transcripts are.
+        backfill_wait: Backfill is first due so much later: until then it can be put in a batch.
+    """
+
+    def __init__(self, database: Database, backfill_wait: timedelta = timedelta()) -> None:
         self._database = database
+        self._backfill_wait = backfill_wait
 
     def accept(self, batch: Sequence[Transcript], now: datetime) -> list[Accepted]:
         with self._database.transaction() as connection:
-            fresh = _insert_new(connection, batch, now)
+            fresh = _insert_new(connection, batch, now, self._backfill_wait)
             hashes = _stored_hashes(connection, [item.id for item in batch])
             return [_answer(connection, item, fresh, hashes, now) for item in batch]
 
@@ -53,27 +76,29 @@ class PostgresInbox:
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
     ) -> TranscriptClaim | None:
-        statement = (
-            update(transcripts)
-            .where(
-                transcripts.c.receipt == receipt,
-                transcripts.c.state.in_(OPEN_STATES),
-                transcripts.c.due_at <= now,
-                or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
-            )
-            .values(
-                state=TranscriptState.DISTILLING.value,
-                attempts=transcripts.c.attempts + 1,
-                fence=transcripts.c.fence + 1,
-                lease_until=now + lease,
-            )
-            .returning(transcripts)
-        )
         with self._database.transaction() as connection:
-            row = connection.execute(statement).mappings().one_or_none()
-        if row is None:
-            return None
-        return TranscriptClaim(read_transcript(row), row["fence"], row["attempts"])
+            return lease_one(connection, receipt, now, lease)
+
+    def claim_together(
+        self,
+        receipt: ReceiptId,
+        choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
+        now: datetime,
+        lease: timedelta,
+        limit: int,
+    ) -> list[TranscriptClaim]:
+        with self._database.transaction() as connection:
+            lead = lease_one(connection, receipt, now, lease)
+            if lead is None or lead.is_alone:
+                return [] if lead is None else [lead]
+            waiting = lock_short_waiting(connection, lead.transcript, now, limit)
+            chosen = {item.id for item in choose(lead.transcript, waiting)} if waiting else set()
+            taken = [item.id for item in waiting if item.id in chosen]
+            return [lead, *lease_all(connection, taken, now, lease)]
+
+    def load_transcripts(self, owner: Owner, receipts: Collection[ReceiptId]) -> list[Transcript]:
+        with self._database.transaction() as connection:
+            return load_texts(connection, owner, receipts)
 
     def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
         with self._database.transaction() as connection:
@@ -95,7 +120,9 @@ class PostgresInbox:
                 connection.execute(insert(facts), rows)
             mark_due(connection, claim.transcript.owner, now)
 
-    def postpone(self, claim: TranscriptClaim, due_at: datetime, error: str) -> None:
+    def postpone(
+        self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
+    ) -> None:
         with self._database.transaction() as connection:
             _leave_lease(
                 connection,
@@ -103,7 +130,32 @@ class PostgresInbox:
                 state=TranscriptState.QUEUED.value,
                 due_at=due_at,
                 last_error=error,
+                alone=claim.is_alone or is_alone,
             )
+
+    def park(
+        self,
+        claim: TranscriptClaim,
+        due_at: datetime,
+        reason: str,
+        now: datetime,
+        *,
+        whole_tenant: bool,
+    ) -> None:
+        with self._database.transaction() as connection:
+            _leave_lease(
+                connection,
+                claim,
+                state=TranscriptState.PARKED.value,
+                attempts=transcripts.c.attempts - 1,
+                due_at=due_at,
+                reason=reason,
+            )
+            park_likes(connection, claim.transcript, due_at, reason, now, whole_tenant=whole_tenant)
+
+    def count_parked(self, tenant_id: str) -> dict[str, int]:
+        with self._database.transaction() as connection:
+            return count_parked(connection, tenant_id)
 
     def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
         with self._database.transaction() as connection:
@@ -134,13 +186,18 @@ class PostgresInbox:
             reports = connection.execute(
                 select(facts).where(facts.c.receipt == receipt).order_by(facts.c.ordinal)
             ).mappings()
-            return _read_status(row, [_read_report(report) for report in reports])
+            held_up = _held_up_by(connection, row) if row["state"] in _UNCONSOLIDATED else None
+            return _read_status(row, [_read_report(report) for report in reports], held_up)
 
     def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+        is_batched = and_(
+            transcripts.c.state == TranscriptState.QUEUED.value, transcripts.c.reason == BATCHED
+        )
+        state = case((is_batched, literal(BATCHED)), else_=transcripts.c.state).label("named")
         statement = (
-            select(transcripts.c.state, func.count())
+            select(state, func.count())
             .where(transcripts.c.receipt.in_(receipts), transcripts.c.tenant_id == tenant_id)
-            .group_by(transcripts.c.state)
+            .group_by(state)
         )
         with self._database.transaction() as connection:
             found = {row[0]: int(row[1]) for row in connection.execute(statement)}
@@ -165,9 +222,13 @@ def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
 
 
 def _insert_new(
-    connection: Connection, batch: Sequence[Transcript], now: datetime
+    connection: Connection, batch: Sequence[Transcript], now: datetime, backfill_wait: timedelta
 ) -> set[uuid.UUID]:
-    rows = {item.id: _transcript_row(item, now) for item in reversed(batch)}
+    due_at = {Lane.INTERACTIVE: now, Lane.BACKFILL: now + backfill_wait}
+    rows = {
+        item.id: _transcript_row(item, now) | {"due_at": due_at[item.lane]}
+        for item in reversed(batch)
+    }
     if not rows:
         return set()
     # Sorted, so that two batches which share receipts lock them in the same order.
@@ -235,6 +296,7 @@ def _transcript_row(item: Transcript, now: datetime) -> dict[str, Any]:
         "ended_at": item.ended_at,
         "state": TranscriptState.QUEUED.value,
         "due_at": now,
+        "lane": item.lane.value,
         "received_at": now,
     }
 
@@ -303,7 +365,9 @@ def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict
         "importance": draft.importance,
         "slot_subject": None,
         "slot_attribute": None,
+        "slot_member": None,
         "value": draft.value,
+        "ends": draft.ends,
         "event_at": draft.event_at or transcript.ended_at,
         "evidence": [],
         "distilled_by": "",
@@ -312,13 +376,23 @@ def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict
     }
 
 
+def _held_up_by(connection: Connection, row: Mapping[Any, Any]) -> str | None:
+    """What keeps the user's facts from being consolidated, if anything does."""
+    found: str | None = connection.execute(
+        select(owners.c.last_error).where(
+            owners.c.tenant_id == row["tenant_id"], owners.c.user_id == row["user_id"]
+        )
+    ).scalar_one_or_none()
+    return found
+
+
 def _read_report(row: Mapping[Any, Any]) -> FactReport:
     return FactReport(
         row["statement"], row["kind"], row["outcome"], row["reason"], row["memory_id"]
     )
 
 
-def _read_status(row: Mapping[Any, Any], reports: list[FactReport]) -> Status:
+def _read_status(row: Mapping[Any, Any], reports: list[FactReport], held_up: str | None) -> Status:
     counts: dict[str, int] = {}
     for report in reports:
         counts[report.outcome] = counts.get(report.outcome, 0) + 1
@@ -330,8 +404,9 @@ def _read_status(row: Mapping[Any, Any], reports: list[FactReport]) -> Status:
         counts=counts,
         redactions=row["body"].get("redactions", {}),
         reason=row["reason"],
-        last_error=row["last_error"],
+        last_error=held_up or row["last_error"],
         received_at=row["received_at"],
         finished_at=row["finished_at"],
         facts=tuple(reports),
+        due_at=row["due_at"] if row["state"] in WAITING_STATES else None,
     )

@@ -5,31 +5,49 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, literal, select
+from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.passages import load_passages
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import memories, outbox
-from pipelines.model import MemoryId, MemoryState, Owner, Scope
+from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import IndexPoint, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
+    from config.policy import PassagePolicy
     from pipelines.adapters.postgres.database import Database
+
+# A merged memory says nothing of its own.
+_INDEXED = (MemoryState.ACTIVE.value, MemoryState.SUPERSEDED.value)
 
 
 class PostgresOutbox:
     """``Outbox`` on PostgreSQL: a batch is a set of locked rows, freed if its worker dies."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, passages: PassagePolicy) -> None:
         self._database = database
+        self._passages = passages
 
     @contextmanager
     def take(self, limit: int) -> Iterator[Projection]:
         with self._database.transaction() as connection:
             waiting = _lock_batch(connection, limit)
-            yield _read_projection(connection, waiting)
+            yield _read_projection(connection, waiting, self._passages)
             connection.execute(delete(outbox).where(outbox.c.memory_id.in_(waiting)))
+
+    def refill(self, now: datetime) -> int:
+        columns = ("memory_id", "tenant_id", "user_id", "enqueued_at")
+        indexed = select(
+            memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now)
+        ).where(memories.c.state.in_(_INDEXED))
+        statement = upsert(outbox).from_select(columns, indexed).on_conflict_do_nothing()
+        with self._database.transaction() as connection:
+            added = connection.execute(statement, execution_options={"preserve_rowcount": True})
+        return added.rowcount
 
 
 def _lock_batch(connection: Connection, limit: int) -> list[MemoryId]:
@@ -42,16 +60,20 @@ def _lock_batch(connection: Connection, limit: int) -> list[MemoryId]:
     return [MemoryId(key) for key in connection.execute(statement).scalars()]
 
 
-def _read_projection(connection: Connection, waiting: list[MemoryId]) -> Projection:
-    statement = select(memories).where(
-        memories.c.id.in_(waiting), memories.c.state == MemoryState.ACTIVE.value
-    )
-    upserts = tuple(_read_point(row) for row in connection.execute(statement).mappings())
-    active = {point.memory_id for point in upserts}
-    return Projection(upserts, tuple(key for key in waiting if key not in active))
+def _read_projection(
+    connection: Connection, waiting: list[MemoryId], policy: PassagePolicy
+) -> Projection:
+    statement = select(memories).where(memories.c.id.in_(waiting), memories.c.state.in_(_INDEXED))
+    rows = connection.execute(statement).mappings().all()
+    # What is everyone's rests on the words of single users: those are no other user's business.
+    own = [row["id"] for row in rows if row["user_id"] != EVERYONE]
+    passages = load_passages(connection, own, policy)
+    upserts = tuple(_read_point(row, passages.get(row["id"], "")) for row in rows)
+    kept = {point.memory_id for point in upserts}
+    return Projection(upserts, tuple(key for key in waiting if key not in kept))
 
 
-def _read_point(row: Mapping[Any, Any]) -> IndexPoint:
+def _read_point(row: Mapping[Any, Any], passage: str) -> IndexPoint:
     return IndexPoint(
         memory_id=MemoryId(row["id"]),
         owner=Owner(row["tenant_id"], row["user_id"]),
@@ -59,5 +81,8 @@ def _read_point(row: Mapping[Any, Any]) -> IndexPoint:
         session_id=row["session_id"],
         version=row["version"],
         vector=read_vector(row["embedding"]),
-        text=row["statement"],
+        text=f"{row['statement']} {passage}".strip(),
+        state=MemoryState(row["state"]),
+        valid_from=row["valid_from"],
+        valid_to=row["valid_to"],
     )

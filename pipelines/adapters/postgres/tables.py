@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 metadata = MetaData()
 
 _Time = DateTime(timezone=True)
+_WAITING = text("state IN ('queued', 'distilling', 'parked')")
 
 
 def _owner() -> list[Column[str]]:
@@ -50,15 +52,22 @@ transcripts = Table(
     Column("lease_until", _Time),
     Column("reason", Text),
     Column("last_error", Text),
+    # It shares no model call any more: it failed in one, or a worker died over it.
+    Column("alone", Boolean, nullable=False, server_default="false"),
+    # Interactive or backfill.
+    Column("lane", Text, nullable=False, server_default="interactive"),
+    # The one batch of model calls that it was ever put in; then it goes the live road.
+    Column("batch", UUID),
     Column("received_at", _Time, nullable=False),
     Column("finished_at", _Time),
-    Index("transcripts_due", "due_at", postgresql_where=text("state IN ('queued', 'distilling')")),
+    Index("transcripts_due", "lane", "due_at", postgresql_where=_WAITING),
+    Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
     Index(
         "transcripts_undistilled",
         "tenant_id",
         "user_id",
         "ended_at",
-        postgresql_where=text("state IN ('queued', 'distilling')"),
+        postgresql_where=_WAITING,
     ),
 )
 
@@ -100,6 +109,7 @@ facts = Table(
     Column("reason", Text),
     Column("memory_id", UUID),
     Index("facts_of_receipt", "receipt", "ordinal"),
+    Index("facts_of_memory", "memory_id", postgresql_where=text("memory_id IS NOT NULL")),
     Index(
         "facts_pending",
         "tenant_id",
@@ -135,6 +145,8 @@ memories = Table(
     Column("superseded_by", UUID),
     Column("version", Integer, nullable=False),
     Column("distilled_by", Text, nullable=False),
+    # How many users say it: more than one only where it is everyone's.
+    Column("users", Integer, nullable=False, server_default="1"),
     # float32, little endian: the index can be rebuilt without embedding anything again.
     Column("embedding", LargeBinary, nullable=False),
     Column("updated_at", _Time, nullable=False),
@@ -153,6 +165,12 @@ memories = Table(
         "slot_subject",
         "slot_attribute",
         postgresql_where=text("slot_attribute IS NOT NULL"),
+    ),
+    Index(
+        "memories_by_statement",
+        "tenant_id",
+        text("md5(statement_key)"),
+        postgresql_where=text("state = 'active' AND scope = 'user'"),
     ),
 )
 
@@ -211,6 +229,95 @@ replies = Table(
     Column("completion_tokens", Integer, nullable=False),
     Column("created_at", _Time, nullable=False),
     Index("replies_of_owner", "tenant_id", "user_id"),
+    Index("replies_of_receipts", "receipts", postgresql_using="gin"),
+)
+
+# Purely numbers: what is erased with a user is the account, not what was said.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("purpose", Text, primary_key=True),
+    Column("calls", BigInteger, nullable=False),
+    Column("unpriced_calls", BigInteger, nullable=False),
+    Column("estimated_calls", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger, nullable=False),
+    Column("completion_tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Index("ledger_of_day", "tenant_id", "day"),
+)
+
+# The sums of a tenant's days, each in several rows: its users need not wait for each other.
+ledger_days = Table(
+    "ledger_days",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    *_owner(),
+    Column("day", Date, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("expires_at", _Time, nullable=False),
+    Index("holds_of_tenant", "tenant_id"),
+)
+
+budget_warnings = Table(
+    "budget_warnings",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    # Empty where it is the budget of all users together.
+    Column("user_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    # Also its name at the provider: how it is found there again after a crash.
+    Column("id", UUID, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("deadline_at", _Time, nullable=False),
+    Column("file_id", Text),
+    Column("provider_id", Text),
+    Column("outcome", Text),
+    Column("ended_at", _Time),
+    Column("last_error", Text),
+    Column("due_at", _Time, nullable=False),
+    Column("lease_until", _Time),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Index("batches_due", "due_at", postgresql_where=text("state <> 'ended'")),
+)
+
+batch_items = Table(
+    "batch_items",
+    metadata,
+    Column("batch", UUID, ForeignKey("batches.id"), primary_key=True),
+    Column("request_hash", Text, primary_key=True),
+    *_owner(),
+    Column("purpose", Text, nullable=False),
+    # The transcripts whose text the request carries, in its order.
+    Column("receipts", ARRAY(UUID), nullable=False),
+    # What is set aside for it: the hold, on which day's account, and the request's size.
+    Column("hold_id", UUID),
+    Column("day", Date, nullable=False),
+    Column("prompt_tokens", Integer, nullable=False),
+    # None until its answer is booked or given up.
+    Column("outcome", Text),
+    Index("batch_items_of_owner", "tenant_id", "user_id"),
 )
 
 verdicts = Table(
@@ -222,6 +329,25 @@ verdicts = Table(
     Column("relation", Text, nullable=False),
     Column("judged_by", Text, nullable=False),
     Column("created_at", _Time, nullable=False),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    # Derived from tenant, statement and subject: what was rejected is known again.
+    Column("id", UUID, primary_key=True),
+    Column("tenant_id", Text, nullable=False),
+    Column("statement", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("users", Integer, nullable=False),
+    Column("memory_ids", ARRAY(UUID), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("proposed_at", _Time, nullable=False),
+    Column("decided_at", _Time),
+    Column("decided_by", Text),
+    Column("memory_id", UUID),
+    Index("proposals_of_tenant", "tenant_id", "id"),
 )
 
 installation = Table(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Connection, exists, or_, select
 
-from pipelines.adapters.postgres.inbox import OPEN_STATES
+from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.tables import outbox, owners, transcripts
-from pipelines.model import Owner, ReceiptId
+from pipelines.model import Lane, Owner, ReceiptId
 from pipelines.ports import DueWork
 
 if TYPE_CHECKING:
@@ -24,16 +24,6 @@ class PostgresWorkTable:
         self._database = database
 
     def find_due(self, now: datetime, limit: int) -> DueWork:
-        due_transcripts = (
-            select(transcripts.c.receipt)
-            .where(
-                transcripts.c.state.in_(OPEN_STATES),
-                transcripts.c.due_at <= now,
-                or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
-            )
-            .order_by(transcripts.c.due_at)
-            .limit(limit)
-        )
         due_owners = (
             select(owners.c.tenant_id, owners.c.user_id)
             .where(
@@ -45,9 +35,27 @@ class PostgresWorkTable:
         )
         with self._database.transaction() as connection:
             return DueWork(
-                transcripts=tuple(map(ReceiptId, connection.execute(due_transcripts).scalars())),
+                transcripts=_due_transcripts(connection, Lane.INTERACTIVE, now, limit),
+                backfill=_due_transcripts(connection, Lane.BACKFILL, now, limit),
                 owners=tuple(Owner(*row) for row in connection.execute(due_owners)),
                 has_unprojected=connection.execute(
                     select(exists(select(outbox.c.memory_id)))
                 ).scalar_one(),
             )
+
+
+def _due_transcripts(
+    connection: Connection, lane: Lane, now: datetime, limit: int
+) -> tuple[ReceiptId, ...]:
+    statement = (
+        select(transcripts.c.receipt)
+        .where(
+            transcripts.c.lane == lane.value,
+            transcripts.c.state.in_(OPEN_STATES),
+            transcripts.c.due_at <= now,
+            or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
+        )
+        .order_by(transcripts.c.due_at)
+        .limit(limit)
+    )
+    return tuple(map(ReceiptId, connection.execute(statement).scalars()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -233,6 +233,23 @@ def test_recall_answers_data_and_block_when_something_is_known(
     assert (found.block, found.tokens) == (RECALL["block"], 7)
     assert found.memories[0].source_message_ids == ("m1",)
     assert found.memories[0].said_at == datetime(2026, 3, 2, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "sent"),
+    [
+        (date(2026, 3, 2), "2026-03-02"),
+        ("2026-03-02", "2026-03-02"),
+        (datetime(2026, 3, 2, 8, tzinfo=UTC), "2026-03-02T08:00:00+00:00"),
+    ],
+)
+def test_recall_asks_for_a_date_when_one_is_given(
+    call: Callable[..., Any], api: Api, as_of: date | str, sent: str
+) -> None:
+    """A date, a time or their text are sent as the server reads them."""
+    api.say(200, RECALL)
+    call({"api_url": api.url}, "recall", "where?", "alice", as_of=as_of)
+    assert api.bodies == [{"query": "where?", "user_id": "alice", "as_of": sent}]
 
 
 def test_inject_puts_the_block_below_the_prompt_when_something_is_known(

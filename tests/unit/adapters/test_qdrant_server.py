@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ALICE = Owner("acme", "alice")
+COLLECTION = "/collections/memstill.some-model-8"
+FIELDS = {
+    "tenant_id",
+    "user_id",
+    "scope",
+    "session_id",
+    "version",
+    "state",
+    "valid_from",
+    "valid_to",
+}
 
 
 def make_index(answer: Callable[[httpx.Request], httpx.Response]) -> QdrantServerIndex:
@@ -33,10 +44,20 @@ def make_index(answer: Callable[[httpx.Request], httpx.Response]) -> QdrantServe
 class Server:
     """A server of some version, with or without the collection; records what it is asked."""
 
-    def __init__(self, version: str = "1.20.0", *, size: int = 8, raced: bool = False) -> None:
+    def __init__(
+        self,
+        version: str = "1.20.0",
+        *,
+        size: int = 8,
+        raced: bool = False,
+        points: int | None = None,
+        fields: tuple[str, ...] = (),
+    ) -> None:
         self.version = version
         self.size = size
         self.raced = raced
+        self.points = points
+        self.fields = fields
         self.requests: list[tuple[str, str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -45,12 +66,13 @@ class Server:
         if request.url.path == "/":
             return httpx.Response(200, json={"title": "qdrant", "version": self.version})
         if request.url.path == "/collections":
-            return self._ok({"collections": []})
+            name = COLLECTION.removeprefix("/collections/")
+            return self._ok({"collections": [] if self.points is None else [{"name": name}]})
         if request.method == "PUT" and request.url.path.count("/") == 2 and self.raced:
             return httpx.Response(409, json={"status": {"error": "already exists"}})
         if request.method == "PUT" and request.url.path.endswith("/index"):
             return self._ok({"operation_id": 1, "status": "completed"})
-        return self._ok(True if request.method == "PUT" else self._collection())
+        return self._ok(self._collection() if request.method == "GET" else True)
 
     def _ok(self, result: object) -> httpx.Response:
         return httpx.Response(200, json={"result": result, "status": "ok", "time": 0.1})
@@ -71,7 +93,10 @@ class Server:
                 "hnsw_config": {"m": 0, "ef_construct": 100, "full_scan_threshold": 10000},
                 "optimizer_config": optimizer,
             },
-            "payload_schema": {},
+            "points_count": self.points or 0,
+            "payload_schema": {
+                name: {"data_type": "keyword", "points": self.points or 0} for name in self.fields
+            },
         }
 
 
@@ -84,7 +109,7 @@ def test_prepare_partitions_by_tenant_when_the_collection_is_new() -> None:
     assert {"m": 0, "payload_m": 16} == collection["hnsw_config"]
     assert {"lexical": {"modifier": "idf"}} == collection["sparse_vectors"]
     schemas = {field["field_name"]: field["field_schema"] for field in fields}
-    assert {"tenant_id", "user_id", "scope", "session_id", "version"} == set(schemas)
+    assert FIELDS == set(schemas)
     assert schemas["tenant_id"]["is_tenant"] is True
     linked = {name for name, schema in schemas.items() if schema["enable_hnsw"]}
     assert {"user_id"} == linked
@@ -94,7 +119,25 @@ def test_prepare_goes_on_when_another_process_created_the_collection_first() -> 
     """Of workers that start together one creates; the others find it made."""
     server = Server(raced=True)
     make_index(server).prepare()
-    assert 5 == len([path for _, path, _ in server.requests if path.endswith("/index")])
+    assert len(FIELDS) == len([path for _, path, _ in server.requests if path.endswith("/index")])
+
+
+def test_prepare_makes_the_collection_anew_when_its_layout_is_old() -> None:
+    """Points without a state would never be found: the collection goes, to be filled again."""
+    server = Server(points=7, fields=("tenant_id", "user_id"))
+    make_index(server).prepare()
+    changes = [(method, path) for method, path, _ in server.requests if method != "GET"]
+    assert [("DELETE", COLLECTION), ("PUT", COLLECTION)] == changes[:2]
+
+
+@pytest.mark.parametrize(("points", "fields"), [(7, ("state",)), (0, ())])
+def test_prepare_keeps_the_collection_when_its_layout_fits(
+    points: int, fields: tuple[str, ...]
+) -> None:
+    """A filled one of this layout stays, and so does one that another process is just making."""
+    server = Server(points=points, fields=fields)
+    make_index(server).prepare()
+    assert COLLECTION not in {path for method, path, _ in server.requests if method != "GET"}
 
 
 @pytest.mark.parametrize("version", ["1.18.9", "1.9.0", "0.11.2"])

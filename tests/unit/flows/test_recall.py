@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from config.policy import Policies, RankPolicy
-from pipelines.errors import InputError
+from pipelines.errors import BadReply, InputError, ModelRefused, ModelUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
-from pipelines.flows.recall import Question, Recall
-from pipelines.model import Owner
-from pipelines.plan import Plan, Supersede
+from pipelines.flows.recall import NOT_RERANKED, Question, Recall
+from pipelines.model import MemoryState, Owner, Scope, Slot
+from pipelines.plan import Insert, Plan, Supersede
 from pipelines.stages.fence import strip_fenced
 from pipelines.testing.index import InMemoryIndex
-from pipelines.testing.models import HashEmbedder
+from pipelines.testing.models import HashEmbedder, InMemoryVerdicts
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
-from tests.builders import ALICE, BOB, START, day, make_fact, make_transcript
+from tests.builders import ALICE, BOB, START, day, make_fact, make_memory, make_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pipelines.model import Fact
 
 LEASE = timedelta(minutes=5)
 
@@ -42,6 +47,8 @@ class World:
             self.stores,
             self.index,
             self.embedder,
+            InMemoryVerdicts(),
+            None,
             RecordingWaker(),
             self.clock,
             Policies(),
@@ -138,3 +145,159 @@ def test_recall_refuses_a_senseless_question(changes: dict[str, Any], field: str
     with pytest.raises(InputError) as caught:
         world.flow.run(replace(question("Berlin"), **changes))
     assert field == caught.value.field
+
+
+def moved_house() -> World:
+    """She lived in Berlin until day 10, and in Porto since."""
+    world = World("User likes green tea.")
+    slot = Slot("user", "home city")
+    past = make_fact("User lives in Berlin.", ordinal=7, slot=slot, value="Berlin")
+    now = make_fact("User lives in Porto.", ordinal=8, slot=slot, value="Porto", at=day(10))
+    _keep(world, past, state=MemoryState.SUPERSEDED, valid_to=day(10))
+    _keep(world, now)
+    return world
+
+
+def test_recall_answers_with_what_held_then_when_a_time_is_asked_for() -> None:
+    """What was superseded since is told as of its time, what came later is not."""
+    world = moved_house()
+
+    assert "User lives in Porto." in world.ask("lives")
+    assert "User lives in Berlin." not in world.ask("lives")
+    assert "User lives in Berlin." in world.ask("lives", as_of=day(9))
+    assert "User lives in Porto." not in world.ask("lives", as_of=day(9))
+    assert "User lives in Porto." in world.ask("lives", as_of=day(10))
+    assert [] == world.ask("lives", as_of=day(-1))
+
+
+def test_recall_block_says_of_which_day_it_is_when_a_time_is_asked_for() -> None:
+    """Nobody takes the past for the present: the fence names the day, the line its interval."""
+    world = moved_house()
+
+    block = world.flow.run(question("lives", as_of=day(9))).block
+
+    assert 'as-of="2026-03-11"' in block
+    assert "User lives in Berlin. (2026-03-02 to 2026-03-12)" in block
+    assert "" == strip_fenced(block).strip()
+
+
+def test_recall_never_tells_what_was_merged_when_a_time_is_asked_for() -> None:
+    """A memory that turned out to be another one never held by itself."""
+    world = World("User lives in Berlin.")
+    (memory,) = world.stores.export_memories("acme", "alice", None, 10)
+    world.stores._memories[memory.id] = replace(memory, state=MemoryState.MERGED)
+
+    assert [] == world.ask("Berlin", as_of=day(9))
+
+
+class ScriptedReranker:
+    """Scores each text by a rule of the test."""
+
+    def __init__(self, rule: Callable[[str], float]) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self._rule = rule
+
+    def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
+        del query
+        self.asked.append(tuple(texts))
+        return [self._rule(text) for text in texts]
+
+
+def _number(text: str) -> float:
+    return float(text.split()[3])
+
+
+def test_recall_takes_the_rerankers_order_for_the_first_candidates() -> None:
+    """It sees so many as the policy says, as the block shows them; the others follow."""
+    world = World(*[f"User likes tea {n} best." for n in range(8)])
+    reranker = ScriptedReranker(_number)
+    plain = world.ask("tea")
+    flow = replace(world.flow, reranker=reranker, policy=RankPolicy(reranked=5))
+
+    found = flow.run(question("tea"))
+
+    told = [item.memory.statement for item in found.memories]
+    assert sorted(plain[:5], key=_number, reverse=True) == told[:5]
+    assert plain[5:] == told[5:]
+    assert [5] == [len(texts) for texts in reranker.asked]
+    assert all(text.endswith(" best. (2026-03-02)") for text in reranker.asked[0])
+    assert () == found.notes
+
+
+@pytest.mark.parametrize(
+    "error", [ModelUnavailable("late"), ModelRefused("401"), BadReply("no scores")]
+)
+def test_recall_answers_without_the_reranker_when_it_fails(error: Exception) -> None:
+    """Its own order is better than none, and the answer says that it had to do."""
+    world = World(*[f"User likes tea {n} best." for n in range(8)])
+
+    def fail(_: str) -> float:
+        raise error
+
+    found = replace(world.flow, reranker=ScriptedReranker(fail)).run(question("tea"))
+
+    assert world.ask("tea") == [item.memory.statement for item in found.memories]
+    assert (NOT_RERANKED,) == found.notes
+
+
+def test_recall_asks_no_reranker_when_nothing_is_known() -> None:
+    """An empty answer costs nothing."""
+    world, reranker = World("User likes green tea."), ScriptedReranker(_number)
+
+    assert () == replace(world.flow, reranker=reranker).run(question("tea", BOB)).memories
+    assert [] == reranker.asked
+
+
+def _share(world: World, statement: str, tenant: str = "acme", **changes: Any) -> None:  # noqa: ANN401 - fields of a memory
+    """Make a statement everyone's in a tenant."""
+    fact = make_fact(statement, owner=Owner.everyone(tenant), session=statement, subject="Staging")
+    _keep(world, fact, **({"scope": Scope.GLOBAL, "session_id": ""} | changes))
+
+
+def _keep(world: World, fact: Fact, **changes: Any) -> None:  # noqa: ANN401 - fields of a memory
+    """Store the memory of a fact, and project it."""
+    world.stores.mark_owner_due(fact.owner, START)
+    claim = world.stores.claim_owner(fact.owner, START, LEASE)
+    assert claim is not None
+    memory = make_memory(fact, world.embedder.embed([fact.statement])[0], **changes)
+    world.stores.commit_plan(claim, Plan((Insert(memory),)), START)
+    world.stores.release_owner(claim, None, START)
+    Project(world.stores, world.index).run()
+
+
+def test_recall_finds_what_is_everyones_in_the_tenant() -> None:
+    """Every user of the tenant, also one of whom nothing is known, and nobody elsewhere."""
+    world = World("User likes green tea.")
+    _share(world, "Staging runs in Frankfurt.")
+
+    assert "Staging runs in Frankfurt." == world.ask("where does staging run?")[0]
+    assert ["Staging runs in Frankfurt."] == world.ask("where does staging run?", BOB)
+    assert [] == world.ask("where does staging run?", Owner("other", "alice"))
+
+
+@pytest.mark.parametrize("scope", [Scope.USER, Scope.SESSION])
+def test_recall_shows_nothing_of_everyones_that_is_not_global(scope: Scope) -> None:
+    """Only what was approved for all is anybody's; not even the session's name opens it."""
+    world = World("User likes green tea.")
+    _share(world, "Staging runs in Frankfurt.", scope=scope, session_id="s1")
+
+    assert ["User likes green tea."] == world.ask("where does staging run?", session_id="s1")
+
+
+def test_recall_prefers_the_users_own_word_to_everyones() -> None:
+    """What the user says stays traceable to their message, and what they hold otherwise counts."""
+    slot = Slot("staging", "region")
+    world = World("User likes green tea.")
+    _share(world, "Staging runs in Frankfurt.", slot=slot)
+    _share(world, "Deploys of staging run at noon.")
+    own = [
+        make_fact("Staging runs in Dublin.", owner=BOB, slot=slot, value="Dublin"),
+        make_fact("Deploys of staging run at noon.", owner=BOB, subject="Staging", ordinal=1),
+    ]
+    for fact in own:
+        _keep(world, fact)
+
+    found = world.flow.run(question("staging", BOB)).memories
+
+    assert sorted(fact.statement for fact in own) == sorted(m.memory.statement for m in found)
+    assert {BOB} == {item.memory.owner for item in found}

@@ -52,6 +52,14 @@ def test_fence_builds_a_block_of_one_line_for_each_memory() -> None:
     )
 
 
+def test_fence_says_as_of_which_day_when_the_past_is_asked_for() -> None:
+    """A reader of the block knows that it does not tell how things stand, and it is cut out too."""
+    block = fence(["Alice lives in Berlin."], user_id="alice", at=DAY, as_of=date(2025, 2, 3))
+
+    assert block.startswith('<memstill-recall user="alice" at="2026-05-01" as-of="2025-02-03">\n')
+    assert "" == strip_fenced(block)
+
+
 def test_fence_is_empty_when_nothing_is_known() -> None:
     """Without memories there is no block."""
     assert "" == fence([], user_id="alice", at=DAY)
@@ -105,3 +113,19 @@ def test_unfenced_parts_keeps_stretches_apart() -> None:
     text = f"I live in {fence(['x'], user_id='u', at=DAY)}Berlin"
 
     assert ["I live in ", "Berlin"] == unfenced_parts(text)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "m\u0435mstill-r\u0435call",
+        "\uff4dem\uff53till-recall",
+        "mem\u200bstill-rec\u00adall",
+        "memstill\u2060-\u200brecall",
+    ],
+)
+def test_fence_is_seen_when_its_tag_is_written_in_other_letters(tag: str) -> None:
+    """A tag that reads like the tag is the tag, in a prompt and in what is recalled."""
+    assert "ab" == strip_fenced(f"a<{tag}>secret</{tag}>b")
+    block = fence([f"x </{tag}> y"], user_id="u", at=date(2026, 3, 3))
+    assert "" == strip_fenced(block)

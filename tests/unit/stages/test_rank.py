@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from config.policy import RankPolicy
 from pipelines.model import MemoryId, MemoryState, Slot
-from pipelines.stages.rank import Candidate, Ranked, rank
+from pipelines.stages.rank import Candidate, Ranked, rank, reorder, strength
 from tests.builders import day, make_fact, make_memory, vector_of
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 NOW = day(100)
 POLICY = RankPolicy()
-BARE = RankPolicy(diversity=0.0, same_message_penalty=0.0)
+BARE = RankPolicy(
+    dense_weight=0.8,
+    lexical_weight=0.2,
+    strength_weight=0.0,
+    diversity=0.0,
+    same_message_penalty=0.0,
+)
 
 
 def memory_of(statement: str, number: int, **changes: Any) -> Memory:  # noqa: ANN401 - any field
@@ -108,7 +115,7 @@ def test_rank_shows_a_statement_once_when_memories_repeat_it() -> None:
     other = memory_of("User has two hens.", 3, subject="Ana")
     candidates = [Candidate(old, 0.9, None), Candidate(new, 0.8, None), Candidate(other, 0.1, None)]
 
-    ranked = rank(candidates, NOW, POLICY)
+    ranked = rank(candidates, NOW, BARE)
 
     assert [new, other] == [item.memory for item in ranked]
     assert pytest.approx(0.8 * 0.9) == ranked[0].score
@@ -122,7 +129,7 @@ def test_rank_puts_the_newest_first_when_memories_share_a_slot() -> None:
     between = memory_of("Keeps bees.", 3)
     cosines = ((old, 0.9), (between, 0.6), (new, 0.3))
 
-    ranked = rank([Candidate(memory, cosine, None) for memory, cosine in cosines], NOW, POLICY)
+    ranked = rank([Candidate(memory, cosine, None) for memory, cosine in cosines], NOW, BARE)
 
     assert ["Lives in Turin.", "Keeps bees.", "Lives in Porto."] == told(ranked)
 
@@ -146,6 +153,43 @@ def test_rank_orders_equals_by_confirmation_then_by_id() -> None:
     ranked = rank([Candidate(one, 0.5, None) for one in (plain[1], plain[0], fresh)], NOW, POLICY)
 
     assert [fresh, plain[0], plain[1]] == [item.memory for item in ranked]
+
+
+def test_rank_prefers_the_stronger_when_relevance_is_nearly_equal() -> None:
+    """What was said lately, or in many sessions, wins by a hair and no more."""
+    shared = vector_of("shared")
+    faint = memory_of("Owns a boat.", 1, vector=shared, confirmed_at=day(-900))
+    fresh = memory_of("Owns a kayak.", 2, vector=shared, confirmed_at=day(99))
+
+    near = rank([Candidate(faint, 0.501, None), Candidate(fresh, 0.5, None)], NOW, POLICY)
+    clear = rank([Candidate(faint, 0.55, None), Candidate(fresh, 0.5, None)], NOW, POLICY)
+
+    assert ["Owns a kayak.", "Owns a boat."] == told(near)
+    assert ["Owns a boat.", "Owns a kayak."] == told(clear)
+
+
+def test_strength_halves_with_each_half_life_and_grows_with_each_session() -> None:
+    """It is ln(1 + sessions) at first, and a half of that after a half-life; never more."""
+    sessions = [make_fact("x", session=name).evidence[0] for name in ("s1", "s2", "s3")]
+    once = memory_of("Sails.", 1, evidence=(sessions[0],), confirmed_at=day(70))
+    thrice = memory_of("Sails.", 1, evidence=tuple(sessions), confirmed_at=day(200))
+
+    assert pytest.approx(math.log(2) / 2) == strength(once, NOW, POLICY.half_life)
+    assert pytest.approx(math.log(4)) == strength(thrice, NOW, POLICY.half_life)
+
+
+def test_reorder_puts_what_was_scored_first_and_leaves_the_rest() -> None:
+    """The reranker's order counts as far as it looked, and slots keep their newest first."""
+    slot = Slot("user", "city")
+    old = memory_of("Lives in Porto.", 1, slot=slot)
+    new = memory_of("Lives in Turin.", 2, slot=slot, valid_from=day(9))
+    bees, far = memory_of("Keeps bees.", 3), memory_of("Sails.", 4)
+    ranked = [Ranked(memory, 0.5) for memory in (bees, new, old, far)]
+
+    ordered = reorder(ranked, {bees.id: -3.0, old.id: 2.0, new.id: 1.0})
+
+    assert ["Lives in Turin.", "Lives in Porto.", "Keeps bees.", "Sails."] == told(ordered)
+    assert told(ranked) == told(reorder(ranked, {}))
 
 
 @st.composite

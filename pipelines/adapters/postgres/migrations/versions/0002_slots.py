@@ -16,6 +16,12 @@ def upgrade() -> None:
         op.add_column(
             table, sa.Column("ends", sa.Boolean(), nullable=False, server_default="false")
         )
+    op.create_index(
+        "facts_of_memory",
+        "facts",
+        ["memory_id"],
+        postgresql_where=sa.text("memory_id IS NOT NULL"),
+    )
     # Stored replies are only kept to save money: those without an account are let go.
     op.execute("DELETE FROM replies")
     op.drop_index("replies_of_receipt", "replies")

@@ -1,0 +1,37 @@
+"""The time that somebody asks about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipelines.errors import InputError
+from workers.moments import read_moment
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("2026-03-02T09:30:00Z", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)),
+        ("2026-03-02T09:30:00+02:00", datetime(2026, 3, 2, 7, 30, tzinfo=UTC)),
+        ("2026-03-02 09:30", datetime(2026, 3, 2, 9, 30, tzinfo=UTC)),
+    ],
+)
+def test_moment_is_in_utc_whatever_offset_it_names(stated: str, expected: datetime) -> None:
+    """A time without an offset is meant in UTC."""
+    assert expected == read_moment(stated, "as_of")
+
+
+def test_moment_of_a_bare_date_is_the_end_of_that_day() -> None:
+    """Asked about a day, one wants what was true when it was over."""
+    midnight = datetime(2026, 3, 3, tzinfo=UTC)
+
+    assert timedelta(microseconds=1) == midnight - read_moment(" 2026-03-02 ", "as_of")
+
+
+@pytest.mark.parametrize("stated", ["", "yesterday", "2026-02-30", "0001-01-01T00:00+14:00"])
+def test_moment_is_refused_with_its_field_when_it_is_none(stated: str) -> None:
+    """The refusal says what to send instead."""
+    with pytest.raises(InputError, match="as_of: is no date; send YYYY-MM-DD"):
+        read_moment(stated, "as_of")

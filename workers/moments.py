@@ -1,0 +1,30 @@
+"""Reads the time that somebody asks about."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+
+from pipelines.errors import InputError
+
+
+def read_moment(text: str, field: str) -> datetime:
+    """A date and time in ISO 8601, in UTC where it names no offset; a bare date is its last moment.
+
+    Whoever asks how things stood on a day wants what was true when the day was over. The day is
+    the one in UTC, as in the dates of a recall block.
+
+    Raises:
+        InputError: It is neither.
+    """
+    stated = text.strip()
+    try:
+        return datetime.combine(date.fromisoformat(stated), time.max, UTC)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(stated)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise InputError(
+            field, "is no date; send YYYY-MM-DD, or a date and time with its offset"
+        ) from None
