@@ -227,27 +227,23 @@ class ScriptedEndpoint:
         text = json.dumps(call.body, ensure_ascii=False)
         with self._lock:
             self.calls.append(call)
-            for key, scripted in self._keyed.items():
-                if key in text:
-                    return scripted
-            if self._queue:
+            fault = self._find_fault(text)
+            if fault is None and self._queue:
                 return self._queue.popleft()
-        return self._usual_answer(call)
+        return fault or self._usual_answer(call)
+
+    def _find_fault(self, text: str) -> Scripted | None:
+        return next((answer for key, answer in self._keyed.items() if key in text), None)
 
     def answer_batch_api(
         self, method: str, path: str, body: bytes, content_type: str
     ) -> Scripted | None:
-        """What the routes of files and batches get; None for the others.
-
-        Faults are keyed by method and path: ``fail_on("POST /v1/batches", status(503))``.
-        """
+        """What files and batches get, by ``fail_on("POST /v1/batches", …)`` a fault; else None."""
         with self._lock:
-            for key, scripted in self._keyed.items():
-                if f"{method} {path}".startswith(key):
-                    return scripted
-            found = self.batch_api.respond(method, path, body, content_type)
+            fault = self._find_fault(f"{method} {path}")
+            found = None if fault else self.batch_api.respond(method, path, body, content_type)
         if found is None:
-            return None
+            return fault
         code, answer = found
         hangs = (method, path) == ("POST", "/v1/batches")
         return Scripted(
@@ -258,11 +254,8 @@ class ScriptedEndpoint:
 
     def _answer_in_batch(self, body: dict[str, Any]) -> tuple[int, bytes]:
         """As a live call with this body, which is not counted as one."""
-        text = json.dumps(body, ensure_ascii=False)
-        for key, scripted in self._keyed.items():
-            if key in text:
-                return scripted.status, scripted.body
-        answer = self._usual_answer(Call("/v1/chat/completions", body, {}))
+        fault = self._find_fault(json.dumps(body, ensure_ascii=False))
+        answer = fault or self._usual_answer(Call("/v1/chat/completions", body, {}))
         return answer.status, answer.body
 
     def pause(self, seconds: float) -> None:

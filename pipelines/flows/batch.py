@@ -66,10 +66,19 @@ class RunBatches:
 
     def _open_one(self) -> bool:
         """Whether a batch was opened, so that there may be more to gather."""
+        with self.store.gathering() as is_alone:
+            opened = self._open() if is_alone else None
+        if opened is None:
+            return False
+        batch, requests = opened
+        self._attempt(batch, lambda: self._hand_in(batch, requests))
+        return True
+
+    def _open(self) -> tuple[Batch, list[PreparedRequest]] | None:
         now = self.clock.now()
         candidates = self.gather.run(now)
         if not candidates:
-            return False
+            return None
         deadline_at = now + self.policy.window + self.policy.grace
         batch = Batch(BatchId(uuid.uuid4()), self.endpoint.name, now, deadline_at)
         items = [candidate.item for candidate in candidates]
@@ -79,9 +88,7 @@ class RunBatches:
         }
         self.gather.release(it for it in candidates if it.prepared.request_hash not in kept)
         requests = [it.prepared for it in candidates if it.prepared.request_hash in kept]
-        if requests:
-            self._attempt(batch, lambda: self._hand_in(batch, requests))
-        return bool(requests)
+        return (batch, requests) if requests else None
 
     def _hand_in(self, batch: Batch, requests: Sequence[PreparedRequest]) -> bool:
         file_id = batch.file_id or self.endpoint.upload(batch.id, requests)

@@ -15,6 +15,7 @@ from pipelines.stages.cost import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
 
     from pipelines.model import ReceiptId, Transcript
@@ -142,6 +143,13 @@ class BatchReport:
 
 class BatchStore(Protocol):
     """Batches, their requests, and the transcripts that wait for them."""
+
+    def gathering(self) -> AbstractContextManager[bool]:
+        """Whether nobody else gathers at this moment, and then nobody does until its end.
+
+        Two who gather the same at once would set the money aside twice.
+        """
+        ...
 
     def find_waiting(self, until: datetime, limit: int, max_bytes: int) -> list[Transcript]:
         """Backfill that was in no batch and was not tried yet, due until then, oldest due first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,19 @@ class InMemoryBatches:
         self._stores = stores
         self._replies = replies
         self._lock = threading.RLock()
+        self._gathering = threading.Lock()
         self._rows: dict[BatchId, _BatchRow] = {}
 
     # ---- who waits ----------------------------------------------------------------------------
+
+    @contextmanager
+    def gathering(self) -> Iterator[bool]:
+        is_alone = self._gathering.acquire(blocking=False)
+        try:
+            yield is_alone
+        finally:
+            if is_alone:
+                self._gathering.release()
 
     def find_waiting(self, until: datetime, limit: int, max_bytes: int) -> list[Transcript]:
         rows = [row for row in self._stores.untried() if row.due_at <= until]

@@ -82,7 +82,7 @@ def wait_done(deployment: Deployment, receipts: list[Receipt]) -> None:
 
 
 def booked(deployment: Deployment) -> list[tuple[int, int]]:
-    """All calls and their money; nothing may be set aside any more."""
+    """All calls and their money; nothing is set aside any more."""
     assert [(0,)] == deployment.query("SELECT count(*) FROM holds")
     (row,) = deployment.query("SELECT sum(calls)::int, sum(micros)::int FROM ledger")
     return [tuple(row)]

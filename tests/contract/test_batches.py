@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -180,6 +181,20 @@ def test_released_backfill_is_due_at_once(world: World) -> None:
     world.batches.release_waiting([receipt, other], START)
     assert world.inbox.claim_transcript(receipt, START, LEASE)
     assert world.inbox.claim_transcript(other, START, LEASE) is None
+
+
+def test_one_gathers_at_a_time(world: World) -> None:
+    """Another process goes without; the next one may again, also after a failure."""
+
+    def is_alone() -> bool:
+        with world.batches.gathering() as found:
+            return found
+
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(RuntimeError), world.batches.gathering() as first:
+            others = [pool.submit(is_alone).result() for _ in range(2)]
+            raise RuntimeError
+        assert (True, [False, False], True) == (first, others, pool.submit(is_alone).result())
 
 
 # ---- opening ----------------------------------------------------------------------------------

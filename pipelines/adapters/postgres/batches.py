@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
@@ -28,7 +29,7 @@ from pipelines.ports import (
 from pipelines.stages.cost import Charge, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from datetime import datetime, timedelta
 
     from pipelines.adapters.postgres.database import Database
@@ -48,6 +49,13 @@ class PostgresBatches:
         self._ledger = ledger
 
     # ---- who waits ----------------------------------------------------------------------------
+
+    @contextmanager
+    def gathering(self) -> Iterator[bool]:
+        key = func.hashtextextended("batches", 0)
+        with self._database.transaction() as connection:
+            # Ends with the transaction, also where its process dies.
+            yield connection.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
 
     def find_waiting(self, until: datetime, limit: int, max_bytes: int) -> list[Transcript]:
         due = and_(_waits(), transcripts.c.due_at <= until)

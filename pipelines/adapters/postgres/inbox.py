@@ -7,7 +7,7 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, case, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.leases import (
@@ -16,7 +16,12 @@ from pipelines.adapters.postgres.leases import (
     load_texts,
     lock_short_waiting,
 )
-from pipelines.adapters.postgres.parking import WAITING_STATES, count_parked, park_likes
+from pipelines.adapters.postgres.parking import (
+    WAITING_STATES,
+    count_parked,
+    count_states,
+    park_likes,
+)
 from pipelines.adapters.postgres.rows import fact_row, transcript_body
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
 from pipelines.errors import LeaseLost, NotFound
@@ -29,7 +34,7 @@ from pipelines.model import (
     TranscriptState,
     receipt_id,
 )
-from pipelines.ports import BATCHED, Accepted, FactReport, Status
+from pipelines.ports import Accepted, FactReport, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -190,17 +195,8 @@ class PostgresInbox:
             return _read_status(row, [_read_report(report) for report in reports], held_up)
 
     def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
-        is_batched = and_(
-            transcripts.c.state == TranscriptState.QUEUED.value, transcripts.c.reason == BATCHED
-        )
-        state = case((is_batched, literal(BATCHED)), else_=transcripts.c.state).label("named")
-        statement = (
-            select(state, func.count())
-            .where(transcripts.c.receipt.in_(receipts), transcripts.c.tenant_id == tenant_id)
-            .group_by(state)
-        )
         with self._database.transaction() as connection:
-            found = {row[0]: int(row[1]) for row in connection.execute(statement)}
+            found = count_states(connection, tenant_id, receipts)
         unknown = len(set(receipts)) - sum(found.values())
         return found | ({"unknown": unknown} if unknown else {})
 

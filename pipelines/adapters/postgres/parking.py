@@ -1,18 +1,20 @@
-"""Transcripts that wait for a budget: parked together, so that nobody asks for each of them."""
+"""Transcripts that wait: for a budget, parked together so that nobody asks for each, or a batch."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select, true, update
+from sqlalchemy import Connection, and_, case, func, literal, select, true, update
 
 from pipelines.adapters.postgres.tables import transcripts
 from pipelines.model import TranscriptState
+from pipelines.ports import BATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
-    from pipelines.model import Transcript
+    from pipelines.model import ReceiptId, Transcript
 
 WAITING_STATES = (TranscriptState.QUEUED.value, TranscriptState.PARKED.value)
 
@@ -57,5 +59,21 @@ def count_parked(connection: Connection, tenant_id: str) -> dict[str, int]:
             transcripts.c.state == TranscriptState.PARKED.value,
         )
         .group_by(transcripts.c.user_id)
+    )
+    return {row[0]: int(row[1]) for row in connection.execute(statement)}
+
+
+def count_states(
+    connection: Connection, tenant_id: str, receipts: Collection[ReceiptId]
+) -> dict[str, int]:
+    """How many stand in each state; queued ones that wait for a batch are counted apart."""
+    is_batched = and_(
+        transcripts.c.state == TranscriptState.QUEUED.value, transcripts.c.reason == BATCHED
+    )
+    state = case((is_batched, literal(BATCHED)), else_=transcripts.c.state).label("named")
+    statement = (
+        select(state, func.count())
+        .where(transcripts.c.receipt.in_(receipts), transcripts.c.tenant_id == tenant_id)
+        .group_by(state)
     )
     return {row[0]: int(row[1]) for row in connection.execute(statement)}

@@ -151,6 +151,21 @@ def test_bounded_batches_take_a_backlog_apart() -> None:
     assert [2, 4, 4] == sorted(it.requests for it in world.batches.report("acme", 10))
 
 
+def test_nothing_is_gathered_while_another_process_gathers() -> None:
+    """Answers are collected all the same."""
+    world = World()
+    world.accept(*TWO)
+    world.flow.run()
+    world.endpoint.end()
+    late = world.accept(old("I like rain.", 5), old("I like snow.", 5, BOB))
+    with world.batches.gathering():
+        world.next_run()
+    assert {"queued": 2} == world.states(late)
+    assert BatchState.ENDED is world.batches.report("acme", 1)[0].state
+    world.next_run()
+    assert {"batched": 2} == world.states(late)
+
+
 # ---- crashes and faults -----------------------------------------------------------------------
 
 
