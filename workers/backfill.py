@@ -45,12 +45,14 @@ class Backfill:
 
     Attributes:
         states: How many of the pushed sessions stand in each state at the end.
+        receipts: Of the pushed sessions.
     """
 
     fresh: int = 0
     duplicate: int = 0
     refused: list[Refused] = field(default_factory=list)
     states: dict[str, int] = field(default_factory=dict)
+    receipts: list[Receipt] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -66,6 +68,7 @@ def run(client: Memstill, file: Path, console: Console, *, wait: bool) -> Backfi
     result = Backfill()
     with make_progress(console) as progress:
         receipts = _push(client, file, result, progress)
+        result.receipts = list(receipts.values())
         if wait and receipts:
             _follow(client, receipts, result, progress)
     result.seconds = time.monotonic() - started

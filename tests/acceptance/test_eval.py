@@ -90,36 +90,32 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def run_eval(folder: Path, out: Path, base_url: str) -> subprocess.CompletedProcess[str]:
+    """The command, on a stack of its own with a model at this address."""
+    env = {"MEMSTILL_DISTILLER": "model", "MEMSTILL_MODEL_BASE_URL": base_url}
+    return subprocess.run(
+        [sys.executable, "-m", "workers.cli", "eval", str(folder), "--out", str(out), "--json"],
+        env=clean_env() | env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
 def test_eval_measures_a_data_set_with_the_model_of_the_environment(tmp_path: Path) -> None:
     """The worker asks the endpoint that is named, and every figure can be read and repeated."""
     write_dataset(tmp_path)
     out = tmp_path / "out"
     with RecordedEndpoint(sessions()) as endpoint:
-        env = {"MEMSTILL_DISTILLER": "model", "MEMSTILL_MODEL_BASE_URL": endpoint.base_url}
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "workers.cli",
-                "eval",
-                str(tmp_path),
-                "--out",
-                str(out),
-                "--json",
-            ],
-            env=clean_env() | env,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=150,
-            check=False,
-        )
+        done = run_eval(tmp_path, out, endpoint.base_url)
 
     assert 0 == done.returncode, done.stderr
     summary = json.loads((out / "summary.json").read_text())
     memories, ranked = read_lines(out / "memories.jsonl"), read_lines(out / "ranked.jsonl")
     assert summary == json.loads(done.stdout)
-    assert ({"done": 3}, 0, {"active": 4}) == (
+    assert ({"done": 3}, {}, {"active": 4}) == (
         summary["states"],
         summary["dead_letters"],
         summary["memories"],
@@ -141,3 +137,16 @@ def test_eval_measures_a_data_set_with_the_model_of_the_environment(tmp_path: Pa
     assert {"source_turn_ids": ["ana/s1/0"], "user_id": "ana", "session_id": "s1"} == {
         name: value for name, value in best.items() if name != "text"
     }
+
+
+def test_eval_says_why_sessions_died_and_fails(tmp_path: Path) -> None:
+    """A model that refuses leaves nothing to recall: the figures say so, and the exit code."""
+    write_dataset(tmp_path)
+    out = tmp_path / "out"
+    with RecordedEndpoint(sessions()) as endpoint:
+        done = run_eval(tmp_path, out, f"{endpoint.base_url}/elsewhere")
+
+    summary = json.loads((out / "summary.json").read_text())
+    assert 1 == done.returncode, done.stderr
+    assert ({"dead": 3}, {"ModelRefused": 3}) == (summary["states"], summary["dead_letters"])
+    assert (0.0, 0.0) == (summary["kept"], summary["scores"]["overall"]["values"]["R@20"])

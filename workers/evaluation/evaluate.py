@@ -148,7 +148,7 @@ class _Evaluation:
             distilled_by=tuple(sorted({memory["distilled_by"] for memory in everything})),
             sessions=sessions,
             refused=len(pushed.refused),
-            dead_letters=pushed.states.get("dead", 0),
+            dead_letters=self._find_reasons(pushed),
             states=pushed.states,
             seconds=round(pushed.seconds, 2),
             memories=dict(Counter(_standing(memory) for memory in everything)),
@@ -161,6 +161,13 @@ class _Evaluation:
             kept=_kept(self._dataset.questions, memories),
             scores=summarise(self._dataset.questions, _rankings(answers)),
         )
+
+    def _find_reasons(self, pushed: Backfill) -> dict[str, int]:
+        """Why transcripts are dead letters, told while the stack still knows."""
+        if not pushed.states.get("dead"):
+            return {}
+        found = (self._client.status(receipt) for receipt in pushed.receipts)
+        return dict(Counter(str(it.reason) for it in found if it.state == "dead"))
 
     def _write(self, memories: Memories, answers: Iterable[Answer], summary: Summary) -> None:
         out = self._plan.out

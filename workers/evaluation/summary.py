@@ -36,6 +36,7 @@ class Summary:
     Attributes:
         distilled_by: Distillers and prompt versions of the memories.
         sessions: Transcripts that the pipeline took; ``refused`` were not.
+        dead_letters: How many failed for good, for each reason.
         states: How many of them stand in each state.
         seconds: From the first push until all were done.
         memories: How many in each state; ``session`` are active ones that stayed in theirs.
@@ -48,7 +49,7 @@ class Summary:
     distilled_by: tuple[str, ...]
     sessions: int
     refused: int
-    dead_letters: int
+    dead_letters: Mapping[str, int]
     states: Mapping[str, int]
     seconds: float
     memories: Mapping[str, int]
@@ -96,6 +97,8 @@ def _lines(summary: Summary) -> list[Text]:
         _line("cost", cost),
         *(_line(f"  {name}", _spent(item)) for name, item in summary.spending.items()),
     ]
+    if summary.dead_letters:
+        lines.append(Text(f"dead letters: {_counts(summary.dead_letters)}", style="red"))
     if summary.refused:
         lines.append(Text(f"{summary.refused:,} transcripts refused", style="red"))
     if summary.latency:
