@@ -92,7 +92,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def run_eval(folder: Path, out: Path, base_url: str) -> subprocess.CompletedProcess[str]:
     """The command, on a stack of its own with a model at this address."""
-    env = {"MEMSTILL_DISTILLER": "model", "MEMSTILL_MODEL_BASE_URL": base_url}
+    env = {
+        "MEMSTILL_DISTILLER": "model",
+        "MEMSTILL_MODEL_BASE_URL": base_url,
+        "MEMSTILL_RETRY_BASE_SECONDS": "0.2",
+        "MEMSTILL_MAX_ATTEMPTS": "2",
+    }
     return subprocess.run(
         [sys.executable, "-m", "workers.cli", "eval", str(folder), "--out", str(out), "--json"],
         env=clean_env() | env,
