@@ -17,6 +17,7 @@ from rich.table import Table
 
 from benchmarks.recorded_endpoint import RecordedEndpoint
 from benchmarks.recording import load_recording
+from config.logs import configure_logs
 from pipelines.adapters.minilm import MiniLmEmbedder
 from workers.evaluation.evaluate import Plan, evaluate
 from workers.evaluation.scores import NAMES
@@ -39,6 +40,7 @@ def main(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many sessions.")] = None,
 ) -> None:
     """Evaluate a data set with and without a model, and compare."""
+    configure_logs("warning", "console")
     found = {
         "offline": _run(Plan(dataset, out / "offline", limit=limit, env=OFFLINE)),
         "recorded": _run_recorded(dataset, out / "recorded", limit),
@@ -72,8 +74,9 @@ def _run_recorded(dataset: Path, out: Path, limit: int | None) -> Summary:
 
 
 def _comparison(found: Mapping[str, Summary]) -> Table:
+    """Side by side; calls and prompt tokens are those of one session."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("", "memories", *NAMES, "calls", "prompt tokens", "recall p50", "p95"):
+    for name in ("", "memories", *NAMES, "calls", "prompt", "p50 ms", "p95 ms"):
         table.add_column(name, justify="right" if name else "left")
     for name, summary in found.items():
         scores = summary.scores["overall"].values if summary.scores else {}
@@ -85,7 +88,7 @@ def _comparison(found: Mapping[str, Summary]) -> Table:
             f"{summary.calls_per_session:.2f}",
             f"{summary.prompt_tokens_per_session:,.0f}",
             *(
-                f"{value:.1f} ms"
+                f"{value:.1f}"
                 for value in ((latency.p50_ms, latency.p95_ms) if latency else (0.0, 0.0))
             ),
         )
