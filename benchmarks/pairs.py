@@ -24,7 +24,7 @@ from rich.table import Table
 
 from config.policy import DedupPolicy
 from pipelines.adapters.minilm import MiniLmEmbedder
-from pipelines.stages.relate import Relations, Said
+from pipelines.stages.merging.relate import Relations, Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

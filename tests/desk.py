@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from config.policy import Policies
 from pipelines.model import FactOutcome, MemoryState
-from pipelines.stages.merge import Known, merge, select_displaced
-from pipelines.stages.relate import Relations
+from pipelines.stages.merging.merge import Known, merge, select_displaced
+from pipelines.stages.merging.relate import Relations
 from tests.builders import vector_of
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import Fact, FactId, Memory, MemoryId, Vector
     from pipelines.plan import Plan
-    from pipelines.stages.relate import Relation
+    from pipelines.stages.merging.relate import Relation
 
 
 class Desk:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import TranscriptV1, content_hash
 from pipelines.model import Lane, Message, Owner, ReceiptId, Role, Transcript, receipt_id
-from pipelines.stages.clean import find_secret_id
+from pipelines.stages.redaction.clean import find_secret_id
 
 
 def to_transcript(

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.stages.share import OPEN_STATES, ProposalState
+from pipelines.stages.sharing.share import OPEN_STATES, ProposalState
 from workers.callers import read_id, tenant
 
 if TYPE_CHECKING:
-    from pipelines.stages.share import Proposal
+    from pipelines.stages.sharing.share import Proposal
     from workers.container import Container
 
 MAX_PAGE = 1_000

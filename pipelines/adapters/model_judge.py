@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters.paid_chat import PaidChat, load_prompt, prompt_version
 from pipelines.ports import ChatRequest, PaidFor, Purpose
-from pipelines.stages.verdict import SCHEMA, SCHEMA_NAME, parse_verdicts, render_pairs
+from pipelines.stages.merging.verdict import SCHEMA, SCHEMA_NAME, parse_verdicts, render_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pipelines.model import Owner
-    from pipelines.stages.relate import Pair, Relation
+    from pipelines.stages.merging.relate import Pair, Relation
 
 _PROMPT = "judge_v1"
 

@@ -20,8 +20,8 @@ from pipelines.flows.judging import Judging
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
-from pipelines.stages.merge import Known, merge, select_displaced
-from pipelines.stages.relate import Relations
+from pipelines.stages.merging.merge import Known, merge, select_displaced
+from pipelines.stages.merging.relate import Relations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

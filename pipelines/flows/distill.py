@@ -18,8 +18,8 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
-from pipelines.stages.fence import strip_fenced
-from pipelines.stages.ground import ground
+from pipelines.stages.grounding.ground import ground
+from pipelines.stages.injection.fence import strip_fenced
 from pipelines.stages.verbatim import verbatim_beside
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import structlog
 
 from config.policy import PersonalDataPolicy
 from pipelines.model import Lane, Owner
-from pipelines.stages.clean import clean_payload, clean_transcript
-from pipelines.stages.redact import redact_id
+from pipelines.stages.redaction.clean import clean_payload, clean_transcript
+from pipelines.stages.redaction.redact import redact_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from config.policy import DedupPolicy
     from pipelines.model import Owner
     from pipelines.ports import Clock, Judge, VerdictStore
-    from pipelines.stages.relate import Pair, Relation, Relations
+    from pipelines.stages.merging.relate import Pair, Relation, Relations
 
 log = structlog.get_logger(__name__)
 

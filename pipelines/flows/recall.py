@@ -11,9 +11,9 @@ import structlog
 from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelRefused
 from pipelines.model import MemoryState, Owner, Scope
 from pipelines.stages.budget import fit, render_line
-from pipelines.stages.fence import fence
+from pipelines.stages.injection.fence import fence
 from pipelines.stages.rank import Candidate, Ranked, rank, reorder
-from pipelines.stages.share import without_own
+from pipelines.stages.sharing.share import without_own
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

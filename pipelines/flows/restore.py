@@ -9,7 +9,7 @@ import structlog
 
 from pipelines.errors import InputError
 from pipelines.model import MemoryState, Scope
-from pipelines.stages.relate import PERSON, Pair, Relation, said_in_memory
+from pipelines.stages.merging.relate import PERSON, Pair, Relation, said_in_memory
 
 if TYPE_CHECKING:
     from pipelines.flows.consolidate import Consolidate

@@ -16,7 +16,7 @@ import structlog
 from pipelines.errors import InputError, OwnerBusy, StoreRefused, WriteConflict
 from pipelines.model import MemoryState, Owner
 from pipelines.outcome import Done, Outcome
-from pipelines.stages.share import (
+from pipelines.stages.sharing.share import (
     OPEN_STATES,
     Proposal,
     ProposalState,
@@ -27,7 +27,7 @@ from pipelines.stages.share import (
     shared_memory_id,
     withhold,
 )
-from pipelines.stages.shared import close_shared, open_shared
+from pipelines.stages.sharing.shared import close_shared, open_shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pipelines.model import Memory
     from pipelines.plan import Plan
     from pipelines.ports import Clock, Embedder, MemoryStore, OwnerClaim, Sharing, Waker
-    from pipelines.stages.share import ProposalId, Support, Supporter
+    from pipelines.stages.sharing.share import ProposalId, Support, Supporter
 
 log = structlog.get_logger(__name__)
 

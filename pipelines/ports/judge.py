@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.model import Owner
-    from pipelines.stages.relate import Pair, Relation
+    from pipelines.stages.merging.relate import Pair, Relation
 
 
 class Judge(Protocol):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from config.policy import GlobalPolicy
     from pipelines.model import Memory, MemoryId
-    from pipelines.stages.share import Proposal, ProposalId, ProposalState, Supporter
+    from pipelines.stages.sharing.share import Proposal, ProposalId, ProposalState, Supporter
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.model import ReceiptId, Role
-from pipelines.stages.fence import strip_fenced
+from pipelines.stages.injection.fence import strip_fenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.model import Role, fact_id
-from pipelines.stages.ground import ground
+from pipelines.stages.grounding.ground import ground
+from pipelines.stages.grounding.support import split_words
 from pipelines.stages.offline.distill import distill_transcript
-from pipelines.stages.support import split_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.ports import ChatReply, Purpose
-from pipelines.stages.relate import PERSON
+from pipelines.stages.merging.relate import PERSON
 from pipelines.testing.ledger import InMemoryLedger
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import Owner, ReceiptId, Vector
     from pipelines.ports import ChatRequest, Hold, PaidFor
-    from pipelines.stages.relate import Pair, Relation
+    from pipelines.stages.merging.relate import Pair, Relation
 
 Answer = str | ChatReply | Exception
 _WORD = re.compile(r"\w+")

@@ -24,7 +24,7 @@ def read_question(body: Mapping[str, Any]) -> str:
 
 
 def read_pairs(text: str) -> list[Line]:
-    """The pairs that a judgement asks about, as ``pipelines.stages.verdict`` writes them."""
+    """The pairs that a judgement asks about, as they are written there."""
     return [json.loads(line) for line in text.split("\n")]
 
 

@@ -11,14 +11,14 @@ from pipelines.errors import NotFound
 from pipelines.model import EVERYONE, MemoryState, Role, Scope
 from pipelines.ports import Repeated
 from pipelines.stages.dedup import statement_key
-from pipelines.stages.share import ProposalState, Supporter
+from pipelines.stages.sharing.share import ProposalState, Supporter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from config.policy import GlobalPolicy
     from pipelines.model import Memory, MemoryId
-    from pipelines.stages.share import Proposal, ProposalId
+    from pipelines.stages.sharing.share import Proposal, ProposalId
     from pipelines.testing.stores import InMemoryStores
 
 _ALL = 1_000_000

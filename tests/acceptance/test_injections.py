@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.model import MemoryState, Scope, TranscriptState
-from pipelines.stages.fence import strip_fenced
-from pipelines.stages.orders import is_memory_order
+from pipelines.stages.injection.fence import strip_fenced
+from pipelines.stages.injection.orders import is_memory_order
 from pipelines.stages.wordlist import word_set
 from tests.acceptance.answering import answering
 from tests.endpoint import fact_from

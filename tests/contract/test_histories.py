@@ -16,7 +16,7 @@ from pipelines.adapters.postgres import (
 from pipelines.errors import LeaseLost, NotFound
 from pipelines.model import FactOutcome, MemoryId, Scope, Slot
 from pipelines.plan import Insert, Plan, Promote, Settlement
-from pipelines.stages.relate import PERSON, Relation
+from pipelines.stages.merging.relate import PERSON, Relation
 from pipelines.testing.models import InMemoryVerdicts
 from pipelines.testing.stores import InMemoryStores
 from tests.builders import ALICE, BOB, START, day, make_fact, make_memory, make_transcript

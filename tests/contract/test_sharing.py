@@ -19,8 +19,8 @@ from pipelines.adapters.postgres.sharing import (
 from pipelines.errors import NotFound
 from pipelines.model import Kind, Memory, MemoryState, Owner, Role, Scope
 from pipelines.plan import Insert, Plan, Recount
-from pipelines.stages.share import ProposalState, find_supports, propose
-from pipelines.stages.shared import open_shared
+from pipelines.stages.sharing.share import ProposalState, find_supports, propose
+from pipelines.stages.sharing.shared import open_shared
 from pipelines.testing.sharing import InMemorySharing
 from pipelines.testing.stores import InMemoryStores
 from tests.builders import START, make_fact, make_memory, vector_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from pipelines.ports import MemoryStore, Sharing
-    from pipelines.stages.share import Proposal
+    from pipelines.stages.sharing.share import Proposal
 
 LEASE = timedelta(minutes=5)
 POLICY = GlobalPolicy(batch=4)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipelines.model import Kind, Role
-from pipelines.stages.ground import RefusalReason, ground
+from pipelines.stages.grounding.ground import RefusalReason, ground
 from tests.evals.injections import INJECTIONS
 from tests.evals.replies import dialogues, invented, supported
 from tests.unit.stages.dialogue import make_dialogue, make_draft

@@ -14,7 +14,7 @@ from pipelines.errors import NotFound
 from pipelines.model import EVERYONE, Kind, MemoryId, MemoryState, Owner, Role, Scope
 from pipelines.ports import Repeated
 from pipelines.stages.dedup import statement_key
-from pipelines.stages.share import Proposal, ProposalId, ProposalState, Supporter
+from pipelines.stages.sharing.share import Proposal, ProposalId, ProposalState, Supporter
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

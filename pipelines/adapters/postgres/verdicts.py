@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.tables import verdicts
-from pipelines.stages.relate import PERSON, Relation
+from pipelines.stages.merging.relate import PERSON, Relation
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

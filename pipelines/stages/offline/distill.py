@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pipelines.model import Draft, Kind, Role
-from pipelines.stages.cited import display_speaker
 from pipelines.stages.dates import annotate, local_day, midday, resolve_dates
-from pipelines.stages.fence import unfenced_parts
+from pipelines.stages.grounding.cited import display_speaker
+from pipelines.stages.injection.fence import unfenced_parts
+from pipelines.stages.injection.orders import is_memory_order
 from pipelines.stages.offline.corrections import find_correction
 from pipelines.stages.offline.kinds import weigh
 from pipelines.stages.offline.readings import Reading, read_sentence
@@ -21,7 +22,6 @@ from pipelines.stages.offline.worth import (
     is_worth_keeping,
     states_result,
 )
-from pipelines.stages.orders import is_memory_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from pipelines.adapters.model_judge import ModelJudge
 from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.adapters.paid_chat import PaidChat
-from pipelines.stages.relate import Pair, Relation, Said
+from pipelines.stages.merging.relate import Pair, Relation, Said
 from pipelines.stages.windows import cut_windows, join_window, render_window
 from pipelines.testing.models import HashEmbedder, InMemoryReplies
 from pipelines.testing.requests import read_lines

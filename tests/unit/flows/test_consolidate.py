@@ -19,7 +19,7 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
 from pipelines.model import MemoryState, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
-from pipelines.stages.relate import Relation
+from pipelines.stages.merging.relate import Relation
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
 from pipelines.testing.stores import InMemoryStores
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pipelines.model import Fact, MemoryId, Owner, Vector
     from pipelines.plan import Plan
     from pipelines.ports import Judge, OwnerClaim
-    from pipelines.stages.relate import Pair
+    from pipelines.stages.merging.relate import Pair
 
 LEASE = timedelta(minutes=5)
 

@@ -11,7 +11,7 @@ from config.policy import VerbatimPolicy
 from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable
 from pipelines.model import Draft, Kind, Role, Transcript, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
-from pipelines.stages.fence import fence
+from pipelines.stages.injection.fence import fence
 from pipelines.stages.verbatim import VERBATIM
 from tests.builders import ALICE, START, make_transcript
 from tests.unit.flows.distilling import DELAY, LEASE, World, fail_with, quote_everything

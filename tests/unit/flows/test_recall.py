@@ -15,7 +15,7 @@ from pipelines.flows.project import Project
 from pipelines.flows.recall import NOT_RERANKED, Question, Recall
 from pipelines.model import MemoryState, Owner, Scope, Slot
 from pipelines.plan import Insert, Plan, Supersede
-from pipelines.stages.fence import strip_fenced
+from pipelines.stages.injection.fence import strip_fenced
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts
 from pipelines.testing.stores import InMemoryStores

@@ -13,7 +13,7 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.history import History
 from pipelines.flows.restore import Restore
 from pipelines.model import MemoryState, Slot
-from pipelines.stages.relate import Relation
+from pipelines.stages.merging.relate import Relation
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
 from pipelines.testing.stores import InMemoryStores
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pipelines.model import Fact, Memory
-    from pipelines.stages.relate import Pair
+    from pipelines.stages.merging.relate import Pair
 
 LEASE = timedelta(minutes=5)
 

@@ -14,7 +14,7 @@ from pipelines.flows.share import Scanned, Share
 from pipelines.model import Evidence, Kind, Memory, MemoryState, Owner, Scope
 from pipelines.outcome import Done
 from pipelines.plan import Insert, Plan, Supersede
-from pipelines.stages.share import ProposalState, proposal_id, shared_memory_id
+from pipelines.stages.sharing.share import ProposalState, proposal_id, shared_memory_id
 from pipelines.testing.models import HashEmbedder
 from pipelines.testing.sharing import InMemorySharing
 from pipelines.testing.stores import InMemoryStores
@@ -23,7 +23,7 @@ from tests.builders import START, make_fact, make_memory
 
 if TYPE_CHECKING:
     from pipelines.model import MemoryId
-    from pipelines.stages.share import Proposal
+    from pipelines.stages.sharing.share import Proposal
 
 LEASE = timedelta(minutes=5)
 STATEMENT = "PgBouncer breaks prepared statements."

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from config.policy import PassagePolicy
 from pipelines.model import Message, Role
-from pipelines.stages.fence import fence
+from pipelines.stages.injection.fence import fence
 from pipelines.stages.passage import places_around, read_passages
 from tests.builders import START, day, make_evidence, make_transcript
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipelines.errors import BadReply
 from pipelines.model import Draft, Kind, Message, Owner, ReceiptId, Role, Transcript
-from pipelines.stages.ground import ground
+from pipelines.stages.grounding.ground import ground
 from pipelines.stages.reply import SCHEMA, ReplyFact, parse_reply
 
 SAID = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from config.policy import VerbatimPolicy
 from pipelines.model import Draft, Fact, Kind, Role, Transcript, fact_id
-from pipelines.stages.ground import ground
+from pipelines.stages.grounding.ground import ground
 from pipelines.stages.verbatim import VERBATIM, verbatim_beside
 from tests.builders import make_transcript
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from memstill_client.replies import CostEntry
 from pipelines.errors import ConfigurationError
-from pipelines.stages.fence import fence
+from pipelines.stages.injection.fence import fence
 from workers.evaluation.asking import split_block
 from workers.evaluation.dataset import QuestionLine, load_dataset, select_questions
 from workers.evaluation.scores import (

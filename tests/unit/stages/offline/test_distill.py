@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pipelines.adapters.offline_distiller import OfflineDistiller
 from pipelines.model import Draft, Kind, Role, Transcript
-from pipelines.stages.fence import fence
-from pipelines.stages.ground import RefusalReason, ground
+from pipelines.stages.grounding.ground import RefusalReason, ground
+from pipelines.stages.injection.fence import fence
 from tests.unit.stages.dialogue import SAID_AT, assistant, make_dialogue, system, tool, user
 
 
