@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -54,6 +55,14 @@ class Settings(BaseSettings):
     model_api_key: SecretStr | None = None
     model_name: str = "gpt-4o-mini"
     model_timeout_seconds: float = Field(default=40.0, gt=0, le=55)
+    prompt: str = Field(
+        default="v1",
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,40}$",
+        description="Version of the prompt that live sessions are distilled with.",
+    )
+    prompts_dir: Path | None = Field(
+        default=None, description="Folder of further prompts: distill_NAME.md."
+    )
 
     model_batch: Literal["on", "off"] = Field(
         default="off",

@@ -25,6 +25,8 @@ MemoryId = NewType("MemoryId", uuid.UUID)
 
 # The user id of what belongs to all users of a tenant; the wire lets nobody have an empty id.
 EVERYONE = ""
+# Stands in the tenant id of what is not live; the wire lets no tenant have a control character.
+SHADOW = "\x1f"
 
 NAMESPACE = uuid.UUID("aa6b06db-58cb-5bbc-85e7-f3f65c0c0fb8")
 
@@ -117,6 +119,11 @@ class Owner:
         """All users of the tenant: whose the memories of global scope are."""
         return cls(tenant_id, EVERYONE)
 
+    @property
+    def live(self) -> Owner:
+        """The user to whom a shadow generation belongs; the owner itself if it is none."""
+        return Owner(self.tenant_id.partition(SHADOW)[0], self.user_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -146,6 +153,8 @@ class Transcript:
         time_zone: IANA name in which the user's "yesterday" is meant.
         redactions: How many secrets of each kind were taken out at intake.
         lane: As it was pushed first.
+        copy_of: The receipt of the pushed transcript, where this one was copied into a shadow
+            generation: what is found in it cites that one.
     """
 
     id: ReceiptId
@@ -160,6 +169,7 @@ class Transcript:
     metadata: dict[str, Any] = field(default_factory=dict)
     redactions: dict[str, int] = field(default_factory=dict)
     lane: Lane = Lane.INTERACTIVE
+    copy_of: ReceiptId | None = None
 
     @property
     def ended_at(self) -> datetime:

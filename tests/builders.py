@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.adapters.prompts import load_prompt
 from pipelines.model import (
     Evidence,
     Fact,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ALICE = Owner("acme", "alice")
+# What the live distiller asks with.
+PROMPT = load_prompt("distill", "v1")
 BOB = Owner("acme", "bob")
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

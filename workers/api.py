@@ -30,6 +30,7 @@ from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.payloads import SystemClock, to_transcript
 from workers.promote_routes import add_promote_routes
+from workers.redistill_routes import add_redistill_routes
 from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def create_api(container: Container) -> FastAPI:
     add_cost_routes(api, container)
     add_batch_routes(api, container)
     add_promote_routes(api, container)
+    add_redistill_routes(api, container)
     return api
 
 

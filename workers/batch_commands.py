@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out
+from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ def show(
     with connect(api, data, tenant) as client:
         page = client.batches()
     if as_json:
-        typer.echo(page.model_dump_json(indent=2))
+        print_json(page)
         return
     if page.batches:
         out.print(_table(page.batches))
@@ -52,7 +52,7 @@ def poll(
     with connect(api, data, tenant) as client:
         done = client.poll_batches()
     if as_json:
-        typer.echo(done.model_dump_json(indent=2))
+        print_json(done)
     else:
         typer.echo(f"{done.opened} batches handed in, {done.ended} ended")
 

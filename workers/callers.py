@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 def caller(x_memstill_tenant: Annotated[str | None, Header()] = None) -> str | None:
     """The tenant that the request names, if it names one."""
-    if x_memstill_tenant is not None and len(x_memstill_tenant) > MAX_ID_CHARS:
+    if x_memstill_tenant is None:
+        return None
+    if len(x_memstill_tenant) > MAX_ID_CHARS:
         raise InputError("X-Memstill-Tenant", f"is longer than {MAX_ID_CHARS} characters")
+    if not x_memstill_tenant.isprintable():
+        raise InputError("X-Memstill-Tenant", "holds a control character; send a plain name")
     return x_memstill_tenant or None
 
 

@@ -15,7 +15,14 @@ from memstill_client import InvalidTranscript, MemstillError
 from pipelines.errors import ConfigurationError
 from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
-from workers import batch_commands, exports, memory_commands, promote_commands, terminal
+from workers import (
+    batch_commands,
+    exports,
+    memory_commands,
+    promote_commands,
+    redistill_commands,
+    terminal,
+)
 from workers.command_options import (
     ApiUrl,
     AsJson,
@@ -25,6 +32,7 @@ from workers.command_options import (
     connect,
     err,
     out,
+    print_json,
 )
 from workers.cost_table import cost_sheet
 from workers.embedded.endpoints import read_endpoints
@@ -39,6 +47,7 @@ app = typer.Typer(
 app.add_typer(memory_commands.app, name="memory")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
+app.add_typer(redistill_commands.app, name="redistill")
 
 
 def main() -> None:
@@ -138,7 +147,7 @@ def status(
     with connect(api, data, tenant) as client:
         found = client.status(receipt)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_json(found)
     else:
         out.print(terminal.status_view(found))
 
@@ -165,7 +174,7 @@ def recall(
             query, user, session, max_memories=max_memories, max_tokens=max_tokens, as_of=as_of
         )
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_json(found)
     elif found.block:
         typer.echo(found.block)
     else:
@@ -207,7 +216,7 @@ def cost(
     with connect(api, data, tenant) as client:
         found = client.cost(user, None if since is None else since.date())
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_json(found)
     else:
         out.print(cost_sheet(found))
 

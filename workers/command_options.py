@@ -1,17 +1,21 @@
-"""What the commands share: their options, their two consoles, and the connection to the API."""
+"""What the commands share: options, consoles, JSON, and the connection to the API."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic_core import to_json
 from rich.console import Console
 
 from memstill_client import Memstill
 from workers.embedded.endpoints import default_data_dir, read_endpoints
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -39,3 +43,8 @@ def connect(api_url: str | None, data: Path | None, tenant: str | None) -> Itera
     url = api_url or read_endpoints(data or default_data_dir()).api_url
     with Memstill(api_url=url, redis_url="", tenant_id=tenant, timeout=30.0) as client:
         yield client
+
+
+def print_json(found: BaseModel | Sequence[BaseModel] | Mapping[str, Any]) -> None:
+    """Print what ``--json`` asks for: indented, and text as it was written."""
+    typer.echo(to_json(found, indent=2).decode())

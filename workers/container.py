@@ -17,6 +17,7 @@ from config.settings import Settings
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
+    PostgresGenerations,
     PostgresInbox,
     PostgresLedger,
     PostgresMemoryStore,
@@ -37,28 +38,26 @@ from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
+from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
+from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
+from workers.models import make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock
 from workers.retry import judge
 from workers.waker import CeleryWaker
 
 if TYPE_CHECKING:
     from celery import Celery
-    from openai import OpenAI
-    from pydantic import SecretStr
 
     from config.policy import Policies
     from pipelines.ports import (
         BatchStore,
-        ChatModel,
         Distiller,
         Embedder,
         Inbox,
-        Judge,
         ReplyStore,
-        Reranker,
         TokenCounter,
         VectorIndex,
         Waker,
@@ -90,6 +89,7 @@ class Container:
     history: History
     restore: Restore
     share: Share
+    redistill: Redistill
     batch_store: PostgresBatches
     batches: RunBatches | None
 
@@ -111,7 +111,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     _check_batches(settings)
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
     clients = ExitStack()
-    embedder, tokens = _make_embedder(settings, policies, clients)
+    embedder, tokens = make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
     index = make_index(settings, embedder)
     index.prepare()
@@ -143,20 +143,24 @@ def _compose(
     app: Celery,
 ) -> Container:
     clock, waker = SystemClock(), CeleryWaker(app)
-    chat = _make_chat(settings, policies, clients)
     inbox = PostgresInbox(database, policies.batch.wait if policies.batch.is_on else timedelta())
     store = PostgresMemoryStore(database)
     ledger = PostgresLedger(database, policies.budget, clock)
     replies = PostgresReplies(database, ledger)
     verdicts = PostgresVerdicts(database)
-    distiller = _make_distiller(chat, policies, replies)
+    generations = PostgresGenerations(database)
+    make = partial(
+        make_distiller, settings=settings, policies=policies, clients=clients, replies=replies
+    )
+    distiller = make(configured_recipe(settings))
+    distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
     consolidate = Consolidate(
         store,
         index,
         embedder,
         verdicts,
-        _make_judge(chat, policies, replies),
+        make_judge(settings, policies, clients, replies),
         waker,
         clock,
         policies,
@@ -180,13 +184,13 @@ def _compose(
         ),
         distill=Distill(
             inbox,
-            distiller,
+            distillers,
             waker,
             clock,
             lease=policies.lease.distill,
             max_attempts=policies.retry.max_attempts,
             judge=partial(judge, policy=policies.retry),
-            verbatim=None if chat is None else policies.verbatim,
+            verbatim=policies.verbatim,
         ),
         consolidate=consolidate,
         project=Project(outbox, index),
@@ -197,11 +201,12 @@ def _compose(
             tokens,
             clock,
             policies.rank,
-            _make_reranker(settings, clients),
+            make_reranker(settings, clients),
         ),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, clock),
+        redistill=Redistill(generations, store, waker, clock),
         share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
         batch_store=batch_store,
         batches=_make_batches(
@@ -215,72 +220,6 @@ def _compose(
             waker=waker,
         ),
     )
-
-
-def _make_embedder(
-    settings: Settings, policies: Policies, clients: ExitStack
-) -> tuple[Embedder, TokenCounter]:
-    if settings.embedder == "minilm":
-        from pipelines.adapters.minilm import MiniLmEmbedder
-
-        minilm = MiniLmEmbedder(threads=settings.embed_threads)
-        return minilm, minilm
-    from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
-
-    base_url = settings.embed_base_url or settings.model_base_url
-    key = settings.embed_api_key or settings.model_api_key
-    client = clients.enter_context(_make_client(base_url, key, settings))
-    embedder = OpenAiEmbedder(
-        client,
-        settings.embed_model,
-        settings.embed_size,
-        policies.retry,
-        budget_seconds=settings.model_timeout_seconds,
-    )
-    return embedder, CharacterTokenCounter()
-
-
-def _make_chat(settings: Settings, policies: Policies, clients: ExitStack) -> ChatModel | None:
-    if settings.distiller == "offline":
-        return None
-    from pipelines.adapters.openai_chat import OpenAiChatModel
-
-    _check_priced(settings.model_name, policies)
-    client = clients.enter_context(
-        _make_client(settings.model_base_url, settings.model_api_key, settings)
-    )
-    return OpenAiChatModel(
-        client,
-        settings.model_name,
-        policies.retry,
-        budget_seconds=settings.model_timeout_seconds,
-    )
-
-
-def _make_reranker(settings: Settings, clients: ExitStack) -> Reranker | None:
-    if settings.rerank_url is None:
-        return None
-    from pipelines.adapters.http_reranker import HttpReranker
-
-    key = settings.rerank_api_key
-    made = HttpReranker(
-        settings.rerank_url,
-        key.get_secret_value() if key else None,
-        settings.rerank_model,
-        settings.rerank_timeout_seconds,
-    )
-    clients.callback(made.close)
-    return made
-
-
-def _make_distiller(chat: ChatModel | None, policies: Policies, replies: ReplyStore) -> Distiller:
-    if chat is None:
-        from pipelines.adapters.offline_distiller import OfflineDistiller
-
-        return OfflineDistiller()
-    from pipelines.adapters.model_distiller import ModelDistiller
-
-    return ModelDistiller(chat, replies, policies.distill)
 
 
 def _check_batches(settings: Settings) -> None:
@@ -310,37 +249,12 @@ def _make_batches(
     if not isinstance(distiller, ModelDistiller):
         return None
     client = clients.enter_context(
-        _make_client(settings.model_base_url, settings.model_api_key, settings)
+        make_client(settings.model_base_url, settings.model_api_key, settings)
     )
     name, budget_seconds = settings.model_name, settings.model_timeout_seconds
     endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
     gather = Gather(store, distiller, replies, inbox, name, policies.batch)
     return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
-
-
-def _make_judge(chat: ChatModel | None, policies: Policies, replies: ReplyStore) -> Judge | None:
-    if chat is None:
-        return None
-    from pipelines.adapters.model_judge import ModelJudge
-    from pipelines.adapters.paid_chat import PaidChat
-
-    return ModelJudge(PaidChat(chat, replies, policies.distill.max_repairs))
-
-
-def _check_priced(model: str, policies: Policies) -> None:
-    if policies.budget.is_in_money and model not in policies.budget.prices:
-        raise ConfigurationError(
-            f"MEMSTILL_PRICES: has no price of {model}, so the money that MEMSTILL_BUDGETS "
-            "limits could not be counted: name its price, or limit tokens"
-        )
-
-
-def _make_client(base_url: str | None, key: SecretStr | None, settings: Settings) -> OpenAI:
-    from pipelines.adapters.openai_client import make_openai_client
-
-    return make_openai_client(
-        base_url, key.get_secret_value() if key else None, settings.model_timeout_seconds
-    )
 
 
 def make_index(settings: Settings, embedder: Embedder) -> VectorIndex:

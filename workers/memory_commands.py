@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from workers import terminal
-from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out
+from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out, print_json
 
 app = typer.Typer(help="Look at one memory, and correct what became of it.", no_args_is_help=True)
 
@@ -27,7 +26,7 @@ def show(
     with connect(api, data, tenant) as client:
         found = client.memory(memory)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     else:
         out.print(terminal.memory_sheet(found))
 
@@ -44,7 +43,7 @@ def history(
     with connect(api, data, tenant) as client:
         found = client.history(memory)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        print_json(found)
     else:
         out.print(terminal.history_sheet(found))
 

@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, time
 from pipelines.errors import InputError
 
 
-def read_moment(text: str, field: str) -> datetime:
-    """A date and time in ISO 8601, in UTC where it names no offset; a bare date is its last moment.
+def read_moment(text: str, field: str, *, of_day: time = time.max) -> datetime:
+    """A date and time in ISO 8601, in UTC where it names no offset.
+
+    A bare date is its last moment, or the one that ``of_day`` says.
 
     Whoever asks how things stood on a day wants what was true when the day was over. The day is
     the one in UTC, as in the dates of a recall block.
@@ -18,7 +20,7 @@ def read_moment(text: str, field: str) -> datetime:
     """
     stated = text.strip()
     try:
-        return datetime.combine(date.fromisoformat(stated), time.max, UTC)
+        return datetime.combine(date.fromisoformat(stated), of_day, UTC)
     except ValueError:
         pass
     try:

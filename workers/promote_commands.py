@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
 from rich.text import Text
 
-from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out
+from workers.command_options import ApiUrl, AsJson, DataDir, Tenant, connect, err, out, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +35,7 @@ def scan(
     with connect(api, data, tenant) as client:
         found = client.scan_promotions()
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        print_json(found)
     else:
         typer.echo(
             f"{found.proposed} proposed, {found.updated} counted anew, {found.withdrawn} withdrawn"
@@ -58,11 +57,7 @@ def show(
     with connect(api, data, tenant) as client:
         found = list(client.promotions(state))
     if as_json:
-        typer.echo(
-            json.dumps(
-                [item.model_dump(mode="json") for item in found], indent=2, ensure_ascii=False
-            )
-        )
+        print_json(found)
     elif found:
         out.print(_sheet(found))
     else:
@@ -103,7 +98,7 @@ def reject(
 
 def _print(decided: Promotion, note: str, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(decided.model_dump_json(indent=2))
+        print_json(decided)
     else:
         err.print(note, markup=False)
         out.print(_sheet([decided]))

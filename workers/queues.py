@@ -13,6 +13,7 @@ PROJECT = "memstill.project"
 SWEEP = "memstill.sweep"
 SHARE = "memstill.share"
 BATCHES = "memstill.batches"
+REDISTILL = "memstill.redistill"
 
 QUEUES = {
     DISTILL: "distill",
@@ -21,6 +22,7 @@ QUEUES = {
     SWEEP: "sweep",
     SHARE: "sweep",
     BATCHES: "sweep",
+    REDISTILL: "sweep",
 }
 
 # Distilling that nobody waits for has a queue of its own.

@@ -12,7 +12,7 @@ from pipelines.model import Owner
 from pipelines.outcome import Skipped
 from workers.container import current_container
 from workers.payloads import to_receipt
-from workers.queues import BATCHES, CONSOLIDATE, DISTILL, PROJECT, SHARE, SWEEP
+from workers.queues import BATCHES, CONSOLIDATE, DISTILL, PROJECT, REDISTILL, SHARE, SWEEP
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +58,12 @@ def share(after_tenant: str = "") -> None:
 def batches() -> None:
     """Collect answered batches, and hand in what waits for one."""
     _perform(lambda container: container.batches.run() if container.batches else Skipped("off"))
+
+
+@shared_task(name=REDISTILL)
+def redistill() -> None:
+    """Bring the users of generations on."""
+    _perform(lambda container: container.redistill.run())
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from pipelines.model import Lane
 from pipelines.ports import Waiting
-from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, SHARE
+from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, REDISTILL, SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,9 @@ class CeleryWaker:
 
     def wake_index(self) -> None:
         self._send(PROJECT, [()])
+
+    def wake_redistill(self) -> None:
+        self._send(REDISTILL, [()])
 
     def wake_share(self, after_tenant: str) -> None:
         self._send(SHARE, [(after_tenant,)])

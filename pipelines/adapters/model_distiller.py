@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.adapters.paid_chat import (
-    PaidChat,
-    load_prompt,
-    prompt_version,
-    request_hash,
-    request_size,
-)
+from pipelines.adapters.paid_chat import PaidChat, request_hash, request_size
 from pipelines.errors import BadReply
 from pipelines.ports import ChatRequest, PaidFor, PreparedRequest, Purpose
 from pipelines.stages.reply import SCHEMA, SCHEMA_NAME, parse_reply
@@ -20,28 +14,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from config.policy import DistillPolicy
+    from pipelines.adapters.prompts import Prompt
     from pipelines.model import Draft, Owner, ReceiptId, Transcript
     from pipelines.ports import ChatModel, ChatReply, ReplyStore
     from pipelines.stages.windows import Window
-
-_PROMPT = "distill_v1"
 
 
 class ModelDistiller:
     """One model call for several short transcripts, or for each window of a longer one.
 
-    A stored reply stands in for its call.
+    A stored reply stands in for its call. The calls of a generation go on the account of the
+    user for whom it is made.
     """
 
-    def __init__(self, chat: ChatModel, replies: ReplyStore, policy: DistillPolicy) -> None:
+    def __init__(
+        self, chat: ChatModel, replies: ReplyStore, prompt: Prompt, policy: DistillPolicy
+    ) -> None:
         self._chat = chat
         self._replies = replies
         self._policy = policy
-        self._prompt = load_prompt(_PROMPT)
+        self._prompt = prompt
 
     @property
     def version(self) -> str:
-        return prompt_version(_PROMPT, self._prompt)
+        return self._prompt.version
+
+    @property
+    def is_selective(self) -> bool:
+        return True
 
     @property
     def max_company(self) -> int:
@@ -53,7 +53,7 @@ class ModelDistiller:
     def find_companies(
         self, owner: Owner, receipts: Collection[ReceiptId]
     ) -> dict[ReceiptId, tuple[ReceiptId, ...]]:
-        return self._replies.find_companies(owner, receipts)
+        return self._replies.find_companies(owner.live, receipts)
 
     def list_requests(self, transcripts: Sequence[Transcript]) -> list[PreparedRequest]:
         together = join_window(transcripts, self._policy) if len(transcripts) > 1 else None
@@ -74,8 +74,8 @@ class ModelDistiller:
         self, window: Window, transcripts: Sequence[Transcript], series: int = 1
     ) -> tuple[ChatRequest, PaidFor]:
         text, receipts = render_window(window), tuple(item.id for item in transcripts)
-        request = ChatRequest(self._prompt, text, _name_schema(series), SCHEMA)
-        return request, PaidFor(transcripts[0].owner, Purpose.DISTILL, receipts)
+        request = ChatRequest(self._prompt.text, text, _name_schema(series), SCHEMA)
+        return request, PaidFor(transcripts[0].owner.live, Purpose.DISTILL, receipts)
 
     def distill(
         self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
@@ -144,14 +144,20 @@ def _tidy(drafts: Iterable[Draft], transcript: Transcript) -> list[Draft]:
 
 
 def _without_repetitions(drafts: Iterable[Draft]) -> list[Draft]:
-    """What windows that overlap found twice stays once, as it was found first."""
-    first: dict[tuple[str, str], Draft] = {}
+    """What windows that overlap found twice stays once, as it was found first.
+
+    With another quote it stays too: grounding tells which of them stands in its message, and
+    makes one fact of those that do.
+    """
+    first: dict[tuple[object, ...], Draft] = {}
     for draft in drafts:
-        first.setdefault((draft.subject.casefold(), draft.statement.casefold()), draft)
+        said = (draft.subject.casefold(), draft.statement.casefold())
+        first.setdefault((*said, draft.quote, draft.message_ids), draft)
     return list(first.values())
 
 
 def _in_message_order(drafts: list[Draft], transcript: Transcript) -> list[Draft]:
     """Stable; drafts that cite no message of the transcript come last."""
     place = {message.id: message.index for message in transcript.messages}
-    return sorted(drafts, key=lambda draft: place.get(draft.message_ids[0], len(place)))
+    last = len(place)
+    return sorted(drafts, key=lambda draft: place.get(next(iter(draft.message_ids), ""), last))

@@ -22,6 +22,10 @@ class OfflineDistiller:
         return VERSION
 
     @property
+    def is_selective(self) -> bool:
+        return False
+
+    @property
     def max_company(self) -> int:
         return 0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from importlib import resources
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
@@ -73,16 +72,6 @@ class PaidChat:
             raise
         self._replies.keep_reply(key, reply, paid_for, hold)
         return reply
-
-
-def load_prompt(name: str) -> str:
-    """The text of a versioned prompt that is shipped with the package."""
-    return resources.files("pipelines").joinpath("prompts", f"{name}.md").read_text("utf-8")
-
-
-def prompt_version(name: str, prompt: str) -> str:
-    """Name and hash of a prompt, as it is stored with what came of it: ``distill-v1/1a2b3c4d``."""
-    return f"{name.replace('_', '-')}/{hashlib.sha256(prompt.encode()).hexdigest()[:8]}"
 
 
 def request_size(request: ChatRequest) -> int:

@@ -79,6 +79,7 @@ VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
         :state, :valid_from, :valid_to,
         CAST(:vector AS vector), CAST(:terms AS bigint[]), CAST(:weights AS real[]))
 ON CONFLICT (memory_id) DO UPDATE SET
+    tenant_id = excluded.tenant_id, user_id = excluded.user_id,
     scope = excluded.scope, session_id = excluded.session_id, version = excluded.version,
     state = excluded.state, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
     embedding = excluded.embedding, terms = excluded.terms, weights = excluded.weights

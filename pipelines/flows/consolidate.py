@@ -161,7 +161,8 @@ class Consolidate:
     ) -> Plan:
         """Merge, and merge again with the verdicts on what the rules had to leave open."""
         judging = Judging(
-            claim.owner,
+            # What two statements are to each other does not depend on the generation.
+            claim.owner.live,
             self.verdicts,
             self.judge,
             self.clock,
@@ -194,10 +195,16 @@ class Consolidate:
             {fact.slot for fact in facts if fact.slot} | {row.slot for row in asked if row.slot},
         )
         wanted = [vectors.of(fact.statement) for fact in facts]
-        found = self.index.neighbours(owner, wanted, self.policies.dedup.candidates)
-        near: set[MemoryId] = {key for keys in found for key in keys} | set(refile)
+        near = self._find_near(owner, wanted) | set(refile)
         memories = self._load_more(owner, candidates, near)
         return self._with_facts(owner, facts, memories, vectors, refile)
+
+    def _find_near(self, owner: Owner, wanted: Sequence[Vector]) -> set[MemoryId]:
+        limit = self.policies.dedup.candidates
+        # What a generation is about to trade places with is found under the live owner.
+        asked = dict.fromkeys((owner, owner.live))
+        found = [self.index.neighbours(whose, wanted, limit) for whose in asked]
+        return {key for lists in found for keys in lists for key in keys}
 
     def _load_more(
         self, owner: Owner, memories: list[Memory], ids: Iterable[MemoryId]

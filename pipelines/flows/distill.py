@@ -15,9 +15,11 @@ from pipelines.errors import (
     DependencyUnavailable,
     LeaseLost,
     ModelRefused,
+    NotFound,
     StoreRefused,
 )
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
+from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
 from pipelines.stages.injection.fence import strip_fenced
 from pipelines.stages.verbatim import verbatim_beside
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from config.policy import VerbatimPolicy
-    from pipelines.model import Draft, ReceiptId, Transcript
-    from pipelines.ports import Clock, Distiller, Inbox, TranscriptClaim, Waker
+    from pipelines.model import Draft, Fact, ReceiptId, Refusal, Transcript
+    from pipelines.ports import Clock, Distillers, Inbox, TranscriptClaim, Waker
 
 log = structlog.get_logger(__name__)
 
@@ -62,11 +64,11 @@ class Distill:
     """Distills one transcript, and with it what else of its user is due and fits into a call.
 
     Attributes:
-        verbatim: Keep what was said beside the facts, too; None keeps the facts alone.
+        verbatim: Keep what was said beside a model's facts, too; None keeps the facts alone.
     """
 
     inbox: Inbox
-    distiller: Distiller
+    distillers: Distillers
     waker: Waker
     clock: Clock
     lease: timedelta
@@ -76,7 +78,10 @@ class Distill:
 
     def run(self, receipt: ReceiptId) -> Outcome:
         """Distill if it is due; whatever happens, the row says what."""
-        claims = self._claim(receipt)
+        try:
+            claims = self._claim(receipt)
+        except NotFound as error:
+            return Skipped(str(error))
         if not claims:
             return Skipped("not due, or held by another worker")
         outcomes: Outcomes = {}
@@ -92,14 +97,16 @@ class Distill:
 
     def _claim(self, receipt: ReceiptId) -> list[TranscriptClaim]:
         """The transcript, and with it whoever of its user waits too; nobody is waited for."""
-        now, limit = self.clock.now(), self.distiller.max_company
-        if limit:
-            return self.inbox.claim_together(receipt, self._choose, now, self.lease, limit)
-        claim = self.inbox.claim_transcript(receipt, now, self.lease)
-        return [] if claim is None else [claim]
+        return self.inbox.claim_together(
+            receipt, self._choose, self.clock.now(), self.lease, self._count_company
+        )
+
+    def _count_company(self, lead: Transcript) -> int:
+        return self.distillers.of(lead.owner).max_company
 
     def _choose(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
-        return self.distiller.select_company(without_recalled(lead), _shown(waiting))
+        distiller = self.distillers.of(lead.owner)
+        return distiller.select_company(without_recalled(lead), _shown(waiting))
 
     def _gather(self, claims: Sequence[TranscriptClaim], outcomes: Outcomes) -> list[_Group]:
         """Who was paid for together stays together; the others make one group."""
@@ -108,7 +115,8 @@ class Distill:
             return []
         owner, receipts = left[0].transcript.owner, [claim.transcript.id for claim in left]
         groups = []
-        for company in dict.fromkeys(self.distiller.find_companies(owner, receipts).values()):
+        distiller = self.distillers.of(owner)
+        for company in dict.fromkeys(distiller.find_companies(owner, receipts).values()):
             held = [claim for claim in left if claim.transcript.id in company]
             left = [claim for claim in left if claim not in held]
             groups += self._rejoin(held, company, outcomes) if held else []
@@ -149,7 +157,7 @@ class Distill:
 
     def _distill(self, group: _Group) -> Outcomes:
         try:
-            drafts = self.distiller.distill(group.shown, lambda: self._keep_alive(group))
+            drafts = self._ask(group)
         except LeaseLost:
             return {}
         except _FAILURES as error:
@@ -164,6 +172,10 @@ class Distill:
         self.waker.wake_consolidate([group.shown[0].owner])
         return outcomes
 
+    def _ask(self, group: _Group) -> list[list[Draft]]:
+        distiller = self.distillers.of(group.shown[0].owner)
+        return distiller.distill(group.shown, lambda: self._keep_alive(group))
+
     def _distill_one_by_one(self, group: _Group, error: Exception) -> Outcomes:
         """What failed together may be the fault of one: the others shall not suffer for it."""
         log.warning("shared_call_failed", transcripts=len(group.shown), error=type(error).__name__)
@@ -174,10 +186,7 @@ class Distill:
 
     def _commit(self, claim: TranscriptClaim, drafts: Sequence[Draft]) -> Outcome:
         """Ground against the claimed transcript alone, and store under its own fence."""
-        facts, refusals = ground(drafts, claim.transcript, self.distiller.version)
-        if self.verbatim is not None:
-            said = without_recalled(claim.transcript)
-            facts += verbatim_beside(facts, said, self.verbatim)
+        facts, refusals = self._ground(claim.transcript, drafts)
         try:
             self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
         except LeaseLost:
@@ -187,6 +196,15 @@ class Distill:
         counts = {"facts": len(facts), "refused": len(refusals)}
         log.info("transcript_distilled", receipt=str(claim.transcript.id), **counts)
         return Done(counts)
+
+    def _ground(
+        self, transcript: Transcript, drafts: Sequence[Draft]
+    ) -> tuple[list[Fact], list[Refusal]]:
+        distiller = self.distillers.of(transcript.owner)
+        facts, refusals = ground(drafts, transcript, distiller.version)
+        if self.verbatim is not None and distiller.is_selective:
+            facts += verbatim_beside(facts, without_recalled(transcript), self.verbatim)
+        return cite_original(facts, transcript), refusals
 
     # ---- leases -----------------------------------------------------------------------------
 

@@ -10,13 +10,14 @@ import structlog
 
 from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelRefused
 from pipelines.model import MemoryState, Owner, Scope
-from pipelines.stages.budget import fit, render_line
-from pipelines.stages.injection.fence import fence
+from pipelines.stages.budget import SMALLEST_LINE, fit, render_line
+from pipelines.stages.injection.fence import bullet, fence
 from pipelines.stages.rank import Candidate, Ranked, rank, reorder
+from pipelines.stages.redaction.redact import redact
 from pipelines.stages.sharing.share import without_own
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from config.policy import RankPolicy
@@ -37,6 +38,7 @@ MAX_QUERY_CHARS = 8_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_MEMORIES = 1_000
 MAX_TOKENS = 1_000_000
+_COUNTED_AT_ONCE = 8
 NOT_RERANKED = "not reranked: the reranker did not answer as it should"
 
 
@@ -87,10 +89,13 @@ class Recall:
     def run(self, question: Question) -> Recalled:
         """Find, hydrate, rank, and cut to the budget.
 
+        A secret in the query is redacted before any model or index sees it.
+
         Raises:
             InputError: The query is empty or too long, or a limit makes no sense.
         """
         _check(question)
+        question = replace(question, query=redact(question.query).text)
         vector = self.embedder.embed([question.query])[0]
         candidates = self._find(question, vector)
         ranked = rank(candidates, question.as_of or self.clock.now(), self.policy)
@@ -145,17 +150,28 @@ class Recall:
         ]
 
     def _fit(self, question: Question, ranked: Sequence[Ranked]) -> Recalled:
-        lines = [render_line(item.memory) for item in ranked]
-        frame, *counts = self.tokens.count([self._render(question, [""]), *lines])
-        room = max(0, question.max_tokens - frame)
-        kept = fit(ranked, counts, question.max_memories, room)
+        frame = self._render(question, [""])
+        frame_tokens, smallest = self.tokens.count([frame, _in_block(SMALLEST_LINE)])
+        room = max(0, question.max_tokens - frame_tokens)
+        kept = fit(ranked, self._count(ranked), question.max_memories, room, smallest)
         block = self._render(question, [render_line(item.memory) for item in kept])
         return Recalled(tuple(kept), block, self.tokens.count([block])[0])
+
+    def _count(self, ranked: Sequence[Ranked]) -> Iterator[int]:
+        """Tokens of each line, as far as somebody asks: a few dozen of the candidates fit."""
+        for start in range(0, len(ranked), _COUNTED_AT_ONCE):
+            part = ranked[start : start + _COUNTED_AT_ONCE]
+            yield from self.tokens.count([_in_block(render_line(item.memory)) for item in part])
 
     def _render(self, question: Question, lines: Sequence[str]) -> str:
         return fence(
             lines, user_id=question.owner.user_id, at=self.clock.now(), as_of=question.as_of
         )
+
+
+def _in_block(line: str) -> str:
+    """What a line adds to the block."""
+    return f"\n{bullet(line)}"
 
 
 def _is_visible(memory: Memory, question: Question) -> bool:

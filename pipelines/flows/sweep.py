@@ -45,6 +45,8 @@ class Sweep:
             counts["owners"] = len(due.owners)
         if due.has_unprojected and not waiting.index:
             self.waker.wake_index()
+        if due.has_unsettled:
+            self.waker.wake_redistill()
         if counts:
             log.info("work_woken", **counts)
         return Done(counts)

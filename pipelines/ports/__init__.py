@@ -19,6 +19,15 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.generations import (
+    Distillers,
+    Generation,
+    GenerationProgress,
+    GenerationStore,
+    GenerationUser,
+    Moved,
+    Recipe,
+)
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
 from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
 from pipelines.ports.judge import Judge, VerdictStore
@@ -59,10 +68,15 @@ __all__ = [
     "Clock",
     "CostReport",
     "Distiller",
+    "Distillers",
     "DueWork",
     "Embedder",
     "Entry",
     "FactReport",
+    "Generation",
+    "GenerationProgress",
+    "GenerationStore",
+    "GenerationUser",
     "Hit",
     "Hold",
     "Inbox",
@@ -71,12 +85,14 @@ __all__ = [
     "Ledger",
     "MemoryEvent",
     "MemoryStore",
+    "Moved",
     "Outbox",
     "OwnerClaim",
     "PaidFor",
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "Recipe",
     "Repeated",
     "ReplyStore",
     "Reranker",

@@ -111,14 +111,15 @@ class Inbox(Protocol):
         choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
         now: datetime,
         lease: timedelta,
-        limit: int,
+        limit: Callable[[Transcript], int],
     ) -> list[TranscriptClaim]:
         """Lease a due transcript and with it others of its user that are due, at one blow.
 
-        ``choose`` is shown the transcript and at most ``limit`` short ones of its lane, the
-        oldest session first, and says which of those to take; it must be quick, for they are
-        locked meanwhile. None that goes alone or that another worker holds is among them. At
-        one blow, so that workers who are woken for all of them do not take them one by one.
+        ``choose`` is shown the transcript and at most as many short ones of its lane as ``limit``
+        says for it, the oldest session first, and says which of those to take; it must be quick,
+        for they are locked meanwhile. None that goes alone or that another worker holds is among
+        them. At one blow, so that workers who are woken for all of them do not take them one by
+        one.
 
         Returns:
             The transcript asked for comes first. Empty if that one is not to be had.

@@ -172,6 +172,11 @@ class Distiller(Protocol):
         ...
 
     @property
+    def is_selective(self) -> bool:
+        """Whether it leaves out what it thinks is not worth keeping, as a model does."""
+        ...
+
+    @property
     def max_company(self) -> int:
         """How many further transcripts one call may carry; 0 where sharing saves nothing."""
         ...

@@ -32,12 +32,14 @@ class DueWork:
     Attributes:
         transcripts: Those of the interactive lane.
         backfill: Those of the other one.
+        has_unsettled: A user of a generation can be brought one step on.
     """
 
     transcripts: tuple[ReceiptId, ...]
     owners: tuple[Owner, ...]
     has_unprojected: bool
     backfill: tuple[ReceiptId, ...] = ()
+    has_unsettled: bool = False
 
 
 class WorkTable(Protocol):
@@ -75,6 +77,10 @@ class Waker(Protocol):
 
     def wake_index(self) -> None:
         """Some worker shall project the outbox."""
+        ...
+
+    def wake_redistill(self) -> None:
+        """Some worker shall bring the users of generations on."""
         ...
 
     def wake_share(self, after_tenant: str) -> None:

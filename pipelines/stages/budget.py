@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pipelines.model import Memory
     from pipelines.stages.rank import Ranked
+
+SMALLEST_LINE = "(2000-01-01)"
+"""No line costs less: each ends with a date, and no date is shorter than this one."""
 
 
 def render_line(memory: Memory) -> str:
@@ -24,7 +27,11 @@ def render_line(memory: Memory) -> str:
 
 
 def fit(
-    ranked: Sequence[Ranked], counts: Sequence[int], max_memories: int, max_tokens: int
+    ranked: Sequence[Ranked],
+    counts: Iterable[int],
+    max_memories: int,
+    max_tokens: int,
+    smallest: int = 0,
 ) -> list[Ranked]:
     """The best that fit, in their order.
 
@@ -33,16 +40,18 @@ def fit(
 
     Args:
         ranked: Best first.
-        counts: Tokens of each one's rendered line, in the same order.
+        counts: Tokens of each one's rendered line, in the same order; none is asked for once
+            nothing more can fit.
         max_memories: Most that are returned.
         max_tokens: What the lines returned may cost together, their line breaks included in
             ``counts`` if they are to be counted.
+        smallest: No count is less.
     """
     fitting: list[Ranked] = []
     left = max_tokens
-    for item, tokens in zip(ranked, counts, strict=True):
-        if len(fitting) == max_memories:
-            break
+    counted = zip(ranked, counts, strict=True)
+    while len(fitting) < max_memories and left >= smallest and (pair := next(counted, None)):
+        item, tokens = pair
         if tokens <= left:
             fitting.append(item)
             left -= tokens

@@ -75,19 +75,21 @@ def _on_one_line(text: object) -> object:
 
 Line = Annotated[str, BeforeValidator(_on_one_line), StringConstraints(max_length=2000)]
 Text = Annotated[Line, StringConstraints(min_length=1)]
-Verbatim = Annotated[str, StringConstraints(min_length=1)]
 
 
 class ReplyFact(BaseModel):
-    """One fact as the model writes it; fields that nobody asked for are ignored."""
+    """One fact as the model writes it; fields that nobody asked for are ignored.
+
+    One without any evidence is read as well: grounding refuses it and nothing beside it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
 
     statement: Text
     subject: Annotated[Text, StringConstraints(max_length=200)]
     kind: Kind
-    quote: Verbatim
-    message_ids: Annotated[tuple[Verbatim, ...], Field(min_length=1)]
+    quote: str
+    message_ids: tuple[str, ...]
     importance: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
     attribute: Annotated[Line, StringConstraints(max_length=200)] | None = None
     value: Line | None = None
@@ -124,7 +126,7 @@ def parse_reply(text: str, transcripts: Sequence[Transcript]) -> list[list[Draft
     drafts: list[list[Draft]] = [[] for _ in transcripts]
     for number, fact in enumerate(_read(text).facts):
         home, cited = citations.resolve(fact.message_ids)
-        event_at = _event_at(number, fact, cited[0], transcripts[home])
+        event_at = _event_at(number, fact, cited[:1], transcripts[home])
         drafts[home].append(_draft(fact, cited, event_at))
     return drafts
 
@@ -199,7 +201,9 @@ def _draft(fact: ReplyFact, cited: tuple[str, ...], event_at: datetime | None) -
     )
 
 
-def _event_at(number: int, fact: ReplyFact, quoted: str, transcript: Transcript) -> datetime | None:
+def _event_at(
+    number: int, fact: ReplyFact, quoted: Sequence[str], transcript: Transcript
+) -> datetime | None:
     stated = fact.event_date
     if not stated:
         return None
@@ -213,7 +217,7 @@ def _event_at(number: int, fact: ReplyFact, quoted: str, transcript: Transcript)
     days = {
         message.created_at.astimezone(zone).date().isoformat()
         for message in transcript.messages
-        if message.id == quoted
+        if message.id in quoted
     }
     return None if stated in days else moment
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from pipelines.model import ReceiptId, Transcript
     from pipelines.ports import PreparedRequest
+    from pipelines.testing.backfill import InMemoryBackfill
     from pipelines.testing.models import InMemoryReplies
-    from pipelines.testing.stores import InMemoryStores
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class _BatchRow:
 class InMemoryBatches:
     """``BatchStore`` over the transcripts of ``stores`` and the replies and ledger of others."""
 
-    def __init__(self, stores: InMemoryStores, replies: InMemoryReplies) -> None:
+    def __init__(self, stores: InMemoryBackfill, replies: InMemoryReplies) -> None:
         self._stores = stores
         self._replies = replies
         self._lock = threading.RLock()

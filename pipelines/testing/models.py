@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.model import Owner, ReceiptId, Vector
-    from pipelines.ports import ChatRequest, Hold, PaidFor
+    from pipelines.ports import ChatRequest, Distiller, Hold, PaidFor
     from pipelines.stages.merging.relate import Pair, Relation
 
 Answer = str | ChatReply | Exception
@@ -53,6 +54,17 @@ class ScriptedChatModel:
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, ChatReply) else ChatReply(answer, self._name)
+
+
+@dataclass(frozen=True, slots=True)
+class OneDistiller:
+    """``Distillers`` with the same one for everybody."""
+
+    distiller: Distiller
+
+    def of(self, owner: Owner) -> Distiller:
+        del owner
+        return self.distiller
 
 
 class HashEmbedder:

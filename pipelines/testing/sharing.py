@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from config.policy import GlobalPolicy
     from pipelines.model import Memory, MemoryId
     from pipelines.stages.sharing.share import Proposal, ProposalId
-    from pipelines.testing.stores import InMemoryStores
+    from pipelines.testing.memories import InMemoryMemories
 
 _ALL = 1_000_000
 
@@ -27,7 +27,7 @@ _ALL = 1_000_000
 class InMemorySharing:
     """Looks at everything at each call; for some thousands of memories."""
 
-    def __init__(self, stores: InMemoryStores) -> None:
+    def __init__(self, stores: InMemoryMemories) -> None:
         self._stores = stores
         self._proposals: dict[ProposalId, Proposal] = {}
         self._lock = threading.Lock()

@@ -39,6 +39,7 @@ class RecordingWaker:
     owners: list[Owner] = field(default_factory=list)
     index_wakes: int = 0
     tenants: list[str] = field(default_factory=list)
+    redistill_wakes: int = 0
     waiting: Waiting = field(default_factory=Waiting)
 
     def count_waiting(self) -> Waiting:
@@ -52,6 +53,9 @@ class RecordingWaker:
 
     def wake_index(self) -> None:
         self.index_wakes += 1
+
+    def wake_redistill(self) -> None:
+        self.redistill_wakes += 1
 
     def wake_share(self, after_tenant: str) -> None:
         self.tenants.append(after_tenant)

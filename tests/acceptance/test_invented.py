@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from pipelines.model import TranscriptState
 from tests.acceptance.answering import answering
 from tests.evals.replies import Reply, dialogues, invented, supported
@@ -60,35 +58,30 @@ def _told(deployment: Deployment, replies: Sequence[Reply]) -> list[Any]:
         return deployment.wait_final(*receipts)
 
 
-@pytest.fixture
-def readable() -> list[Reply]:
-    """The invented replies whose form is right, so that grounding gets to see them."""
-    return [reply for reply in invented() if reply.is_readable]
-
-
 def test_invented_replies_leave_no_memory_and_are_kept_with_their_reasons(
-    modelled: Deployment, readable: list[Reply]
+    modelled: Deployment,
 ) -> None:
     """Of two hundred replies none is stored; each refusal is a row with its reason, counted."""
-    with answering(modelled, _answer_with(readable)):
-        statuses = _told(modelled, readable)
+    replies = invented()
+    with answering(modelled, _answer_with(replies)):
+        statuses = _told(modelled, replies)
 
     assert {TranscriptState.DONE} == {status.state for status in statuses}
     assert [(0,)] == modelled.query("SELECT count(*) FROM memories")
     rows = modelled.query("SELECT statement, outcome, reason FROM facts")
-    assert sorted(reply.draft.statement for reply in readable) == sorted(row[0] for row in rows)
+    assert sorted(reply.draft.statement for reply in replies) == sorted(row[0] for row in rows)
     assert {"refused"} == {row[1] for row in rows}
     assert all(row[2] for row in rows)
-    assert len(readable) == sum(status.counts.get("refused", 0) for status in statuses)
+    assert len(replies) == sum(status.counts.get("refused", 0) for status in statuses)
     assert {frozenset({"refused"})} == {frozenset(status.counts) for status in statuses}
 
 
 def test_supported_replies_are_stored_beside_invented_ones(
-    modelled: Deployment, readable: list[Reply]
+    modelled: Deployment,
 ) -> None:
     """Of one answer with both, all that is supported is kept and nothing that is invented."""
-    good = supported()
-    with answering(modelled, _answer_with([*readable, *good])):
+    bad, good = invented(), supported()
+    with answering(modelled, _answer_with([*bad, *good])):
         _told(modelled, good)
 
     kept = modelled.query(
@@ -96,16 +89,17 @@ def test_supported_replies_are_stored_beside_invented_ones(
     )
     assert sorted(reply.draft.statement for reply in good) == sorted(row[0] for row in kept)
     statements = {row[0] for row in modelled.query("SELECT statement FROM memories")}
-    assert set() == statements & {reply.draft.statement for reply in readable}
+    assert set() == statements & {reply.draft.statement for reply in bad}
 
 
-def test_answer_with_an_empty_quote_is_a_dead_letter_and_leaves_no_memory(
+def test_answer_of_another_form_is_a_dead_letter_and_leaves_no_memory(
     modelled: Deployment,
 ) -> None:
     """What has not even the form of an answer is asked again, then kept as failed."""
-    empty = [reply for reply in invented() if not reply.is_readable]
-    with answering(modelled, _answer_with(empty)):
-        statuses = _told(modelled, empty)
+    first = supported()[:1]
+    malformed = [first[0].as_answer() | {"kind": "rumour"}]
+    with answering(modelled, lambda _: malformed):
+        statuses = _told(modelled, first)
 
     assert ["BadReply"] == [status.reason for status in statuses]
     assert [(0,)] == modelled.query("SELECT count(*) FROM memories")

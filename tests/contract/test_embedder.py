@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.policy import RetryPolicy
 from pipelines.adapters import minilm
@@ -16,11 +18,15 @@ from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.adapters.openai_embedder import CharacterTokenCounter, OpenAiEmbedder
 from pipelines.errors import ConfigurationError, ModelUnavailable
+from pipelines.stages.budget import SMALLEST_LINE, render_line
+from pipelines.stages.injection.fence import bullet
 from pipelines.testing.models import HashEmbedder
+from tests.builders import make_fact, make_memory
 from tests.endpoint import Scripted, ScriptedEndpoint, garbage, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from pipelines.ports import Embedder, TokenCounter
@@ -142,15 +148,31 @@ def test_minilm_is_refused_when_its_weights_are_others(
         MiniLmEmbedder().embed(["text"])
 
 
-@pytest.mark.parametrize("name", ["minilm", "hash", "characters"])
-def test_count_gives_the_tokens_of_each_text(name: str, local: MiniLmEmbedder) -> None:
-    """Budgets are met without a network."""
+@pytest.fixture(scope="module", params=["minilm", "hash", "characters"])
+def counter(request: pytest.FixtureRequest, local: MiniLmEmbedder) -> TokenCounter:
     counters: dict[str, TokenCounter] = {
         "minilm": local,
         "hash": HashEmbedder(),
         "characters": CharacterTokenCounter(),
     }
-    short, longer, empty = counters[name].count(["two words", "two words " * 400, ""])
+    return counters[request.param]
+
+
+@given(statement=st.text(max_size=40), since=st.datetimes(), until=st.none() | st.datetimes())
+def test_count_of_a_line_is_never_less_than_that_of_the_smallest(
+    counter: TokenCounter, statement: str, since: datetime, until: datetime | None
+) -> None:
+    """Whatever is stated of any days, if anything: where that does not fit, nothing does."""
+    memory = make_memory(make_fact(statement, at=since), valid_to=until)
+
+    smallest, tokens = counter.count([bullet(SMALLEST_LINE), bullet(render_line(memory))])
+
+    assert smallest <= tokens
+
+
+def test_count_gives_the_tokens_of_each_text(counter: TokenCounter) -> None:
+    """Budgets are met without a network."""
+    short, longer, empty = counter.count(["two words", "two words " * 400, ""])
     assert empty == 0
     assert 2 <= short <= 3
     assert 300 * short < longer <= 500 * short

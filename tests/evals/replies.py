@@ -29,11 +29,6 @@ class Reply:
     label: str
     draft: Draft
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether an answer with it has the form that is asked for: an empty quote has not."""
-        return bool(self.draft.quote)
-
     def as_answer(self) -> dict[str, Any]:
         """As the model writes it."""
         draft = self.draft

@@ -30,9 +30,10 @@ from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.flows.distill import Distill
 from pipelines.model import Message, Owner, Role, Transcript, receipt_id
-from pipelines.testing.models import InMemoryReplies
+from pipelines.testing.models import InMemoryReplies, OneDistiller
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
+from tests.builders import PROMPT
 from tests.endpoint import ScriptedEndpoint, facts_of_user_messages
 from workers.payloads import to_transcript
 
@@ -139,12 +140,12 @@ def measure(
         chat = OpenAiChatModel(client, "m", RetryPolicy())
         stores, distiller = (
             InMemoryStores(),
-            ModelDistiller(chat, InMemoryReplies(), DistillPolicy()),
+            ModelDistiller(chat, InMemoryReplies(), PROMPT, DistillPolicy()),
         )
         arrive(
             Distill(
                 stores,
-                distiller,
+                OneDistiller(distiller),
                 RecordingWaker(),
                 ManualClock(START),
                 lease=timedelta(minutes=5),
@@ -220,7 +221,7 @@ def test_requests_begin_with_the_same_text_whoever_is_distilled() -> None:
         make_openai_client(endpoint.base_url, None, 30) as client,
     ):
         distiller = ModelDistiller(
-            OpenAiChatModel(client, "m", RetryPolicy()), InMemoryReplies(), DistillPolicy()
+            OpenAiChatModel(client, "m", RetryPolicy()), InMemoryReplies(), PROMPT, DistillPolicy()
         )
         for item in chats(6):
             distiller.distill([item], lambda: None)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
 from config.settings import Settings
+from memstill_client import AsyncMemstill, Memstill
 from pipelines.model import Owner
 from tests.acceptance.deployment import free_port, wait_until
+from workers import cli
 from workers.api import make_server
 from workers.app import make_app
 from workers.container import Container, open_container
 from workers.embedded.children import is_listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LEASE = timedelta(minutes=5)
 
@@ -96,14 +101,19 @@ def test_pushed_session_is_recalled_with_its_source(
     assert found["memories"] == same["memories"]
 
 
-def test_recall_answers_as_of_a_date_when_one_is_asked_for(
-    api: httpx2.Client, container: Container
-) -> None:
-    """What was superseded since is told of its own time, over GET and POST, a day to its end."""
+def move_from_berlin_to_porto(api: httpx2.Client, container: Container) -> None:
+    """She moved on the 20th of March."""
     for said, day in (("I live in Berlin.", "02"), ("I live in Porto.", "20")):
         started_at = f"2026-03-{day}T09:00:00Z"
         api.post("/v1/transcripts", json=session(said, session_id=day, started_at=started_at))
         work(container)
+
+
+def test_recall_answers_as_of_a_date_when_one_is_asked_for(
+    api: httpx2.Client, container: Container
+) -> None:
+    """What was superseded since is told of its own time, over GET and POST, a day to its end."""
+    move_from_berlin_to_porto(api, container)
 
     def recall(as_of: str | None) -> str:
         asked = {"user_id": "alice", "query": "where does she live?"}
@@ -119,6 +129,41 @@ def test_recall_answers_as_of_a_date_when_one_is_asked_for(
     assert "Berlin" not in recall("2026-03-20")
     assert "Berlin" not in recall(None)
     assert "" == recall("2026-03-01")
+
+
+def from_command_line(url: str, query: str, as_of: str) -> str:
+    asked = ["recall", query, "--user", "alice", "--as-of", as_of, "--json", "--api", url]
+    result = CliRunner().invoke(cli.app, asked)
+    assert 0 == result.exit_code, result.output
+    return str(json.loads(result.stdout)["block"])
+
+
+def from_client(url: str, query: str, as_of: str) -> str:
+    with Memstill(api_url=url) as client:
+        return client.recall(query, "alice", as_of=as_of).block
+
+
+def from_asynchronous_client(url: str, query: str, as_of: str) -> str:
+    async def ask() -> str:
+        async with AsyncMemstill(api_url=url) as client:
+            return (await client.recall(query, "alice", as_of=as_of)).block
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("ask", [from_command_line, from_client, from_asynchronous_client])
+def test_recall_answers_as_of_a_date_whoever_asks(
+    api: httpx2.Client, container: Container, ask: Callable[[str, str, str], str]
+) -> None:
+    """Command line and clients hand the date through to the answer."""
+    move_from_berlin_to_porto(api, container)
+    url, query = str(api.base_url), "where does she live?"
+
+    assert "" == ask(url, query, "2026-03-01")
+    assert "Berlin" in ask(url, query, "2026-03-02")
+    assert "Porto" not in ask(url, query, "2026-03-19")
+    assert "Porto" in ask(url, query, "2026-03-20")
+    assert "Berlin" not in ask(url, query, "2026-03-20")
 
 
 def test_recall_refuses_a_date_that_is_none(api: httpx2.Client) -> None:

@@ -31,8 +31,9 @@ from pipelines.flows.sweep import Sweep
 from pipelines.model import Owner, ReceiptId, TranscriptState
 from pipelines.ports import ChatRequest, Entry, PaidFor, Purpose
 from pipelines.stages.cost import Spent
+from pipelines.testing.models import OneDistiller
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
-from tests.builders import ALICE, BOB, START, make_transcript
+from tests.builders import ALICE, BOB, PROMPT, START, make_transcript
 from tests.endpoint import Scripted, ScriptedEndpoint, completion, garbage, status
 from workers.retry import judge
 
@@ -252,7 +253,9 @@ class Road:
         replies = PostgresReplies(world.database, world.ledger(policy))
         self.flow = Distill(
             self.inbox,
-            ModelDistiller(world.model, replies, cut or DistillPolicy(max_sessions=1)),
+            OneDistiller(
+                ModelDistiller(world.model, replies, PROMPT, cut or DistillPolicy(max_sessions=1))
+            ),
             self.waker,
             world.clock,
             lease=timedelta(minutes=5),

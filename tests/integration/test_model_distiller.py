@@ -15,10 +15,10 @@ from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
-from pipelines.adapters.paid_chat import load_prompt
 from pipelines.errors import BadReply, ModelUnavailable
 from pipelines.model import Draft, Kind, Message, Owner, ReceiptId, Role, Transcript, receipt_id
 from pipelines.testing.models import InMemoryReplies, ScriptedChatModel
+from tests.builders import PROMPT
 from tests.endpoint import Scripted, ScriptedEndpoint, completion, fact_from
 
 if TYPE_CHECKING:
@@ -80,14 +80,18 @@ class BrokenReplies(InMemoryReplies):
 def test_distill_asks_once_when_the_transcript_fits_a_window() -> None:
     """A short session costs one call, and its drafts come out."""
     chat = ScriptedChatModel([an_answer(0, 1)])
-    drafts = distill(ModelDistiller(chat, InMemoryReplies(), DistillPolicy()), a_transcript())
+    drafts = distill(
+        ModelDistiller(chat, InMemoryReplies(), PROMPT, DistillPolicy()), a_transcript()
+    )
     assert [draft.statement for draft in drafts] == ["I own 0 boats.", "I own 1 boats."]
     assert len(chat.requests) == 1
 
 
 def test_distill_gives_nothing_when_the_model_finds_nothing() -> None:
     """An empty answer is a result."""
-    distiller = ModelDistiller(ScriptedChatModel([NOTHING]), InMemoryReplies(), DistillPolicy())
+    distiller = ModelDistiller(
+        ScriptedChatModel([NOTHING]), InMemoryReplies(), PROMPT, DistillPolicy()
+    )
     assert distill(distiller, a_transcript()) == []
 
 
@@ -99,16 +103,34 @@ def test_distill_joins_windows_without_repetitions_in_message_order() -> None:
         return an_answer(*sorted((row[0] for row in rows if len(row) > 2), reverse=True))
 
     chat = ScriptedChatModel(answer)
-    drafts = distill(ModelDistiller(chat, InMemoryReplies(), POLICY), a_transcript(12))
+    drafts = distill(ModelDistiller(chat, InMemoryReplies(), PROMPT, POLICY), a_transcript(12))
     assert len(chat.requests) > 2
     assert [f"m{number}" for number in range(12)] == [draft.message_ids[0] for draft in drafts]
+
+
+def test_distill_keeps_a_repetition_that_has_another_quote() -> None:
+    """Which quote stands in its message, grounding tells; what cites nothing comes last."""
+    line = {"id": 0, "content": "I own 0 boats."}
+    facts = [
+        fact_from(line, message_ids=[]),
+        fact_from(line, quote="I own"),
+        fact_from(line),
+        fact_from(line, subject="User"),
+    ]
+    chat = ScriptedChatModel([json.dumps({"facts": facts})])
+    drafts = distill(
+        ModelDistiller(chat, InMemoryReplies(), PROMPT, DistillPolicy()), a_transcript()
+    )
+    assert [draft.quote for draft in drafts] == ["I own", "I own 0 boats.", "I own 0 boats."]
+    assert [draft.message_ids for draft in drafts] == [("m0",), ("m0",), ()]
+    assert len(chat.requests) == 1
 
 
 def test_distill_pays_once_when_it_runs_again() -> None:
     """A second run of the same transcript asks nobody and finds the same."""
     replies, chat = InMemoryReplies(), ScriptedChatModel([an_answer(0)])
-    first = distill(ModelDistiller(chat, replies, DistillPolicy()), a_transcript())
-    second = distill(ModelDistiller(chat, replies, DistillPolicy()), a_transcript())
+    first = distill(ModelDistiller(chat, replies, PROMPT, DistillPolicy()), a_transcript())
+    second = distill(ModelDistiller(chat, replies, PROMPT, DistillPolicy()), a_transcript())
     assert first == second
     assert len(chat.requests) == 1
 
@@ -117,14 +139,17 @@ def test_distill_pays_once_when_it_dies_after_the_call() -> None:
     """The reply is stored before anything else happens to it."""
     replies, chat = BrokenReplies(), ScriptedChatModel([an_answer(0)])
     with pytest.raises(ConnectionAbortedError):
-        distill(ModelDistiller(chat, replies, DistillPolicy()), a_transcript())
-    assert len(distill(ModelDistiller(chat, replies, DistillPolicy()), a_transcript())) == 1
+        distill(ModelDistiller(chat, replies, PROMPT, DistillPolicy()), a_transcript())
+    assert len(distill(ModelDistiller(chat, replies, PROMPT, DistillPolicy()), a_transcript())) == 1
 
 
 def test_distill_stores_a_reply_under_its_transcript_even_if_it_is_useless() -> None:
     """What was paid is kept, and erased with the transcript it came from."""
     replies, transcript = InMemoryReplies(), a_transcript()
-    distill(ModelDistiller(ScriptedChatModel(["nonsense", NOTHING]), replies, POLICY), transcript)
+    distill(
+        ModelDistiller(ScriptedChatModel(["nonsense", NOTHING]), replies, PROMPT, POLICY),
+        transcript,
+    )
     assert [reply.text for reply in replies.replies.values()] == ["nonsense", NOTHING]
     assert {(transcript.id,)} == {item.receipts for item in replies.paid_for.values()}
 
@@ -133,7 +158,7 @@ def test_distill_asks_again_with_the_problem_when_the_answer_is_malformed() -> N
     """A repair names the field that was wrong."""
     wrong = json.dumps({"facts": [fact_from({"id": "m0", "content": "x"}, kind="hobby")]})
     chat = ScriptedChatModel([wrong, an_answer(0)])
-    drafts = distill(ModelDistiller(chat, InMemoryReplies(), POLICY), a_transcript())
+    drafts = distill(ModelDistiller(chat, InMemoryReplies(), PROMPT, POLICY), a_transcript())
     assert len(drafts) == 1
     (answer, problem), *others = chat.requests[1].earlier
     assert (wrong, []) == (answer, others)
@@ -143,7 +168,7 @@ def test_distill_asks_again_with_the_problem_when_the_answer_is_malformed() -> N
 def test_distill_asks_again_when_the_answer_was_cut_off() -> None:
     """An answer that the endpoint could not finish is repaired like a malformed one."""
     chat = ScriptedChatModel([BadReply("cut off"), NOTHING])
-    assert distill(ModelDistiller(chat, InMemoryReplies(), POLICY), a_transcript()) == []
+    assert distill(ModelDistiller(chat, InMemoryReplies(), PROMPT, POLICY), a_transcript()) == []
     assert chat.requests[1].earlier == (("", "cut off"),)
 
 
@@ -151,7 +176,7 @@ def test_distill_raises_bad_reply_when_no_repair_helps() -> None:
     """Bad output is an error after a counted number of calls, never an empty result."""
     chat = ScriptedChatModel(["one", "two", "three"])
     with pytest.raises(BadReply):
-        distill(ModelDistiller(chat, InMemoryReplies(), POLICY), a_transcript())
+        distill(ModelDistiller(chat, InMemoryReplies(), PROMPT, POLICY), a_transcript())
     assert len(chat.requests) == 3
 
 
@@ -160,13 +185,13 @@ def test_distill_asks_anew_when_all_stored_replies_are_useless() -> None:
     replies = InMemoryReplies()
     first = ScriptedChatModel(["one", "two", "three"])
     with pytest.raises(BadReply):
-        distill(ModelDistiller(first, replies, POLICY), a_transcript())
+        distill(ModelDistiller(first, replies, PROMPT, POLICY), a_transcript())
     second = ScriptedChatModel(["four", an_answer(0)])
-    assert len(distill(ModelDistiller(second, replies, POLICY), a_transcript())) == 1
+    assert len(distill(ModelDistiller(second, replies, PROMPT, POLICY), a_transcript())) == 1
     assert second.requests[0].earlier == ()
     # Whoever reads it again finds the good one behind the bad ones, and asks nobody.
     third = ScriptedChatModel([])
-    assert len(distill(ModelDistiller(third, replies, POLICY), a_transcript())) == 1
+    assert len(distill(ModelDistiller(third, replies, PROMPT, POLICY), a_transcript())) == 1
 
 
 def test_distill_buys_one_series_of_answers_an_attempt_when_none_is_usable() -> None:
@@ -174,7 +199,7 @@ def test_distill_buys_one_series_of_answers_an_attempt_when_none_is_usable() -> 
     replies, chat = InMemoryReplies(), ScriptedChatModel(lambda _: "nonsense")
     for attempt in (1, 2, 3):
         with pytest.raises(BadReply):
-            distill(ModelDistiller(chat, replies, POLICY), a_transcript())
+            distill(ModelDistiller(chat, replies, PROMPT, POLICY), a_transcript())
         assert len(chat.requests) == 3 * attempt
 
 
@@ -183,11 +208,13 @@ def test_distill_goes_on_with_the_repairs_when_it_died_between_them() -> None:
     replies = InMemoryReplies()
     with pytest.raises(ModelUnavailable):
         distill(
-            ModelDistiller(ScriptedChatModel(["one", ModelUnavailable("")]), replies, POLICY),
+            ModelDistiller(
+                ScriptedChatModel(["one", ModelUnavailable("")]), replies, PROMPT, POLICY
+            ),
             a_transcript(),
         )
     chat = ScriptedChatModel([an_answer(0)])
-    assert len(distill(ModelDistiller(chat, replies, POLICY), a_transcript())) == 1
+    assert len(distill(ModelDistiller(chat, replies, PROMPT, POLICY), a_transcript())) == 1
     assert [answer for answer, _ in chat.requests[0].earlier] == ["one"]
 
 
@@ -197,7 +224,7 @@ def test_distill_asks_once_for_several_short_sessions() -> None:
         [json.dumps({"facts": [fact_from({"id": n, "content": f"{n}"}) for n in (8, 0, 3)]})]
     )
     replies, sessions = InMemoryReplies(), three_sessions()
-    drafts = ModelDistiller(chat, replies, DistillPolicy()).distill(sessions, idle)
+    drafts = ModelDistiller(chat, replies, PROMPT, DistillPolicy()).distill(sessions, idle)
     assert [["m0"], ["m1"], ["m3"]] == [[it.message_ids[0] for it in found] for found in drafts]
     assert len(chat.requests) == 1
     assert [tuple(item.id for item in sessions)] == [
@@ -208,7 +235,7 @@ def test_distill_asks_once_for_several_short_sessions() -> None:
 def test_distill_finds_the_company_in_which_a_session_was_paid() -> None:
     """What shared a call shares it again after a crash, and nothing is paid twice."""
     replies, sessions = BrokenReplies(), three_sessions()
-    distiller = ModelDistiller(ScriptedChatModel([NOTHING]), replies, DistillPolicy())
+    distiller = ModelDistiller(ScriptedChatModel([NOTHING]), replies, PROMPT, DistillPolicy())
     with pytest.raises(ConnectionAbortedError):
         distiller.distill(sessions, idle)
     together = tuple(item.id for item in sessions)
@@ -221,7 +248,7 @@ def test_distill_finds_the_company_in_which_a_session_was_paid() -> None:
 def test_distill_does_not_repeat_a_shared_call_when_its_replies_are_useless() -> None:
     """The sessions are asked for alone instead: a shared request has one series of answers."""
     replies, chat = InMemoryReplies(), ScriptedChatModel(["one", "two", "three"])
-    distiller = ModelDistiller(chat, replies, DistillPolicy())
+    distiller = ModelDistiller(chat, replies, PROMPT, DistillPolicy())
     for _ in range(2):
         with pytest.raises(BadReply):
             distiller.distill(three_sessions(), idle)
@@ -232,7 +259,7 @@ def test_distill_asks_for_each_alone_when_the_sessions_do_not_fit_together() -> 
     """A policy that has become smaller since they were brought together does no harm."""
     chat = ScriptedChatModel([NOTHING] * 3)
     policy = DistillPolicy(window_chars=300)
-    drafts = ModelDistiller(chat, InMemoryReplies(), policy).distill(three_sessions(), idle)
+    drafts = ModelDistiller(chat, InMemoryReplies(), PROMPT, policy).distill(three_sessions(), idle)
     assert ([[], [], []], 3) == (drafts, len(chat.requests))
 
 
@@ -241,14 +268,14 @@ def test_distill_hands_on_that_the_model_is_unavailable() -> None:
     replies = InMemoryReplies()
     chat = ScriptedChatModel([ModelUnavailable("down")])
     with pytest.raises(ModelUnavailable):
-        distill(ModelDistiller(chat, replies, POLICY), a_transcript())
+        distill(ModelDistiller(chat, replies, PROMPT, POLICY), a_transcript())
     assert replies.replies == {}
 
 
 def test_distill_does_not_share_replies_between_users() -> None:
     """The same words of two users are two questions."""
     replies, chat = InMemoryReplies(), ScriptedChatModel([NOTHING, NOTHING])
-    distiller = ModelDistiller(chat, replies, POLICY)
+    distiller = ModelDistiller(chat, replies, PROMPT, POLICY)
     distill(distiller, a_transcript(user_id="alice"))
     distill(distiller, a_transcript(user_id="bob"))
     assert len(replies.replies) == 2
@@ -259,7 +286,7 @@ def test_distill_asks_anew_when_the_model_is_another() -> None:
     replies = InMemoryReplies()
     for name in ("small", "large"):
         chat = ScriptedChatModel([NOTHING], name=name)
-        distill(ModelDistiller(chat, replies, POLICY), a_transcript())
+        distill(ModelDistiller(chat, replies, PROMPT, POLICY), a_transcript())
     assert len(replies.replies) == 2
 
 
@@ -272,7 +299,7 @@ def test_distill_works_over_http_when_one_session_always_fails() -> None:
     with ScriptedEndpoint() as endpoint, make_openai_client(endpoint.base_url, None, 5) as client:
         endpoint.fail_on("POISON", _not_facts())
         chat = OpenAiChatModel(client, "m", RetryPolicy(), budget_seconds=5)
-        distiller = ModelDistiller(chat, InMemoryReplies(), DistillPolicy())
+        distiller = ModelDistiller(chat, InMemoryReplies(), PROMPT, DistillPolicy())
         with pytest.raises(BadReply):
             distill(distiller, marked)
         drafts = distill(distiller, a_transcript())
@@ -282,14 +309,14 @@ def test_distill_works_over_http_when_one_session_always_fails() -> None:
 
 def test_version_names_the_prompt_by_its_content() -> None:
     """A changed prompt is another distiller."""
-    version = ModelDistiller(ScriptedChatModel([]), InMemoryReplies(), POLICY).version
+    version = ModelDistiller(ScriptedChatModel([]), InMemoryReplies(), PROMPT, POLICY).version
     name, digest = version.split("/")
     assert (name, len(digest)) == ("distill-v1", 8)
 
 
 def test_prompt_is_short_and_names_every_kind() -> None:
     """The prefix of every call stays small and knows the seven kinds."""
-    prompt = load_prompt("distill_v1")
+    prompt = PROMPT.text
     assert MiniLmEmbedder().count([prompt])[0] <= 760
     assert all(f"`{kind.value}`" in prompt for kind in Kind)
 

@@ -24,12 +24,14 @@ from memstill_client.errors import (
 from memstill_client.replies import (
     Cost,
     FactReport,
+    Generation,
     Promotion,
     PromotionScan,
     Recall,
     RecalledMemory,
     Receipt,
     Status,
+    UserDifference,
 )
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
@@ -39,6 +41,7 @@ __all__ = [
     "AsyncMemstill",
     "Cost",
     "FactReport",
+    "Generation",
     "InvalidTranscript",
     "Memstill",
     "MemstillError",
@@ -55,6 +58,7 @@ __all__ = [
     "Status",
     "TranscriptV1",
     "Unavailable",
+    "UserDifference",
     "aenqueue",
     "arecall",
     "close",

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-import httpx2
-import redis.asyncio
-from redis.asyncio.retry import Retry
-
-from memstill_client import calls
+from memstill_client import answers, calls
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import NotFound, Unavailable
 from memstill_client.pushes import make_chunks, make_push
-from memstill_client.replies import (
-    Accepted,
-    BatchPage,
-    BatchRun,
-    BulkReply,
-    Cost,
-    Document,
-    MemoryPage,
-    Promotion,
-    PromotionPage,
-    PromotionScan,
-    Recall,
-    Receipt,
-    Reply,
-    States,
-    Status,
-)
-from memstill_client.streams import (
-    RETRIES,
-    redis_errors,
-    retry_backoff,
-    stream_fields,
-    stream_receipt,
-)
-from memstill_client.wire import stream_key
+from memstill_client.replies import Status
+from memstill_client.streams import AsyncStream
+from memstill_client.transports import AsyncTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -46,11 +20,19 @@ if TYPE_CHECKING:
     from typing import Unpack
     from uuid import UUID
 
-    from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push, Pushable, TranscriptFields
+    from memstill_client.replies import (
+        BatchPage,
+        BatchRun,
+        Cost,
+        Generation,
+        Promotion,
+        PromotionScan,
+        Recall,
+        Receipt,
+        UserDifference,
+    )
     from memstill_client.wire import LaneName
-
-R = TypeVar("R", bound=Reply)
 
 
 class AsyncMemstill:
@@ -76,9 +58,9 @@ class AsyncMemstill:
             key_prefix=key_prefix,
             api_key=api_key,
         )
-        self._http = httpx2.AsyncClient(timeout=timeout, verify=calls.make_tls(self._endpoints))
+        self._http = AsyncTransport(self._endpoints, timeout)
         url = self._endpoints.redis_url
-        self._stream = None if url is None else _Stream(url, self._endpoints, timeout)
+        self._stream = None if url is None else AsyncStream(url, self._endpoints, timeout)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +70,7 @@ class AsyncMemstill:
 
     async def close(self) -> None:
         """Close the connections; the client is of no use afterwards."""
-        await self._http.aclose()
+        await self._http.close()
         if self._stream is not None:
             await self._stream.close()
 
@@ -104,7 +86,7 @@ class AsyncMemstill:
         push = make_push(transcript, fields, self._endpoints, lane)
         if self._stream is not None:
             return (await self._stream.push([push]))[0]
-        return calls.read_accepted(await self._call(calls.push_call(push), Accepted), push)
+        return answers.read_accepted(await self._http.ask(calls.push_call(push)), push)
 
     async def enqueue_many(
         self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
@@ -117,35 +99,35 @@ class AsyncMemstill:
 
     async def status(self, receipt: Receipt | UUID | str) -> Status:
         """See ``Memstill.status``."""
-        return await self._call(calls.status_call(receipt, self._endpoints), Status)
+        return await self._http.ask(calls.status_call(receipt, self._endpoints))
 
     async def states(
         self, receipts: Iterable[Receipt | UUID | str], tenant_id: str | None = None
     ) -> dict[str, int]:
         """See ``Memstill.states``."""
         call = calls.states_call(receipts, tenant_id, self._endpoints)
-        return (await self._call(call, States)).states
+        return (await self._http.ask(call)).states
 
     async def memory(self, memory_id: UUID | str) -> dict[str, Any]:
         """See ``Memstill.memory``."""
-        return (await self._call(calls.memory_call(memory_id, self._endpoints), Document)).root
+        return (await self._http.ask(calls.memory_call(memory_id, self._endpoints))).root
 
     async def history(self, memory_id: UUID | str) -> dict[str, Any]:
         """See ``Memstill.history``."""
         call = calls.memory_call(memory_id, self._endpoints, "/history")
-        return (await self._call(call, Document)).root
+        return (await self._http.ask(call)).root
 
     async def restore(self, memory_id: UUID | str) -> dict[str, Any]:
         """See ``Memstill.restore``."""
         call = calls.memory_call(memory_id, self._endpoints, ":restore", method="POST")
-        return (await self._call(call, Document)).root
+        return (await self._http.ask(call)).root
 
     async def memories(self, user_id: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """See ``Memstill.memories``."""
         after: UUID | None = None
         while True:
             call = calls.memories_call(user_id, after, self._endpoints)
-            page = await self._call(call, MemoryPage)
+            page = await self._http.ask(call)
             for memory in page.memories:
                 yield memory
             after = page.next
@@ -157,7 +139,7 @@ class AsyncMemstill:
         after: UUID | None = None
         while True:
             call = calls.promotions_call(state, after, self._endpoints)
-            page = await self._call(call, PromotionPage)
+            page = await self._http.ask(call)
             for promotion in page.promotions:
                 yield promotion
             after = page.next
@@ -166,29 +148,96 @@ class AsyncMemstill:
 
     async def scan_promotions(self) -> PromotionScan:
         """See ``Memstill.scan_promotions``."""
-        return await self._call(calls.scan_call(self._endpoints), PromotionScan)
+        return await self._http.ask(calls.scan_call(self._endpoints))
 
     async def approve_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
         """See ``Memstill.approve_promotion``."""
         call = calls.decision_call(promotion_id, "approve", by, self._endpoints)
-        return await self._call(call, Promotion)
+        return await self._http.ask(call)
 
     async def reject_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
         """See ``Memstill.reject_promotion``."""
         call = calls.decision_call(promotion_id, "reject", by, self._endpoints)
-        return await self._call(call, Promotion)
+        return await self._http.ask(call)
 
     async def cost(self, user_id: str | None = None, since: date | str | None = None) -> Cost:
         """See ``Memstill.cost``."""
-        return await self._call(calls.cost_call(user_id, since, self._endpoints), Cost)
+        return await self._http.ask(calls.cost_call(user_id, since, self._endpoints))
 
     async def batches(self) -> BatchPage:
         """See ``Memstill.batches``."""
-        return await self._call(calls.batches_call(self._endpoints), BatchPage)
+        return await self._http.ask(calls.batches_call(self._endpoints))
 
     async def poll_batches(self) -> BatchRun:
         """See ``Memstill.poll_batches``."""
-        return await self._call(calls.poll_batches_call(self._endpoints), BatchRun)
+        return await self._http.ask(calls.poll_batches_call(self._endpoints))
+
+    async def redistill(
+        self,
+        since: date | str,
+        *,
+        user_id: str | None = None,
+        distiller: str | None = None,
+        model: str | None = None,
+        prompt: str | None = None,
+    ) -> Generation:
+        """Have sessions distilled again into a shadow generation; nothing live changes.
+
+        Args:
+            since: Sessions that ended from the start of this day (UTC), or from this time on.
+            user_id: Only this user's.
+            distiller: ``offline`` or ``model``; as for live sessions if left out.
+            model: Its name at the endpoint.
+            prompt: Its version: ``v1``.
+
+        Raises:
+            Refused: A generation is open already, or the parts do not fit together.
+            Unavailable: The API does not answer.
+        """
+        call = calls.redistill_call(
+            since, self._endpoints, user_id=user_id, distiller=distiller, model=model, prompt=prompt
+        )
+        return await self._http.ask(call)
+
+    async def generation(self) -> Generation:
+        """How far the open generation is.
+
+        Raises:
+            NotFound: None is open.
+            Unavailable: The API does not answer.
+        """
+        return await self._http.ask(calls.generation_call(self._endpoints))
+
+    async def generation_differences(
+        self, user_id: str | None = None
+    ) -> AsyncIterator[UserDifference]:
+        """What the generation changes, user by user; or for one user.
+
+        Raises:
+            NotFound: None is open, or it has no such user.
+            Unavailable: The API does not answer.
+        """
+        after: str | None = None
+        while True:
+            call = calls.differences_call(user_id, after, self._endpoints)
+            page = await self._http.ask(call)
+            for item in page.users:
+                yield item
+            after = page.next
+            if after is None:
+                return
+
+    async def switch_generation(self) -> Generation:
+        """Let the generation take the place of what is live, each user as soon as it is whole."""
+        return await self._http.ask(calls.generation_call(self._endpoints, "switch"))
+
+    async def back_out_generation(self) -> Generation:
+        """Let what was live before take its place again; the generation is kept."""
+        return await self._http.ask(calls.generation_call(self._endpoints, "back-out"))
+
+    async def drop_generation(self) -> Generation:
+        """Delete what is not live: the generation, or after a switch what was live before."""
+        return await self._http.ask(calls.generation_call(self._endpoints, "drop"))
 
     async def wait(
         self,
@@ -223,7 +272,7 @@ class AsyncMemstill:
             max_tokens=max_tokens,
             as_of=as_of,
         )
-        return await self._call(call, Recall)
+        return await self._http.ask(call)
 
     async def inject(
         self,
@@ -244,59 +293,11 @@ class AsyncMemstill:
     async def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
         if self._stream is not None:
             return await self._stream.push(chunk)
-        reply = await self._call(calls.bulk_call(chunk, self._endpoints), BulkReply)
-        return calls.read_bulk(reply, chunk, first_position)
+        reply = await self._http.ask(calls.bulk_call(chunk, self._endpoints))
+        return answers.read_bulk(reply, chunk, first_position)
 
     async def _look(self, receipt: Receipt | UUID | str) -> Status | NotFound | Unavailable:
         try:
             return await self.status(receipt)
         except (NotFound, Unavailable) as error:
             return error
-
-    async def _call(self, call: calls.Call, model: type[R]) -> R:
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return await self._try(call, model)
-            except Unavailable as failure:
-                delay = calls.retry_delay(tries, failure)
-            await asyncio.sleep(delay)
-
-    async def _try(self, call: calls.Call, model: type[R]) -> R:
-        url = calls.make_url(call, self._endpoints)
-        headers = calls.make_headers(call, self._endpoints)
-        try:
-            reply = await self._http.request(
-                call.method, url, content=call.content, headers=headers
-            )
-        except httpx2.RequestError as error:
-            raise calls.unreachable(error, self._endpoints) from error
-        return calls.read_reply(model, reply.status_code, reply.headers, reply.content)
-
-
-class _Stream:
-    """The intake Stream of one Redis."""
-
-    def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
-        self._url = url
-        self._key = stream_key(endpoints.key_prefix)
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(retry_backoff(), RETRIES),
-        )
-
-    async def push(self, pushes: Sequence[Push]) -> list[Receipt]:
-        """Append in one round trip; a repeated entry is dropped at the intake."""
-        receipts = [stream_receipt(push) for push in pushes]
-        with redis_errors(self._url, self._key):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for push in pushes:
-                    pipe.xadd(self._key, stream_fields(push))
-                await pipe.execute()
-        return receipts
-
-    async def close(self) -> None:
-        await self._redis.aclose()

@@ -1,4 +1,4 @@
-"""HTTP calls and their answers as values: what both clients share, without a connection."""
+"""HTTP calls as values: what is asked, of whom, and after how long again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,30 @@ import random
 import ssl
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
-from pydantic import ValidationError
-
-from memstill_client.errors import (
-    InvalidTranscript,
-    MemstillError,
-    NotFinished,
-    NotFound,
-    Refused,
-    Unavailable,
+from memstill_client.errors import MemstillError, NotFinished, NotFound, Unavailable
+from memstill_client.replies import (
+    Accepted,
+    BatchPage,
+    BatchRun,
+    BulkReply,
+    Cost,
+    DifferencePage,
+    Document,
+    Generation,
+    MemoryPage,
+    Promotion,
+    PromotionPage,
+    PromotionScan,
+    Recall,
+    Receipt,
+    Reply,
+    States,
+    Status,
 )
-from memstill_client.replies import ErrorBody, ErrorReply, Receipt, Reply, Status
 from memstill_client.wire import LANE_FIELD
 
 if TYPE_CHECKING:
@@ -29,7 +38,6 @@ if TYPE_CHECKING:
 
     from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push
-    from memstill_client.replies import Accepted, BulkReply
 
 R = TypeVar("R", bound=Reply)
 
@@ -39,110 +47,131 @@ DELAY_FACTOR: Final = 4.0
 MAX_RETRY_AFTER_SECONDS: Final = 5.0
 FIRST_POLL_SECONDS: Final = 0.05
 LONGEST_POLL_SECONDS: Final = 1.0
-PASSING_STATUS: Final = frozenset({408, 425, 429})
-SERVER_ERROR: Final = 500
-CLIENT_ERROR: Final = 400
-NOT_FOUND: Final = 404
 PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Call(Generic[R]):
     """One HTTP request; all of them may be repeated without harm.
 
     Attributes:
+        reply: What the answer is read as.
         tenant_id: Whose data it is about; None leaves it to the API key.
     """
 
     method: str
     path: str
+    reply: type[R]
     content: bytes | None = None
     content_type: str = "application/json"
     tenant_id: str | None = None
 
 
-def push_call(push: Push) -> Call:
+def push_call(push: Push) -> Call[Accepted]:
     """Push one transcript."""
     path = f"/v1/transcripts{_lane_query(push)}"
-    return Call("POST", path, push.body, tenant_id=push.tenant_id)
+    return Call("POST", path, Accepted, push.body, tenant_id=push.tenant_id)
 
 
-def bulk_call(chunk: Sequence[Push], endpoints: Endpoints) -> Call:
+def bulk_call(chunk: Sequence[Push], endpoints: Endpoints) -> Call[BulkReply]:
     """Push several transcripts of one lane, one a line."""
     lines = b"\n".join(push.body for push in chunk)
     path = f"/v1/transcripts:bulk{_lane_query(chunk[0])}"
-    return Call("POST", path, lines, "application/x-ndjson", endpoints.tenant_id)
+    return Call("POST", path, BulkReply, lines, "application/x-ndjson", endpoints.tenant_id)
 
 
-def status_call(receipt: Receipt | UUID | str, endpoints: Endpoints) -> Call:
+def status_call(receipt: Receipt | UUID | str, endpoints: Endpoints) -> Call[Status]:
     """Ask where a transcript stands.
 
     Raises:
         NotFound: The text is no receipt.
     """
     tenant_id = (receipt.tenant_id if isinstance(receipt, Receipt) else None) or endpoints.tenant_id
-    return Call("GET", f"/v1/transcripts/{_receipt_uuid(receipt)}", tenant_id=tenant_id)
+    return Call("GET", f"/v1/transcripts/{_receipt_uuid(receipt)}", Status, tenant_id=tenant_id)
 
 
 def states_call(
     receipts: Iterable[Receipt | UUID | str], tenant_id: str | None, endpoints: Endpoints
-) -> Call:
+) -> Call[States]:
     """Ask how many of a tenant's receipts stand in each state."""
     asked = {"receipts": [str(_receipt_uuid(receipt)) for receipt in receipts]}
-    call = _json_call("/v1/transcripts:states", asked, endpoints)
+    call = _json_call("/v1/transcripts:states", asked, States, endpoints)
     return call if tenant_id is None else replace(call, tenant_id=tenant_id)
 
 
-def memories_call(user_id: str | None, after: UUID | None, endpoints: Endpoints) -> Call:
+def memories_call(
+    user_id: str | None, after: UUID | None, endpoints: Endpoints
+) -> Call[MemoryPage]:
     """Ask for the next page of all memories."""
     asked = {"user_id": user_id, "after": after, "limit": PAGE}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
-    return Call("GET", f"/v1/memories?{query}", tenant_id=endpoints.tenant_id)
+    return _query_call("/v1/memories", asked, MemoryPage, endpoints)
 
 
 def memory_call(
     memory_id: UUID | str, endpoints: Endpoints, about: str = "", *, method: str = "GET"
-) -> Call:
+) -> Call[Document]:
     """Ask about one memory."""
     path = f"/v1/memories/{quote(str(memory_id), safe='')}{about}"
-    return Call(method, path, tenant_id=endpoints.tenant_id)
+    return Call(method, path, Document, tenant_id=endpoints.tenant_id)
 
 
-def promotions_call(state: str | None, after: UUID | None, endpoints: Endpoints) -> Call:
+def promotions_call(
+    state: str | None, after: UUID | None, endpoints: Endpoints
+) -> Call[PromotionPage]:
     """Ask for the next page of what is proposed for everyone."""
     asked = {"state": state, "after": after, "limit": PAGE}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
-    return Call("GET", f"/v1/promotions?{query}", tenant_id=endpoints.tenant_id)
+    return _query_call("/v1/promotions", asked, PromotionPage, endpoints)
 
 
-def scan_call(endpoints: Endpoints) -> Call:
+def scan_call(endpoints: Endpoints) -> Call[PromotionScan]:
     """Look for what many users say."""
-    return Call("POST", "/v1/promotions:scan", tenant_id=endpoints.tenant_id)
+    return Call("POST", "/v1/promotions:scan", PromotionScan, tenant_id=endpoints.tenant_id)
 
 
 def decision_call(
     promotion_id: UUID | str, decision: str, by: str | None, endpoints: Endpoints
-) -> Call:
+) -> Call[Promotion]:
     """Approve or reject a promotion."""
     path = f"/v1/promotions/{quote(str(promotion_id), safe='')}:{decision}"
-    return _json_call(path, {} if by is None else {"by": by}, endpoints)
+    return _json_call(path, {} if by is None else {"by": by}, Promotion, endpoints)
 
 
-def cost_call(user_id: str | None, since: date | str | None, endpoints: Endpoints) -> Call:
+def cost_call(user_id: str | None, since: date | str | None, endpoints: Endpoints) -> Call[Cost]:
     """Ask what model calls have cost."""
-    asked = {"user_id": user_id, "since": since}
-    query = urlencode({name: value for name, value in asked.items() if value is not None})
-    return Call("GET", f"/v1/cost?{query}", tenant_id=endpoints.tenant_id)
+    return _query_call("/v1/cost", {"user_id": user_id, "since": since}, Cost, endpoints)
 
 
-def batches_call(endpoints: Endpoints) -> Call:
+def batches_call(endpoints: Endpoints) -> Call[BatchPage]:
     """Ask for the batches of model calls."""
-    return Call("GET", "/v1/batches", tenant_id=endpoints.tenant_id)
+    return Call("GET", "/v1/batches", BatchPage, tenant_id=endpoints.tenant_id)
 
 
-def poll_batches_call(endpoints: Endpoints) -> Call:
+def poll_batches_call(endpoints: Endpoints) -> Call[BatchRun]:
     """Have batches handed in and collected now."""
-    return Call("POST", "/v1/batches:poll", tenant_id=endpoints.tenant_id)
+    return Call("POST", "/v1/batches:poll", BatchRun, tenant_id=endpoints.tenant_id)
+
+
+def redistill_call(
+    since: date | str, endpoints: Endpoints, **chosen: str | None
+) -> Call[Generation]:
+    """Have sessions distilled again; what is None is as for live sessions."""
+    given = {name: value for name, value in chosen.items() if value is not None}
+    start = since.isoformat() if isinstance(since, date) else since
+    return _json_call("/v1/redistill", {"since": start, **given}, Generation, endpoints)
+
+
+def generation_call(endpoints: Endpoints, order: str = "") -> Call[Generation]:
+    """Ask how far a generation is, or give an order to it: ``switch``."""
+    path, method = ("/v1/redistill", "GET") if not order else (f"/v1/redistill:{order}", "POST")
+    return Call(method, path, Generation, tenant_id=endpoints.tenant_id)
+
+
+def differences_call(
+    user_id: str | None, after: str | None, endpoints: Endpoints
+) -> Call[DifferencePage]:
+    """Ask for the next page of what a generation changes."""
+    asked = {"user_id": user_id, "after": after}
+    return _query_call("/v1/redistill/diff", asked, DifferencePage, endpoints)
 
 
 def recall_call(
@@ -152,11 +181,12 @@ def recall_call(
     *,
     as_of: date | str | None = None,
     **limits: str | int | None,
-) -> Call:
+) -> Call[Recall]:
     """Ask what is known; limits that are None are the server's to choose."""
     limits["as_of"] = as_of.isoformat() if isinstance(as_of, date) else as_of
     given = {name: value for name, value in limits.items() if value is not None}
-    return _json_call("/v1/recall", {"query": query, "user_id": user_id, **given}, endpoints)
+    asked = {"query": query, "user_id": user_id, **given}
+    return _json_call("/v1/recall", asked, Recall, endpoints)
 
 
 def make_tls(endpoints: Endpoints) -> ssl.SSLContext | bool:
@@ -169,7 +199,7 @@ def make_tls(endpoints: Endpoints) -> ssl.SSLContext | bool:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def make_url(call: Call, endpoints: Endpoints) -> str:
+def make_url(call: Call[R], endpoints: Endpoints) -> str:
     """The address of a call.
 
     Raises:
@@ -178,7 +208,7 @@ def make_url(call: Call, endpoints: Endpoints) -> str:
     return endpoints.need_api_url().rstrip("/") + call.path
 
 
-def make_headers(call: Call, endpoints: Endpoints) -> dict[str, str]:
+def make_headers(call: Call[R], endpoints: Endpoints) -> dict[str, str]:
     """Who asks, for which tenant, and what the body is."""
     headers = {"Accept": "application/json"}
     if call.content is not None:
@@ -188,32 +218,6 @@ def make_headers(call: Call, endpoints: Endpoints) -> dict[str, str]:
     if endpoints.api_key is not None:
         headers["Authorization"] = f"Bearer {endpoints.api_key}"
     return headers
-
-
-def read_reply(model: type[R], status: int, headers: Mapping[str, str], content: bytes) -> R:
-    """Turn an answer into its model.
-
-    Raises:
-        Unavailable: The server is busy or failing.
-        NotFound: It has no such thing.
-        InvalidTranscript: It refused the transcript.
-        Refused: It refused anything else, or is not memstill.
-    """
-    if status >= CLIENT_ERROR:
-        _raise_error(status, headers, content)
-    try:
-        return model.model_validate_json(content)
-    except ValidationError:
-        raise Refused("unexpected_reply", "api_url", _strange(status)) from None
-
-
-def unreachable(error: Exception, endpoints: Endpoints) -> Unavailable:
-    """Say that nobody answered, where, and what to do."""
-    return Unavailable(
-        f"memstill did not answer at {endpoints.need_api_url()} ({type(error).__name__}); "
-        "check that it runs and that MEMSTILL_API_URL is right, then repeat the call: "
-        "pushing again is safe"
-    )
 
 
 def retry_delay(tries: int, failure: Unavailable) -> float:
@@ -227,44 +231,6 @@ def retry_delay(tries: int, failure: Unavailable) -> float:
         raise failure
     spread = 0.5 + random.random()  # noqa: S311 - spreads retries, guards nothing
     return max(asked or 0.0, FIRST_DELAY_SECONDS * DELAY_FACTOR ** (tries - 1) * spread)
-
-
-def read_bulk(reply: BulkReply, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
-    """The receipts of one chunk, in its order.
-
-    Raises:
-        InvalidTranscript: The server refused a line as no transcript.
-        Refused: It refused a line for another reason, or answered for other lines.
-    """
-    receipts = []
-    for answer in read_lines(reply, chunk, first_position):
-        if not isinstance(answer, Receipt):
-            raise answer
-        receipts.append(answer)
-    return receipts
-
-
-def read_lines(
-    reply: BulkReply, chunk: Sequence[Push], first_position: int
-) -> list[Receipt | InvalidTranscript | Refused]:
-    """The answer to each line of a chunk, in its order: a receipt, or why it was refused.
-
-    Raises:
-        Refused: The server answered for other lines than were sent.
-    """
-    if [result.line for result in reply.results] != list(range(1, len(chunk) + 1)):
-        raise Refused("unexpected_reply", "api_url", "answered for other lines than were sent")
-    return [
-        Receipt(result.receipt, result.duplicate, push.tenant_id)
-        if result.receipt is not None
-        else _refusal(result.error, f"transcripts[{first_position + position}].")
-        for position, (result, push) in enumerate(zip(reply.results, chunk, strict=True))
-    ]
-
-
-def read_accepted(reply: Accepted, push: Push) -> Receipt:
-    """The receipt of one push."""
-    return Receipt(reply.receipt, reply.duplicate, push.tenant_id)
 
 
 class Poll:
@@ -296,8 +262,17 @@ def _lane_query(push: Push) -> str:
     return "" if push.lane == "interactive" else f"?{urlencode({LANE_FIELD: push.lane})}"
 
 
-def _json_call(path: str, asked: Mapping[str, Any], endpoints: Endpoints) -> Call:
-    return Call("POST", path, json.dumps(asked).encode(), tenant_id=endpoints.tenant_id)
+def _query_call(
+    path: str, asked: Mapping[str, object], reply: type[R], endpoints: Endpoints
+) -> Call[R]:
+    query = urlencode({name: value for name, value in asked.items() if value is not None})
+    return Call("GET", f"{path}?{query}", reply, tenant_id=endpoints.tenant_id)
+
+
+def _json_call(
+    path: str, asked: Mapping[str, Any], reply: type[R], endpoints: Endpoints
+) -> Call[R]:
+    return Call("POST", path, reply, json.dumps(asked).encode(), tenant_id=endpoints.tenant_id)
 
 
 def _receipt_uuid(receipt: Receipt | UUID | str) -> UUID:
@@ -307,40 +282,3 @@ def _receipt_uuid(receipt: Receipt | UUID | str) -> UUID:
         return receipt if isinstance(receipt, UUID) else UUID(receipt)
     except ValueError:
         raise NotFound("that is no receipt; pass what enqueue returned") from None
-
-
-def _raise_error(status: int, headers: Mapping[str, str], content: bytes) -> NoReturn:
-    error = _read_error(content)
-    if status >= SERVER_ERROR or status in PASSING_STATUS:
-        reason = error.reason if error else "busy or failing"
-        raise Unavailable(
-            f"memstill answered {status}: {reason}; repeating the call is safe",
-            retry_after_seconds=_retry_after(headers),
-        )
-    if status == NOT_FOUND:
-        raise NotFound(error.reason if error else "no such thing at this address")
-    raise _refusal(error or ErrorBody(type="unexpected_reply", reason=_strange(status)))
-
-
-def _refusal(error: ErrorBody | None, prefix: str = "") -> InvalidTranscript | Refused:
-    error = error or ErrorBody(type="unexpected_reply", reason="was neither accepted nor refused")
-    field = prefix + (error.field or "request")
-    if error.type == "invalid_transcript":
-        return InvalidTranscript(field, error.reason)
-    return Refused(error.type, field, error.reason)
-
-
-def _read_error(content: bytes) -> ErrorBody | None:
-    try:
-        return ErrorReply.model_validate_json(content).error
-    except ValidationError:
-        return None
-
-
-def _strange(status: int) -> str:
-    return f"answered {status} with something that memstill does not say; is the address right?"
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    text = headers.get("retry-after", "")
-    return float(text) if text.isdecimal() else None

@@ -302,6 +302,76 @@ class BatchRun(Reply):
     opened: int
 
 
+class Generation(Reply):
+    """Sessions that are distilled again beside the live memories, and how far that is.
+
+    Attributes:
+        since: Sessions that ended from then on.
+        user_id: The only user it is for; None where it is for all.
+        prompt: Version of the prompt; None offline.
+        goal: ``shadow``, ``live`` or ``dropped``.
+        users: How many users stand at each step on the way there.
+        sessions: How many of the sessions stand in each state.
+        pending_facts: How many facts of it still wait to be merged.
+        is_settled: Everything is as the goal wants it.
+    """
+
+    id: UUID
+    since: datetime
+    user_id: str | None = None
+    distiller: str
+    model: str | None = None
+    prompt: str | None = None
+    goal: str
+    created_at: datetime
+    users: dict[str, int]
+    sessions: dict[str, int]
+    pending_facts: int
+    is_settled: bool
+
+
+class MemoryLine(Reply):
+    """A memory as a comparison shows it."""
+
+    id: UUID
+    statement: str
+    kind: str
+    value: str | None = None
+    distilled_by: str
+
+
+class ChangedSlot(Reply):
+    """What has another value."""
+
+    subject: str
+    attribute: str
+    before: MemoryLine
+    after: MemoryLine
+
+
+class UserDifference(Reply):
+    """What one user's current memories gain and lose by a generation.
+
+    Attributes:
+        step: Where the user stands.
+        kept: How many stay as they are.
+    """
+
+    user_id: str
+    step: str
+    kept: int
+    gone: tuple[MemoryLine, ...]
+    new: tuple[MemoryLine, ...]
+    changed: tuple[ChangedSlot, ...]
+
+
+class DifferencePage(Reply):
+    """A part of all differences; ``next`` asks for the following one."""
+
+    users: tuple[UserDifference, ...]
+    next: str | None = None
+
+
 class Recall(Reply):
     """What is known, best first.
 

@@ -1,4 +1,4 @@
-"""The intake Stream: what both clients share about Redis."""
+"""The intake Stream in Redis: one class for each kind of code, and what they share."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import EqualJitterBackoff
 from redis.exceptions import (
     AuthenticationError,
@@ -19,16 +21,18 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - redis-py's own name, used in this module only
     TryAgainError,
 )
+from redis.retry import Retry
 
 from memstill_client.errors import NotConfigured, Refused, Unavailable
 from memstill_client.replies import Receipt
-from memstill_client.wire import LANE_FIELD, STREAM_FIELD
+from memstill_client.wire import LANE_FIELD, STREAM_FIELD, stream_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from redis.typing import EncodableT, FieldT
 
+    from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push
 
 RETRIES: Final = 2
@@ -36,13 +40,72 @@ DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
 PASSING = (ConnectionError, TimeoutError, ReadOnlyError, TryAgainError, ClusterDownError)
 
 
-def retry_backoff() -> EqualJitterBackoff:
+class Stream:
+    """The intake Stream of one Redis.
+
+    Args:
+        timeout: Seconds for one try of one append.
+    """
+
+    def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
+        self._url = url
+        self._key = stream_key(endpoints.key_prefix)
+        self._redis = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(_backoff(), RETRIES),
+        )
+
+    def push(self, pushes: Sequence[Push]) -> list[Receipt]:
+        """Append in one round trip; a repeated entry is dropped at the intake."""
+        receipts = [_receipt(push) for push in pushes]
+        with _redis_errors(self._url, self._key), self._redis.pipeline(transaction=False) as pipe:
+            for push in pushes:
+                pipe.xadd(self._key, _fields(push))
+            pipe.execute()
+        return receipts
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+
+class AsyncStream:
+    """``Stream``, to be awaited."""
+
+    def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
+        self._url = url
+        self._key = stream_key(endpoints.key_prefix)
+        self._redis = redis.asyncio.Redis.from_url(
+            url,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=AsyncRetry(_backoff(), RETRIES),
+        )
+
+    async def push(self, pushes: Sequence[Push]) -> list[Receipt]:
+        """See ``Stream.push``."""
+        receipts = [_receipt(push) for push in pushes]
+        with _redis_errors(self._url, self._key):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for push in pushes:
+                    pipe.xadd(self._key, _fields(push))
+                await pipe.execute()
+        return receipts
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+
+def _backoff() -> EqualJitterBackoff:
     """Waiting times between tries, in seconds: short, because the agent waits too."""
     return EqualJitterBackoff(base=0.1, cap=1.0)
 
 
 @contextmanager
-def redis_errors(redis_url: str, key: str) -> Iterator[None]:
+def _redis_errors(redis_url: str, key: str) -> Iterator[None]:
     """Translate the driver's errors.
 
     Their texts can quote the command, and with it the transcript, so neither text nor cause
@@ -74,13 +137,13 @@ def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Ref
     )
 
 
-def stream_fields(push: Push) -> dict[FieldT, EncodableT]:
+def _fields(push: Push) -> dict[FieldT, EncodableT]:
     """The fields of a push as a Stream entry."""
     fields: dict[FieldT, EncodableT] = {STREAM_FIELD: push.body}
     return fields if push.lane == "interactive" else fields | {LANE_FIELD: push.lane}
 
 
-def stream_receipt(push: Push) -> Receipt:
+def _receipt(push: Push) -> Receipt:
     """The receipt that the intake will give this push, known before it is read."""
     if push.receipt is None:
         raise NotConfigured("a push over the Stream needs a tenant; pass tenant_id")

@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-import httpx2
-import redis
-from redis.retry import Retry
-
-from memstill_client import calls
+from memstill_client import answers, calls
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
 from memstill_client.pushes import make_chunks, make_push
-from memstill_client.replies import (
-    Accepted,
-    BatchPage,
-    BatchRun,
-    BulkReply,
-    Cost,
-    Document,
-    MemoryPage,
-    Promotion,
-    PromotionPage,
-    PromotionScan,
-    Recall,
-    Receipt,
-    Reply,
-    States,
-    Status,
-)
-from memstill_client.streams import (
-    RETRIES,
-    redis_errors,
-    retry_backoff,
-    stream_fields,
-    stream_receipt,
-)
-from memstill_client.wire import stream_key
+from memstill_client.replies import Status
+from memstill_client.streams import Stream
+from memstill_client.transports import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -45,11 +19,19 @@ if TYPE_CHECKING:
     from typing import Unpack
     from uuid import UUID
 
-    from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push, Pushable, TranscriptFields
+    from memstill_client.replies import (
+        BatchPage,
+        BatchRun,
+        Cost,
+        Generation,
+        Promotion,
+        PromotionScan,
+        Recall,
+        Receipt,
+        UserDifference,
+    )
     from memstill_client.wire import LaneName
-
-R = TypeVar("R", bound=Reply)
 
 
 class Memstill:
@@ -84,9 +66,9 @@ class Memstill:
             key_prefix=key_prefix,
             api_key=api_key,
         )
-        self._http = httpx2.Client(timeout=timeout, verify=calls.make_tls(self._endpoints))
+        self._http = Transport(self._endpoints, timeout)
         url = self._endpoints.redis_url
-        self._stream = None if url is None else _Stream(url, self._endpoints, timeout)
+        self._stream = None if url is None else Stream(url, self._endpoints, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +104,7 @@ class Memstill:
         push = make_push(transcript, fields, self._endpoints, lane)
         if self._stream is not None:
             return self._stream.push([push])[0]
-        return calls.read_accepted(self._call(calls.push_call(push), Accepted), push)
+        return answers.read_accepted(self._http.ask(calls.push_call(push)), push)
 
     def enqueue_many(
         self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
@@ -156,8 +138,8 @@ class Memstill:
             if self._stream is not None:
                 yield from self._stream.push(chunk)
             else:
-                reply = self._call(calls.bulk_call(chunk, self._endpoints), BulkReply)
-                yield from calls.read_lines(reply, chunk, position)
+                reply = self._http.ask(calls.bulk_call(chunk, self._endpoints))
+                yield from answers.read_lines(reply, chunk, position)
             position += len(chunk)
 
     def status(self, receipt: Receipt | UUID | str) -> Status:
@@ -167,7 +149,7 @@ class Memstill:
             NotFound: This tenant has no such receipt; for some moments after a push over the
                 Stream, until the intake has read it, that is so.
         """
-        return self._call(calls.status_call(receipt, self._endpoints), Status)
+        return self._http.ask(calls.status_call(receipt, self._endpoints))
 
     def states(
         self, receipts: Iterable[Receipt | UUID | str], tenant_id: str | None = None
@@ -179,7 +161,7 @@ class Memstill:
             tenant_id: That tenant, where it is another than the client's.
         """
         call = calls.states_call(receipts, tenant_id, self._endpoints)
-        return self._call(call, States).states
+        return self._http.ask(call).states
 
     def memory(self, memory_id: UUID | str) -> dict[str, Any]:
         """One memory in any state, with all that it rests on.
@@ -187,7 +169,7 @@ class Memstill:
         Raises:
             NotFound: The tenant has no such memory.
         """
-        return (self._call(calls.memory_call(memory_id, self._endpoints), Document)).root
+        return self._http.ask(calls.memory_call(memory_id, self._endpoints)).root
 
     def history(self, memory_id: UUID | str) -> dict[str, Any]:
         """What held before and after a memory, and what happened to it.
@@ -196,7 +178,7 @@ class Memstill:
             NotFound: The tenant has no such memory.
         """
         call = calls.memory_call(memory_id, self._endpoints, "/history")
-        return (self._call(call, Document)).root
+        return self._http.ask(call).root
 
     def restore(self, memory_id: UUID | str) -> dict[str, Any]:
         """Make a memory current again that was retired or merged wrongly.
@@ -206,14 +188,14 @@ class Memstill:
             Refused: It is current already.
         """
         call = calls.memory_call(memory_id, self._endpoints, ":restore", method="POST")
-        return (self._call(call, Document)).root
+        return self._http.ask(call).root
 
     def memories(self, user_id: str | None = None) -> Iterator[dict[str, Any]]:
         """All memories of the tenant or of one user, superseded ones too, as plain JSON."""
         after: UUID | None = None
         while True:
             call = calls.memories_call(user_id, after, self._endpoints)
-            page = self._call(call, MemoryPage)
+            page = self._http.ask(call)
             yield from page.memories
             after = page.next
             if after is None:
@@ -228,7 +210,7 @@ class Memstill:
         after: UUID | None = None
         while True:
             call = calls.promotions_call(state, after, self._endpoints)
-            page = self._call(call, PromotionPage)
+            page = self._http.ask(call)
             yield from page.promotions
             after = page.next
             if after is None:
@@ -236,7 +218,7 @@ class Memstill:
 
     def scan_promotions(self) -> PromotionScan:
         """Propose what many users say now, and take back what they do not any more."""
-        return self._call(calls.scan_call(self._endpoints), PromotionScan)
+        return self._http.ask(calls.scan_call(self._endpoints))
 
     def approve_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
         """Make it a memory of all users of the tenant; repeating it changes nothing.
@@ -250,7 +232,7 @@ class Memstill:
             Refused: Too few users say it by now.
         """
         call = calls.decision_call(promotion_id, "approve", by, self._endpoints)
-        return self._call(call, Promotion)
+        return self._http.ask(call)
 
     def reject_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
         """Never propose it again; one that was approved before is taken back.
@@ -259,7 +241,7 @@ class Memstill:
             NotFound: The tenant has no such promotion.
         """
         call = calls.decision_call(promotion_id, "reject", by, self._endpoints)
-        return self._call(call, Promotion)
+        return self._http.ask(call)
 
     def cost(self, user_id: str | None = None, since: date | str | None = None) -> Cost:
         """What model calls have cost the tenant, or one user, and how the budgets stand.
@@ -268,11 +250,11 @@ class Memstill:
             user_id: All users if not given.
             since: A day in UTC, or ``YYYY-MM-DD``; the last seven days if not given.
         """
-        return self._call(calls.cost_call(user_id, since, self._endpoints), Cost)
+        return self._http.ask(calls.cost_call(user_id, since, self._endpoints))
 
     def batches(self) -> BatchPage:
         """The newest batches that hold sessions of the tenant."""
-        return self._call(calls.batches_call(self._endpoints), BatchPage)
+        return self._http.ask(calls.batches_call(self._endpoints))
 
     def poll_batches(self) -> BatchRun:
         """Hand in what waits for a batch and collect what is answered, now.
@@ -280,7 +262,71 @@ class Memstill:
         Raises:
             Refused: The server does not use batches.
         """
-        return self._call(calls.poll_batches_call(self._endpoints), BatchRun)
+        return self._http.ask(calls.poll_batches_call(self._endpoints))
+
+    def redistill(
+        self,
+        since: date | str,
+        *,
+        user_id: str | None = None,
+        distiller: str | None = None,
+        model: str | None = None,
+        prompt: str | None = None,
+    ) -> Generation:
+        """Have sessions distilled again into a shadow generation; nothing live changes.
+
+        Args:
+            since: Sessions that ended from the start of this day (UTC), or from this time on.
+            user_id: Only this user's.
+            distiller: ``offline`` or ``model``; as for live sessions if left out.
+            model: Its name at the endpoint.
+            prompt: Its version: ``v1``.
+
+        Raises:
+            Refused: A generation is open already, or the parts do not fit together.
+            Unavailable: The API does not answer.
+        """
+        call = calls.redistill_call(
+            since, self._endpoints, user_id=user_id, distiller=distiller, model=model, prompt=prompt
+        )
+        return self._http.ask(call)
+
+    def generation(self) -> Generation:
+        """How far the open generation is.
+
+        Raises:
+            NotFound: None is open.
+            Unavailable: The API does not answer.
+        """
+        return self._http.ask(calls.generation_call(self._endpoints))
+
+    def generation_differences(self, user_id: str | None = None) -> Iterator[UserDifference]:
+        """What the generation changes, user by user; or for one user.
+
+        Raises:
+            NotFound: None is open, or it has no such user.
+            Unavailable: The API does not answer.
+        """
+        after: str | None = None
+        while True:
+            call = calls.differences_call(user_id, after, self._endpoints)
+            page = self._http.ask(call)
+            yield from page.users
+            after = page.next
+            if after is None:
+                return
+
+    def switch_generation(self) -> Generation:
+        """Let the generation take the place of what is live, each user as soon as it is whole."""
+        return self._http.ask(calls.generation_call(self._endpoints, "switch"))
+
+    def back_out_generation(self) -> Generation:
+        """Let what was live before take its place again; the generation is kept."""
+        return self._http.ask(calls.generation_call(self._endpoints, "back-out"))
+
+    def drop_generation(self) -> Generation:
+        """Delete what is not live: the generation, or after a switch what was live before."""
+        return self._http.ask(calls.generation_call(self._endpoints, "drop"))
 
     def wait(self, receipt: Receipt | UUID | str, timeout: float = 60.0) -> Status:
         """Ask until the transcript is done or a dead letter.
@@ -335,7 +381,7 @@ class Memstill:
             max_tokens=max_tokens,
             as_of=as_of,
         )
-        return self._call(call, Recall)
+        return self._http.ask(call)
 
     def inject(
         self,
@@ -356,56 +402,11 @@ class Memstill:
     def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
         if self._stream is not None:
             return self._stream.push(chunk)
-        reply = self._call(calls.bulk_call(chunk, self._endpoints), BulkReply)
-        return calls.read_bulk(reply, chunk, first_position)
+        reply = self._http.ask(calls.bulk_call(chunk, self._endpoints))
+        return answers.read_bulk(reply, chunk, first_position)
 
     def _look(self, receipt: Receipt | UUID | str) -> Status | NotFound | Unavailable:
         try:
             return self.status(receipt)
         except (NotFound, Unavailable) as error:
             return error
-
-    def _call(self, call: calls.Call, model: type[R]) -> R:
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                return self._try(call, model)
-            except Unavailable as failure:
-                delay = calls.retry_delay(tries, failure)
-            time.sleep(delay)
-
-    def _try(self, call: calls.Call, model: type[R]) -> R:
-        url = calls.make_url(call, self._endpoints)
-        headers = calls.make_headers(call, self._endpoints)
-        try:
-            reply = self._http.request(call.method, url, content=call.content, headers=headers)
-        except httpx2.RequestError as error:
-            raise calls.unreachable(error, self._endpoints) from error
-        return calls.read_reply(model, reply.status_code, reply.headers, reply.content)
-
-
-class _Stream:
-    """The intake Stream of one Redis."""
-
-    def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
-        self._url = url
-        self._key = stream_key(endpoints.key_prefix)
-        self._redis = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(retry_backoff(), RETRIES),
-        )
-
-    def push(self, pushes: Sequence[Push]) -> list[Receipt]:
-        """Append in one round trip; a repeated entry is dropped at the intake."""
-        receipts = [stream_receipt(push) for push in pushes]
-        with redis_errors(self._url, self._key), self._redis.pipeline(transaction=False) as pipe:
-            for push in pushes:
-                pipe.xadd(self._key, stream_fields(push))
-            pipe.execute()
-        return receipts
-
-    def close(self) -> None:
-        self._redis.close()

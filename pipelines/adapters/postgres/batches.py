@@ -69,7 +69,11 @@ class PostgresBatches:
             chosen = _cut([(row[0], row[1]) for row in connection.execute(sized)], max_bytes)
             found = select(transcripts).where(transcripts.c.receipt.in_(chosen))
             rows = {row["receipt"]: row for row in connection.execute(found).mappings()}
-        return [read_transcript(rows[receipt]) for receipt in chosen if receipt in rows]
+        return [
+            read_transcript(rows[receipt], rows[receipt]["body"])
+            for receipt in chosen
+            if receipt in rows
+        ]
 
     def park_waiting(self, receipts: Sequence[ReceiptId], due_at: datetime, reason: str) -> None:
         values = {"state": TranscriptState.PARKED.value, "due_at": due_at, "reason": reason}
@@ -238,6 +242,8 @@ def _waits() -> ColumnElement[bool]:
         transcripts.c.attempts == 0,
         transcripts.c.lease_until.is_(None),
         ~transcripts.c.alone,
+        # A generation may ask another model.
+        transcripts.c.copy_of.is_(None),
     )
 
 

@@ -193,7 +193,10 @@ def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: 
         return
     touched = select(facts.c.receipt).where(facts.c.id.in_(settled)).distinct()
     still_pending = exists().where(
-        facts.c.receipt == transcripts.c.receipt, facts.c.outcome == FactOutcome.PENDING.value
+        facts.c.receipt == transcripts.c.receipt,
+        # A generation beside the live one has facts of the same transcript.
+        facts.c.tenant_id == transcripts.c.tenant_id,
+        facts.c.outcome == FactOutcome.PENDING.value,
     )
     connection.execute(
         update(transcripts)

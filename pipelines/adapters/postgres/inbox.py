@@ -17,14 +17,14 @@ from pipelines.adapters.postgres.leases import (
     lock_short_waiting,
 )
 from pipelines.adapters.postgres.parking import (
-    WAITING_STATES,
     count_parked,
     count_states,
     park_likes,
 )
 from pipelines.adapters.postgres.rows import fact_row, transcript_body
+from pipelines.adapters.postgres.status import read_status
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
-from pipelines.errors import LeaseLost, NotFound
+from pipelines.errors import LeaseLost
 from pipelines.model import (
     FactOutcome,
     Lane,
@@ -34,7 +34,7 @@ from pipelines.model import (
     TranscriptState,
     receipt_id,
 )
-from pipelines.ports import Accepted, FactReport, Status
+from pipelines.ports import Accepted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Fact, Refusal
-    from pipelines.ports import TranscriptClaim
-
-_UNCONSOLIDATED = (TranscriptState.DISTILLED.value,)
+    from pipelines.ports import Status, TranscriptClaim
 
 
 class PostgresInbox:
@@ -90,13 +88,14 @@ class PostgresInbox:
         choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
         now: datetime,
         lease: timedelta,
-        limit: int,
+        limit: Callable[[Transcript], int],
     ) -> list[TranscriptClaim]:
         with self._database.transaction() as connection:
             lead = lease_one(connection, receipt, now, lease)
             if lead is None or lead.is_alone:
                 return [] if lead is None else [lead]
-            waiting = lock_short_waiting(connection, lead.transcript, now, limit)
+            room = limit(lead.transcript)
+            waiting = lock_short_waiting(connection, lead.transcript, now, room) if room else []
             chosen = {item.id for item in choose(lead.transcript, waiting)} if waiting else set()
             taken = [item.id for item in waiting if item.id in chosen]
             return [lead, *lease_all(connection, taken, now, lease)]
@@ -116,11 +115,9 @@ class PostgresInbox:
         refusals: Sequence[Refusal],
         now: datetime,
     ) -> None:
-        state = TranscriptState.DISTILLED if accepted else TranscriptState.DONE
-        finished_at = None if accepted else now
         rows = _fact_rows(claim.transcript, accepted, refusals)
         with self._database.transaction() as connection:
-            _leave_lease(connection, claim, state=state.value, finished_at=finished_at)
+            _leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
                 connection.execute(insert(facts), rows)
             mark_due(connection, claim.transcript.owner, now)
@@ -177,22 +174,7 @@ class PostgresInbox:
 
     def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
         with self._database.transaction() as connection:
-            row = (
-                connection.execute(
-                    select(transcripts).where(
-                        transcripts.c.receipt == receipt, transcripts.c.tenant_id == tenant_id
-                    )
-                )
-                .mappings()
-                .one_or_none()
-            )
-            if row is None:
-                raise NotFound(f"no transcript has the receipt {receipt}")
-            reports = connection.execute(
-                select(facts).where(facts.c.receipt == receipt).order_by(facts.c.ordinal)
-            ).mappings()
-            held_up = _held_up_by(connection, row) if row["state"] in _UNCONSOLIDATED else None
-            return _read_status(row, [_read_report(report) for report in reports], held_up)
+            return read_status(connection, tenant_id, receipt)
 
     def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
         with self._database.transaction() as connection:
@@ -334,6 +316,15 @@ def _update_held(connection: Connection, claim: TranscriptClaim, **values: objec
         raise LeaseLost(f"transcript {claim.transcript.id}: fence {claim.fence} has moved on")
 
 
+def _after_distilling(
+    claim: TranscriptClaim, accepted: Sequence[Fact], now: datetime
+) -> dict[str, Any]:
+    # The facts of a copy rest on its original: nothing of its own is left to be settled.
+    if accepted and claim.transcript.copy_of is None:
+        return {"state": TranscriptState.DISTILLED.value}
+    return {"state": TranscriptState.DONE.value, "finished_at": now}
+
+
 def _fact_rows(
     transcript: Transcript, accepted: Sequence[Fact], refusals: Sequence[Refusal]
 ) -> list[dict[str, Any]]:
@@ -350,7 +341,7 @@ def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict
     draft = refusal.draft
     return {
         "id": uuid.uuid5(transcript.id, f"refused/{ordinal}"),
-        "receipt": transcript.id,
+        "receipt": transcript.copy_of or transcript.id,
         "tenant_id": transcript.owner.tenant_id,
         "user_id": transcript.owner.user_id,
         "session_id": transcript.session_id,
@@ -370,39 +361,3 @@ def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict
         "outcome": FactOutcome.REFUSED.value,
         "reason": refusal.reason,
     }
-
-
-def _held_up_by(connection: Connection, row: Mapping[Any, Any]) -> str | None:
-    """What keeps the user's facts from being consolidated, if anything does."""
-    found: str | None = connection.execute(
-        select(owners.c.last_error).where(
-            owners.c.tenant_id == row["tenant_id"], owners.c.user_id == row["user_id"]
-        )
-    ).scalar_one_or_none()
-    return found
-
-
-def _read_report(row: Mapping[Any, Any]) -> FactReport:
-    return FactReport(
-        row["statement"], row["kind"], row["outcome"], row["reason"], row["memory_id"]
-    )
-
-
-def _read_status(row: Mapping[Any, Any], reports: list[FactReport], held_up: str | None) -> Status:
-    counts: dict[str, int] = {}
-    for report in reports:
-        counts[report.outcome] = counts.get(report.outcome, 0) + 1
-    return Status(
-        receipt=ReceiptId(row["receipt"]),
-        session_id=row["session_id"],
-        state=TranscriptState(row["state"]),
-        attempts=row["attempts"],
-        counts=counts,
-        redactions=row["body"].get("redactions", {}),
-        reason=row["reason"],
-        last_error=held_up or row["last_error"],
-        received_at=row["received_at"],
-        finished_at=row["finished_at"],
-        facts=tuple(reports),
-        due_at=row["due_at"] if row["state"] in WAITING_STATES else None,
-    )

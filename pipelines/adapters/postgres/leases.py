@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, or_, select, update
 
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.rows import read_transcript
@@ -13,7 +13,7 @@ from pipelines.model import Transcript, TranscriptState
 from pipelines.ports import TranscriptClaim
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from pipelines.model import Owner, ReceiptId
@@ -57,14 +57,17 @@ def lock_short_waiting(
             transcripts.c.state.in_(WAITING_STATES),
             ~transcripts.c.alone,
             _is_due(now),
-            func.pg_column_size(transcripts.c.body) <= _SHORT_BYTES,
+            func.coalesce(_size_of_original(), func.pg_column_size(transcripts.c.body))
+            <= _SHORT_BYTES,
         )
         .order_by(transcripts.c.ended_at, transcripts.c.receipt)
         .limit(limit)
         # Whoever claims one of them at this moment is not waited for.
         .with_for_update(skip_locked=True)
     )
-    return [read_transcript(row) for row in connection.execute(statement).mappings()]
+    rows = connection.execute(statement).mappings().all()
+    texts = _load_bodies(connection, rows)
+    return [read_transcript(row, texts[row["receipt"]]) for row in rows if row["receipt"] in texts]
 
 
 def load_texts(
@@ -75,9 +78,32 @@ def load_texts(
         transcripts.c.receipt.in_(receipts),
         transcripts.c.tenant_id == owner.tenant_id,
         transcripts.c.user_id == owner.user_id,
-        transcripts.c.body.has_key("messages"),
     )
-    return [read_transcript(row) for row in connection.execute(statement).mappings()]
+    rows = connection.execute(statement).mappings().all()
+    texts = _load_bodies(connection, rows)
+    return [read_transcript(row, texts[row["receipt"]]) for row in rows if row["receipt"] in texts]
+
+
+def _load_bodies(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]]
+) -> dict[ReceiptId, Mapping[str, Any]]:
+    """The body of each row that has a text; that of a copy is the original's."""
+    originals = {row["copy_of"] for row in rows if row["copy_of"]}
+    statement = select(transcripts.c.receipt, transcripts.c.body).where(
+        transcripts.c.receipt.in_(originals)
+    )
+    found = dict(connection.execute(statement).all()) if originals else {}
+    bodies = {row["receipt"]: found.get(row["copy_of"], row["body"]) for row in rows}
+    return {receipt: body for receipt, body in bodies.items() if "messages" in body}
+
+
+def _size_of_original() -> ScalarSelect[int]:
+    original = transcripts.alias()
+    return (
+        select(func.pg_column_size(original.c.body))
+        .where(original.c.receipt == transcripts.c.copy_of)
+        .scalar_subquery()
+    )
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
@@ -101,7 +127,25 @@ def _lease(
         "alone": or_(transcripts.c.alone, is_orphan),
     }
     statement = update(transcripts).where(condition).values(values).returning(transcripts)
+    rows = connection.execute(statement).mappings().all()
+    texts = _load_bodies(connection, rows)
+    _bury_without_text(connection, [row["receipt"] for row in rows if row["receipt"] not in texts])
     return [
-        TranscriptClaim(read_transcript(row), row["fence"], row["attempts"], row["alone"])
-        for row in connection.execute(statement).mappings()
+        TranscriptClaim(
+            read_transcript(row, texts[row["receipt"]]), row["fence"], row["attempts"], row["alone"]
+        )
+        for row in rows
+        if row["receipt"] in texts
     ]
+
+
+def _bury_without_text(connection: Connection, receipts: Sequence[ReceiptId]) -> None:
+    """A copy whose original was purged since: the generation keeps what was found before."""
+    if receipts:
+        connection.execute(
+            update(transcripts)
+            .where(transcripts.c.receipt.in_(receipts))
+            .values(
+                state=TranscriptState.DEAD.value, reason="its text is not kept", lease_until=None
+            )
+        )

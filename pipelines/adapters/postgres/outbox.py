@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.generation_moves import find_brought
 from pipelines.adapters.postgres.passages import load_passages
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import memories, outbox
@@ -15,7 +16,8 @@ from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import IndexPoint, Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import uuid
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from config.policy import PassagePolicy
@@ -68,15 +70,26 @@ def _read_projection(
     # What is everyone's rests on the words of single users: those are no other user's business.
     own = [row["id"] for row in rows if row["user_id"] != EVERYONE]
     passages = load_passages(connection, own, policy)
-    upserts = tuple(_read_point(row, passages.get(row["id"], "")) for row in rows)
+    owned = _read_owners(connection, rows)
+    upserts = tuple(_read_point(row, owned[row["id"]], passages.get(row["id"], "")) for row in rows)
     kept = {point.memory_id for point in upserts}
     return Projection(upserts, tuple(key for key in waiting if key not in kept))
 
 
-def _read_point(row: Mapping[Any, Any], passage: str) -> IndexPoint:
+def _read_owners(
+    connection: Connection, rows: Iterable[Mapping[Any, Any]]
+) -> dict[uuid.UUID, Owner]:
+    """Under whom each memory is searched: a live user finds what is about to become live, too."""
+    stored = {row["id"]: Owner(row["tenant_id"], row["user_id"]) for row in rows}
+    shadows = {owner for owner in stored.values() if owner != owner.live}
+    brought = find_brought(connection, shadows)
+    return {key: owner.live if owner in brought else owner for key, owner in stored.items()}
+
+
+def _read_point(row: Mapping[Any, Any], owner: Owner, passage: str) -> IndexPoint:
     return IndexPoint(
         memory_id=MemoryId(row["id"]),
-        owner=Owner(row["tenant_id"], row["user_id"]),
+        owner=owner,
         scope=Scope(row["scope"]),
         session_id=row["session_id"],
         version=row["version"],

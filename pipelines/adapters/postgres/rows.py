@@ -54,9 +54,8 @@ def transcript_body(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def read_transcript(row: Mapping[Any, Any]) -> Transcript:
-    """A row of ``transcripts`` as the value it was."""
-    body = row["body"]
+def read_transcript(row: Mapping[Any, Any], body: Mapping[str, Any]) -> Transcript:
+    """A row of ``transcripts``, and the body that holds its text, as the value it was."""
     return Transcript(
         id=ReceiptId(row["receipt"]),
         owner=Owner(row["tenant_id"], row["user_id"]),
@@ -69,6 +68,7 @@ def read_transcript(row: Mapping[Any, Any]) -> Transcript:
         metadata=body["metadata"],
         redactions=body["redactions"],
         lane=Lane(row["lane"]),
+        copy_of=ReceiptId(row["copy_of"]) if row["copy_of"] else None,
         messages=tuple(read_message(index, item) for index, item in enumerate(body["messages"])),
     )
 

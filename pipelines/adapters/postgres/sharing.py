@@ -11,7 +11,7 @@ from pipelines.adapters.postgres.memories import load_evidence
 from pipelines.adapters.postgres.rows import read_memory
 from pipelines.adapters.postgres.tables import evidence, memories, owners, proposals
 from pipelines.errors import NotFound
-from pipelines.model import EVERYONE, Kind, MemoryId, MemoryState, Owner, Role, Scope
+from pipelines.model import EVERYONE, SHADOW, Kind, MemoryId, MemoryState, Owner, Role, Scope
 from pipelines.ports import Repeated
 from pipelines.stages.dedup import statement_key
 from pipelines.stages.sharing.share import Proposal, ProposalId, ProposalState, Supporter
@@ -37,7 +37,7 @@ class PostgresSharing:
     def next_tenant(self, after: str) -> str | None:
         statement = (
             select(owners.c.tenant_id)
-            .where(owners.c.tenant_id > after)
+            .where(owners.c.tenant_id > after, ~owners.c.tenant_id.contains(SHADOW))
             .order_by(owners.c.tenant_id)
             .limit(1)
         )

@@ -58,10 +58,13 @@ transcripts = Table(
     Column("lane", Text, nullable=False, server_default="interactive"),
     # The one batch of model calls that it was ever put in; then it goes the live road.
     Column("batch", UUID),
+    # The transcript that a generation distills again under this row.
+    Column("copy_of", UUID),
     Column("received_at", _Time, nullable=False),
     Column("finished_at", _Time),
     Index("transcripts_due", "lane", "due_at", postgresql_where=_WAITING),
     Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
+    Index("transcripts_copied", "copy_of", postgresql_where=text("copy_of IS NOT NULL")),
     Index(
         "transcripts_undistilled",
         "tenant_id",
@@ -348,6 +351,34 @@ proposals = Table(
     Column("decided_by", Text),
     Column("memory_id", UUID),
     Index("proposals_of_tenant", "tenant_id", "id"),
+)
+
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", UUID, primary_key=True),
+    # A tenant has one at a time.
+    Column("tenant_id", Text, nullable=False, unique=True),
+    # None where it is for all users.
+    Column("user_id", Text),
+    Column("since", _Time, nullable=False),
+    Column("distiller", Text, nullable=False),
+    Column("model", Text),
+    Column("prompt_name", Text),
+    # Its text: workers need no file, and what was distilled can be traced to it.
+    Column("prompt", Text),
+    Column("goal", Text, nullable=False),
+    Column("created_at", _Time, nullable=False),
+)
+
+generation_users = Table(
+    "generation_users",
+    metadata,
+    Column("generation", UUID, ForeignKey("generations.id"), primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("step", Text, nullable=False),
+    Column("due_at", _Time, nullable=False),
+    Index("generation_users_due", "step", "due_at"),
 )
 
 installation = Table(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exists, or_, select
 
+from pipelines.adapters.postgres.generations import has_unsettled
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.tables import outbox, owners, transcripts
 from pipelines.model import Lane, Owner, ReceiptId
@@ -41,6 +42,7 @@ class PostgresWorkTable:
                 has_unprojected=connection.execute(
                     select(exists(select(outbox.c.memory_id)))
                 ).scalar_one(),
+                has_unsettled=has_unsettled(connection, now),
             )
 
 

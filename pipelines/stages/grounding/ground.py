@@ -74,9 +74,10 @@ class _Grounding:
 
     def judge(self, draft: Draft) -> Testimony | RefusalReason:
         """What the draft rests on, or the first reason that stands against it."""
-        if not draft.statement.strip():
-            return RefusalReason.EMPTY_STATEMENT
-        if not draft.message_ids or not self._cited.keys() >= set(draft.message_ids):
+        incomplete = _refuse_incomplete(draft)
+        if incomplete is not None:
+            return incomplete
+        if not self._cited.keys() >= set(draft.message_ids):
             return RefusalReason.UNKNOWN_MESSAGE
         if any(map(is_memory_order, (draft.statement, draft.quote, draft.value or ""))):
             return RefusalReason.INSTRUCTION
@@ -210,6 +211,13 @@ class _Grounding:
         if not attribute or not is_told or quoted.message.role is not Role.USER:
             return None
         return Slot(subject.casefold(), attribute, member if is_set_valued else None)
+
+
+def _refuse_incomplete(draft: Draft) -> RefusalReason | None:
+    if not draft.statement.strip():
+        return RefusalReason.EMPTY_STATEMENT
+    has_evidence = bool(draft.message_ids and draft.quote.strip())
+    return None if has_evidence else RefusalReason.NO_EVIDENCE
 
 
 def _missing_quote(quote: str, quoted: Cited) -> RefusalReason:

@@ -9,6 +9,7 @@ class RefusalReason(StrEnum):
     """Why a draft is not stored; ``sentence`` says it to a person."""
 
     EMPTY_STATEMENT = "empty_statement"
+    NO_EVIDENCE = "no_evidence"
     UNKNOWN_MESSAGE = "unknown_message"
     INSTRUCTION = "instruction"
     QUOTE_NOT_FOUND = "quote_not_found"
@@ -35,6 +36,7 @@ class RefusalReason(StrEnum):
 
 _SENTENCES = {
     RefusalReason.EMPTY_STATEMENT: "It states nothing.",
+    RefusalReason.NO_EVIDENCE: "It cites no message, or quotes nothing of it.",
     RefusalReason.UNKNOWN_MESSAGE: "It cites a message that the transcript does not have.",
     RefusalReason.INSTRUCTION: "It gives the memory orders instead of telling it something.",
     RefusalReason.QUOTE_NOT_FOUND: "Its quote does not stand in the cited message.",
@@ -44,7 +46,7 @@ _SENTENCES = {
     RefusalReason.TOOL_TEXT: "Only a tool said it.",
     RefusalReason.SYSTEM_TEXT: "Only the system prompt said it.",
     RefusalReason.ASSISTANT_TEXT: "Only the assistant said it, and it is no outcome or lesson.",
-    RefusalReason.SECRET: "All it states is a secret that was taken out.",
+    RefusalReason.SECRET: "All it states is a secret or personal data that was taken out.",
     RefusalReason.FOREIGN_SUBJECT: "The cited messages do not mention whom it is about.",
     RefusalReason.OTHER_SUBJECT: "Its quote says it of somebody else.",
     RefusalReason.UNSUPPORTED_NUMBER: "It states a number that the cited messages do not.",

@@ -25,6 +25,7 @@ from pipelines.stages.grounding.support import (
     unsupported_names,
     unsupported_numbers,
 )
+from pipelines.stages.redaction.placeholders import PLACEHOLDER
 from pipelines.stages.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _OWNER = frozenset({"user", "the user"})
 _OWNER_WORDS = frozenset({"user", "users", "the"})
-_PLACEHOLDER = re.compile(r"\[redacted:[a-z-]+\]")
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}(?:'s)?")
 _SECRET_WORDS = word_set(
     """
@@ -45,6 +45,8 @@ _SECRET_WORDS = word_set(
     credit number credentials login connection string access private bearer jwt url account user
     the and for are was has have with that this use uses used new old current your our its his her
     their called set changed now from says said which code wifi here there try test can you
+    email mail address phone mobile cell telephone passport iban bank national identity social
+    security tax
     """
 )
 _ADDRESSED = re.compile(r"\b(?:you(?:r|rs|rself)?|thanks?|congrat\w*)\b", re.IGNORECASE)
@@ -190,12 +192,15 @@ class Testimony:
         )
 
     def _is_secret(self) -> bool:
-        """Whether nothing but a redacted secret is stated, or one would be a value."""
-        if _PLACEHOLDER.search(self.draft.value or ""):
+        """Whether nothing but what was taken out is stated, or it would be a value.
+
+        A stand-in means somebody else in the next transcript.
+        """
+        if PLACEHOLDER.search(self.draft.value or ""):
             return True
-        if not _PLACEHOLDER.search(self.draft.statement):
+        if not PLACEHOLDER.search(self.draft.statement):
             return False
-        rest = _PLACEHOLDER.sub(" ", self.draft.statement).casefold()
+        rest = PLACEHOLDER.sub(" ", self.draft.statement).casefold()
         words = {word.removesuffix("'s") for word in _LONG_WORD.findall(rest)}
         return len(words - _SECRET_WORDS - split_words(" ".join(self._speakers))) <= 1
 

@@ -38,12 +38,17 @@ def fence(lines: Iterable[str], *, user_id: str, at: date, as_of: date | None = 
     No line can end the block: whatever looks like its tag is taken apart, and each line
     stays one line.
     """
-    items = [f"- {_plain(line)}" for line in lines]
+    items = [bullet(line) for line in lines]
     if not items:
         return ""
     then = "" if as_of is None else f' as-of="{as_of:%Y-%m-%d}"'
     opening = f'<{TAG} user="{html.escape(_plain(user_id))}" at="{at:%Y-%m-%d}"{then}>'
     return "\n".join((opening, _NOTE, *items, f"</{TAG}>"))
+
+
+def bullet(line: str) -> str:
+    """A line as it stands in the block."""
+    return f"- {_plain(line)}"
 
 
 def strip_fenced(text: str) -> str:

@@ -17,6 +17,7 @@ from config.policy import Handling, PersonalKind
 from pipelines.model import NAMESPACE, MemoryId
 from pipelines.stages.dedup import statement_key
 from pipelines.stages.redaction.personal import StandIns
+from pipelines.stages.redaction.placeholders import PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -165,7 +166,6 @@ _OWN = frozenset({"user", "assistant", "speaker"})
 _STAND_IN = frozenset({"user"})
 _ROLES = frozenset({"user", "assistant", "system", "tool"})
 _WORD = re.compile(r"[^\W_]+")
-_PLACEHOLDER = re.compile(rf"\[(?:redacted:[\w-]+|(?:{'|'.join(PersonalKind)})(?:-\d+)?)\]")
 _ALL_KINDS = dict.fromkeys(PersonalKind, Handling.MASK)
 _MIN_NAME_CHARS = 2
 
@@ -189,7 +189,7 @@ def withhold(
     if statement & (_STAND_IN | names) or _holds_id(support.statement, support.supporters):
         return Withheld.NAMES_SPEAKER
     text = f"{support.subject}: {support.statement}"
-    if _PLACEHOLDER.search(text):
+    if PLACEHOLDER.search(text):
         return Withheld.REDACTED
     return Withheld.PERSONAL_DATA if _is_personal(text, phone_regions) else None
 

@@ -10,7 +10,7 @@ from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.ports import ChatReply
 from pipelines.testing.ledger import InMemoryLedger
 from pipelines.testing.models import InMemoryReplies, ScriptedChatModel
-from tests.builders import day, make_transcript
+from tests.builders import PROMPT, day, make_transcript
 
 POLICY = DistillPolicy(window_chars=400, overlap_messages=2, max_sessions=4)
 SESSIONS = st.lists(st.lists(st.text(max_size=150), min_size=1, max_size=8), min_size=1, max_size=4)
@@ -25,7 +25,7 @@ def test_prepared_requests_are_all_that_distilling_asks(sessions: list[list[str]
     ]
     chat = ScriptedChatModel([])
     replies = InMemoryReplies(InMemoryLedger())
-    distiller = ModelDistiller(chat, replies, POLICY)
+    distiller = ModelDistiller(chat, replies, PROMPT, POLICY)
     prepared = distiller.list_requests(transcripts)
     for request in prepared:
         hold = replies.ledger.reserve(chat.name, request.prompt_bytes, request.paid_for)

@@ -19,7 +19,7 @@ from pipelines.stages.merging.relate import Pair, Relation, Said
 from pipelines.stages.windows import cut_windows, join_window, render_window
 from pipelines.testing.models import HashEmbedder, InMemoryReplies
 from pipelines.testing.requests import read_lines
-from tests.builders import ALICE, START, make_transcript
+from tests.builders import ALICE, PROMPT, START, make_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +177,7 @@ def test_endpoint_distils_and_judges_over_http(endpoint: RecordedEndpoint) -> No
     replies = InMemoryReplies()
     with make_openai_client(endpoint.base_url, None, 10) as client:
         chat = OpenAiChatModel(client, "recorded", RetryPolicy())
-        distiller = ModelDistiller(chat, replies, DistillPolicy())
+        distiller = ModelDistiller(chat, replies, PROMPT, DistillPolicy())
         judge = ModelJudge(PaidChat(chat, replies, 0))
 
         (drafts,) = distiller.distill([transcript_of(SESSIONS[1])], lambda: None)

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
+from memstill_client.answers import read_reply
 from memstill_client.calls import (
     MAX_RETRY_AFTER_SECONDS,
     MAX_TRIES,
     Poll,
     make_tls,
-    read_reply,
     retry_delay,
 )
 from memstill_client.endpoints import find_endpoints

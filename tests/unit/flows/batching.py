@@ -18,11 +18,11 @@ from pipelines.model import Lane
 from pipelines.ports import ChatReply
 from pipelines.testing.batches import InMemoryBatches, ScriptedBatchEndpoint
 from pipelines.testing.ledger import InMemoryLedger
-from pipelines.testing.models import InMemoryReplies, ScriptedChatModel
+from pipelines.testing.models import InMemoryReplies, OneDistiller, ScriptedChatModel
 from pipelines.testing.requests import read_lines
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
-from tests.builders import ALICE, START, day, make_transcript
+from tests.builders import ALICE, PROMPT, START, day, make_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,7 @@ class World:
         self.chat = ScriptedChatModel(quote_all)
         self.endpoint = ScriptedBatchEndpoint(self._answer)
         self.batches = InMemoryBatches(self.stores, self.replies)
-        self.distiller = ModelDistiller(self.chat, self.replies, distill or DistillPolicy())
+        self.distiller = ModelDistiller(self.chat, self.replies, PROMPT, distill or DistillPolicy())
         self.policy = policy or BatchPolicy(is_on=True, min_requests=2, wait=WAIT)
         self.flow = self.make_flow()
 
@@ -112,7 +112,7 @@ class World:
         """What the wake-ups of the sweep do."""
         flow = Distill(
             self.stores,
-            self.distiller,
+            OneDistiller(self.distiller),
             self.waker,
             self.clock,
             lease=LEASE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.flows.distill import Distill
 from pipelines.model import Draft, Kind
+from pipelines.testing.models import OneDistiller
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import START
@@ -32,6 +33,7 @@ class ScriptedDistiller:
 
     script: Callable[[Transcript], list[Draft]]
     max_company: int = 0
+    is_selective: bool = False
     version: str = "scripted/1"
     shown: list[tuple[Transcript, ...]] = field(default_factory=list)
     paid: dict[ReceiptId, tuple[ReceiptId, ...]] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class World:
         self.distiller = ScriptedDistiller(script, max_company)
         self.flow = Distill(
             self.stores,
-            self.distiller,
+            OneDistiller(self.distiller),
             self.waker,
             self.clock,
             lease=LEASE,

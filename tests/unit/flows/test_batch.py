@@ -14,7 +14,7 @@ from pipelines.errors import ModelRefused, ModelUnavailable, NoBatches, StoreRef
 from pipelines.model import Lane
 from pipelines.ports import BatchOutcome, BatchState, ChatReply
 from pipelines.stages.cost import Usage
-from tests.builders import ALICE, BOB, make_transcript
+from tests.builders import ALICE, BOB, PROMPT, make_transcript
 from tests.unit.flows.batching import (
     BATCHED_PRICE,
     LEASE,
@@ -258,7 +258,7 @@ def test_changed_sessions_are_not_handed_in_late() -> None:
     receipts = world.accept(*TWO)
     world.endpoint.faults["upload"] = [SILENCE]
     world.flow.run()
-    world.distiller._prompt += " Be brief."
+    world.distiller._prompt = replace(PROMPT, text=f"{PROMPT.text} Be brief.")
     world.next_run()
 
     assert [] == world.endpoint.created

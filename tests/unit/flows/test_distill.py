@@ -118,14 +118,19 @@ def test_distill_parks_a_transcript_when_the_budget_has_no_room() -> None:
 
 
 def test_distill_keeps_what_was_said_beside_the_facts_when_it_is_told_to() -> None:
-    """A sentence that no fact quotes becomes a fact of its own kind; without the policy, none."""
+    """A sentence that no fact quotes becomes a fact, beside what a selective distiller found."""
     said = ("I adopted a greyhound.", "My sister opened a bakery in Leeds.")
 
     def quote_first(transcript: Transcript) -> list[Draft]:
         return quote_everything(transcript)[:1]
 
-    for policy, expected in ((VerbatimPolicy(), ["scripted/1", VERBATIM]), (None, ["scripted/1"])):
+    for policy, is_selective, expected in (
+        (VerbatimPolicy(), True, ["scripted/1", VERBATIM]),
+        (VerbatimPolicy(), False, ["scripted/1"]),
+        (None, True, ["scripted/1"]),
+    ):
         world = World(quote_first)
+        world.distiller.is_selective = is_selective
         (transcript,) = world.accept(make_transcript(*said))
 
         replace(world.flow, verbatim=policy).run(transcript.id)

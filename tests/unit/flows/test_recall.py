@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.policy import Policies, RankPolicy
+from pipelines.adapters.minilm import MiniLmEmbedder
+from pipelines.adapters.openai_embedder import CharacterTokenCounter
 from pipelines.errors import BadReply, InputError, ModelRefused, ModelUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
@@ -24,8 +26,10 @@ from tests.builders import ALICE, BOB, START, day, make_fact, make_memory, make_
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
-    from pipelines.model import Fact
+    from pipelines.model import Fact, Vector
+    from pipelines.ports import Hit, TokenCounter
 
 LEASE = timedelta(minutes=5)
 
@@ -108,15 +112,47 @@ def test_recall_drops_what_a_stale_index_still_returns() -> None:
     assert [] == world.ask("Berlin")
 
 
-def test_recall_keeps_its_block_within_the_token_budget() -> None:
-    """The whole block, fence included, never exceeds the budget."""
+@pytest.mark.parametrize("tokens", [HashEmbedder(), CharacterTokenCounter(), MiniLmEmbedder()])
+def test_recall_keeps_its_block_within_the_token_budget(tokens: TokenCounter) -> None:
+    """The whole block, fence, bullets and line breaks included, never exceeds the budget."""
     world = World(*[f"User likes tea number {n} very much indeed." for n in range(10)])
+    flow = replace(world.flow, tokens=tokens)
 
-    for budget in (1, 20, 40, 80, 160):
-        found = world.flow.run(question("tea", max_tokens=budget))
+    for budget in (1, 20, 40, 80, 120, 160, 200, 240):
+        found = flow.run(question("tea", max_tokens=budget))
         assert found.tokens <= budget
+        assert found.tokens == tokens.count([found.block])[0]
     assert 10 == len(world.ask("tea"))
     assert 3 == len(world.ask("tea", max_memories=3))
+
+
+class RecordingCounter(HashEmbedder):
+    """Remembers what it counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: list[str] = []
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        self.counted += texts
+        return super().count(texts)
+
+
+@pytest.mark.parametrize(
+    ("max_memories", "max_tokens", "expected"), [(3, 400, 3), (40, 60, 5), (40, 4_000, 40)]
+)
+def test_recall_counts_no_more_lines_than_it_needs(
+    max_memories: int, max_tokens: int, expected: int
+) -> None:
+    """The others cannot fit; to count all candidates costs more than to rank them."""
+    world, counter = World(*[f"User likes tea {n} best." for n in range(40)]), RecordingCounter()
+
+    asked = question("tea", max_memories=max_memories, max_tokens=max_tokens)
+    found = replace(world.flow, tokens=counter).run(asked)
+
+    lines = sum(text.endswith(" best. (2026-03-02)") for text in counter.counted)
+    assert expected == len(found.memories)
+    assert expected <= lines < expected + 8
 
 
 def test_recall_block_is_never_evidence_again() -> None:
@@ -194,11 +230,12 @@ class ScriptedReranker:
     """Scores each text by a rule of the test."""
 
     def __init__(self, rule: Callable[[str], float]) -> None:
+        self.queries: list[str] = []
         self.asked: list[tuple[str, ...]] = []
         self._rule = rule
 
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
-        del query
+        self.queries.append(query)
         self.asked.append(tuple(texts))
         return [self._rule(text) for text in texts]
 
@@ -246,6 +283,59 @@ def test_recall_asks_no_reranker_when_nothing_is_known() -> None:
 
     assert () == replace(world.flow, reranker=reranker).run(question("tea", BOB)).memories
     assert [] == reranker.asked
+
+
+class RecordingEmbedder(HashEmbedder):
+    """Remembers what it embedded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedded: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        self.embedded += texts
+        return super().embed(texts)
+
+
+class RecordingIndex(InMemoryIndex):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def search(
+        self,
+        owner: Owner,
+        session_id: str | None,
+        vector: Vector,
+        text: str,
+        limit: int,
+        *,
+        as_of: datetime | None = None,
+    ) -> list[Hit]:
+        self.asked.append(text)
+        return super().search(owner, session_id, vector, text, limit, as_of=as_of)
+
+
+@pytest.mark.parametrize(
+    "secret", ["AKIAIOSFODNN7EXAMPLE", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", "hunter2!x9"]
+)
+def test_recall_shows_no_secret_of_the_query_to_anybody(secret: str) -> None:
+    """Embedder, index and reranker may be remote: they see a placeholder in its place."""
+    world, embedder, index = World("User likes green tea."), RecordingEmbedder(), RecordingIndex()
+    world.stores.refill(START)
+    Project(world.stores, index).run()
+    reranker = ScriptedReranker(lambda _: 1.0)
+    flow = replace(world.flow, embedder=embedder, index=index, reranker=reranker)
+
+    found = flow.run(question(f"What tea? My password is {secret} by the way"))
+
+    seen = [*embedder.embedded, *index.asked, *reranker.queries]
+    assert {"What tea?"} == {text.partition(" My ")[0] for text in seen}
+    assert [1, 2, 1] == [len(asked) for asked in (embedder.embedded, index.asked, reranker.queries)]
+    assert all("[redacted:" in text for text in seen)
+    assert not any(secret in text for text in (*seen, found.block))
 
 
 def _share(world: World, statement: str, tenant: str = "acme", **changes: Any) -> None:  # noqa: ANN401 - fields of a memory

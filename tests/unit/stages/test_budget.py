@@ -75,6 +75,51 @@ def test_fit_passes_over_only_what_no_longer_fitted(counts: list[int], max_token
         left -= tokens if item in fitting else 0
 
 
+def fit_all(
+    ranked: list[Ranked], counts: list[int], max_memories: int, max_tokens: int
+) -> list[Ranked]:
+    """The rule without any short cut: every line is looked at."""
+    fitting: list[Ranked] = []
+    for item, tokens in zip(ranked, counts, strict=True):
+        if len(fitting) < max_memories and tokens <= max_tokens:
+            fitting.append(item)
+            max_tokens -= tokens
+    return fitting
+
+
+@given(
+    st.lists(st.integers(0, 60), max_size=30),
+    st.integers(0, 30),
+    st.integers(0, 500),
+    st.integers(0, 60),
+)
+def test_fit_stops_early_without_losing_anything(
+    counts: list[int], max_memories: int, max_tokens: int, lowest: int
+) -> None:
+    """With the smallest count known it finds what looking at every line finds."""
+    counts = [max(lowest, tokens) for tokens in counts]
+    ranked = RANKED[: len(counts)]
+
+    fitting = fit(ranked, counts, max_memories, max_tokens, lowest)
+
+    assert fit_all(ranked, counts, max_memories, max_tokens) == fitting
+
+
+@pytest.mark.parametrize(
+    ("max_memories", "max_tokens", "asked"),
+    [(2, 100, 2), (9, 15, 3), (9, 17, 3), (9, 18, 6), (9, 2, 0), (0, 100, 0), (9, 100, 6)],
+)
+def test_fit_asks_for_no_count_when_nothing_more_can_fit(
+    max_memories: int, max_tokens: int, asked: int
+) -> None:
+    """Neither after the last memory allowed nor when no line is as short as what is left."""
+    rest = iter([5, 5, 5, 5, 5, 5])
+
+    fit(RANKED[:6], rest, max_memories, max_tokens, 3)
+
+    assert 6 - asked == len(list(rest))
+
+
 def test_render_line_states_since_when_it_holds() -> None:
     """A line is the statement and the day from which it holds."""
     memory = make_memory(make_fact("Keeps bees.", at=day(0)))

@@ -158,14 +158,34 @@ def test_parse_reply_leaves_no_id_that_another_session_or_nobody_has(stated: lis
     assert 1 == sum(map(len, drafts))
 
 
+@pytest.mark.parametrize("changes", [{"quote": ""}, {"quote": " "}, {"message_ids": []}])
+def test_parse_reply_leaves_it_to_grounding_when_a_fact_has_no_evidence(
+    changes: dict[str, object],
+) -> None:
+    """The good facts beside it are worth the call; it is refused and counted alone."""
+    answer = json.dumps({"facts": [FACT | changes | {"event_date": "2026-03-01"}, FACT]})
+
+    facts, refusals = ground(drafts_of(answer), TRANSCRIPT, "test/1")
+
+    assert [FACT["statement"]] == [fact.statement for fact in facts]
+    assert ["no_evidence"] == [refusal.reason for refusal in refusals]
+
+
+def test_parse_reply_gives_what_cites_nothing_to_the_first_transcript() -> None:
+    """It is counted somewhere, whatever sessions shared the answer."""
+    drafts = parse_reply(an_answer(message_ids=[]), [TRANSCRIPT, TWO_MESSAGES])
+    assert [[()], []] == [[draft.message_ids for draft in of] for of in drafts]
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"kind": "hobby"}, "facts.0.kind"),
         ({"statement": " "}, "facts.0.statement"),
         ({"statement": "\x00"}, "facts.0.statement"),
-        ({"quote": ""}, "facts.0.quote"),
-        ({"message_ids": []}, "facts.0.message_ids"),
+        ({"quote": None}, "facts.0.quote"),
+        ({"message_ids": None}, "facts.0.message_ids"),
+        ({"message_ids": 0}, "facts.0.message_ids"),
         ({"importance": 8}, "facts.0.importance"),
         ({"event_date": "last Monday"}, "facts.0.event_date"),
         ({"event_date": "0001-01-01"}, "facts.0.event_date"),

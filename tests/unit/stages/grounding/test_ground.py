@@ -57,7 +57,10 @@ def test_ground_turns_a_supported_draft_into_a_fact() -> None:
         (make_draft("x", "m9", quote="I have two dogs"), RefusalReason.UNKNOWN_MESSAGE),
         (make_draft("x", "m0", "m9", quote="I have two dogs"), RefusalReason.UNKNOWN_MESSAGE),
         (make_draft("User has cats", quote="I have cats"), RefusalReason.QUOTE_NOT_FOUND),
-        (make_draft("User has dogs", quote=""), RefusalReason.QUOTE_NOT_FOUND),
+        (make_draft("User has dogs", quote=""), RefusalReason.NO_EVIDENCE),
+        (make_draft("User has dogs", quote=" \n"), RefusalReason.NO_EVIDENCE),
+        (make_draft("User has dogs", quote="\u200b"), RefusalReason.QUOTE_NOT_FOUND),
+        (replace(make_draft("I have two dogs"), message_ids=()), RefusalReason.NO_EVIDENCE),
         (make_draft("User has dogs", "m1", quote="I have two dogs"), RefusalReason.QUOTE_NOT_FOUND),
         (
             make_draft("User has three dogs", quote="I have two dogs"),
@@ -130,6 +133,45 @@ def test_ground_refuses_what_the_transcript_does_not_support(
 
     assert ([], reason) == (facts, refusal.reason)
     assert reason.sentence.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("statement", "quote"),
+    [
+        ("User's email is [email-1].", "my mail is [email-1]"),
+        ("User's mail address is [email-1].", "my mail is [email-1]"),
+        ("User can be reached at [phone-2].", "call me on [phone-2]"),
+        ("User's IBAN is [iban].", "my IBAN is [iban]"),
+        ("User lives at [address-3].", "I live at [address-3]"),
+        ("User's social security number is [national-id-1].", "my SSN is [national-id-1]"),
+        ("User's passport is [passport].", "my passport is [passport]"),
+    ],
+)
+def test_ground_refuses_a_stand_in_for_personal_data(statement: str, quote: str) -> None:
+    """What was taken out says nothing, and the next transcript's [email-1] is somebody else's."""
+    transcript = make_dialogue(user(f"By the way, {quote}, as I send invoices to Porto."))
+    told = make_draft("User sends invoices to Porto.", quote=transcript.messages[0].content)
+    drafts = [
+        make_draft(statement, quote=quote),
+        replace(told, attribute="contact", value=quote.rsplit(maxsplit=1)[-1]),
+        told,
+    ]
+
+    facts, refusals = ground(drafts, transcript, VERSION)
+
+    assert [told.statement] == [fact.statement for fact in facts]
+    assert [RefusalReason.SECRET] * 2 == [refusal.reason for refusal in refusals]
+
+
+def test_ground_keeps_what_else_is_said_beside_a_stand_in() -> None:
+    """A stand-in does not take along the sentence in which it stands."""
+    transcript = make_dialogue(user("I send my invoices to [email-1] every Friday."))
+    said = transcript.messages[0].content
+    draft = make_draft("User sends invoices to [email-1] every Friday.", quote=said)
+
+    (fact,), refusals = ground([draft], transcript, VERSION)
+
+    assert ([], draft.statement) == (refusals, fact.statement)
 
 
 def test_ground_refuses_a_quote_that_recall_had_put_into_the_prompt() -> None:
@@ -338,6 +380,20 @@ def test_ground_collapses_what_is_said_twice() -> None:
         fact.importance,
         refusals,
     )
+
+
+def test_ground_takes_the_copy_whose_quote_stands_in_its_message() -> None:
+    """A repetition with another quote is judged by itself, and two good ones are one fact."""
+    transcript = make_dialogue(user("I like tea a lot."))
+    drafts = [
+        make_draft("User likes tea.", quote=quote)
+        for quote in ("I love tea", "I like tea", "I like tea a lot.")
+    ]
+
+    (fact,), (refusal,) = ground(drafts, transcript, VERSION)
+
+    assert ["I like tea"] == [item.quote for item in fact.evidence]
+    assert (drafts[0], RefusalReason.QUOTE_NOT_FOUND) == (refusal.draft, refusal.reason)
 
 
 def test_ground_keeps_a_value_apart_when_it_was_contradicted_in_between() -> None:

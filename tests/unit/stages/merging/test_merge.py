@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,6 +213,20 @@ def test_merge_ends_a_value_among_many_and_nothing_else() -> None:
     for order in itertools.permutations([french, greek, ended]):
         desk = tell_all([[fact] for fact in order])
         assert ["User does not speak French any more.", "User speaks Greek."] == desk.current()
+
+
+@pytest.mark.parametrize("slot", [None, Slot("user", "home city")])
+def test_merge_makes_one_memory_of_what_one_session_told_twice(slot: Slot | None) -> None:
+    """Equal facts of one transcript are no rows of their own, and corroborate nothing."""
+    told = [make_fact("User lives in Berlin.", importance=0.1, ordinal=n) for n in range(3)]
+    facts = [replace(told[0], slot=slot, value="Berlin" if slot else None), *told[1:]]
+
+    for order in itertools.permutations(facts):
+        desk = tell_all([[fact] for fact in order])
+        assert [(Scope.SESSION, slot)] == [(m.scope, m.slot) for m in desk.memories.values()]
+        assert 1 == len(set(desk.homes.values()))
+        assert 3 == len(desk.homes)
+    assert tell_all([facts]).outline() == desk.outline()
 
 
 def test_merge_gives_a_statement_its_slot_whichever_was_told_first() -> None:
