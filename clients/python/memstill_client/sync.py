@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
+from memstill_client.operations import Operations
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import Status
 from memstill_client.streams import Stream
@@ -21,20 +22,13 @@ if TYPE_CHECKING:
 
     from memstill_client.pushes import Push, Pushable, TranscriptFields
     from memstill_client.replies import (
-        BatchPage,
-        BatchRun,
-        Cost,
-        Generation,
-        Promotion,
-        PromotionScan,
         Recall,
         Receipt,
-        UserDifference,
     )
     from memstill_client.wire import LaneName
 
 
-class Memstill:
+class Memstill(Operations):
     """Push transcripts and recall memories; one connection pool, safe to share by threads.
 
     What is not given comes from ``MEMSTILL_API_URL``, ``MEMSTILL_REDIS_URL``,
@@ -162,171 +156,6 @@ class Memstill:
         """
         call = calls.states_call(receipts, tenant_id, self._endpoints)
         return self._http.ask(call).states
-
-    def memory(self, memory_id: UUID | str) -> dict[str, Any]:
-        """One memory in any state, with all that it rests on.
-
-        Raises:
-            NotFound: The tenant has no such memory.
-        """
-        return self._http.ask(calls.memory_call(memory_id, self._endpoints)).root
-
-    def history(self, memory_id: UUID | str) -> dict[str, Any]:
-        """What held before and after a memory, and what happened to it.
-
-        Raises:
-            NotFound: The tenant has no such memory.
-        """
-        call = calls.memory_call(memory_id, self._endpoints, "/history")
-        return self._http.ask(call).root
-
-    def restore(self, memory_id: UUID | str) -> dict[str, Any]:
-        """Make a memory current again that was retired or merged wrongly.
-
-        Raises:
-            NotFound: The tenant has no such memory.
-            Refused: It is current already.
-        """
-        call = calls.memory_call(memory_id, self._endpoints, ":restore", method="POST")
-        return self._http.ask(call).root
-
-    def memories(self, user_id: str | None = None) -> Iterator[dict[str, Any]]:
-        """All memories of the tenant or of one user, superseded ones too, as plain JSON."""
-        after: UUID | None = None
-        while True:
-            call = calls.memories_call(user_id, after, self._endpoints)
-            page = self._http.ask(call)
-            yield from page.memories
-            after = page.next
-            if after is None:
-                return
-
-    def promotions(self, state: str | None = None) -> Iterator[Promotion]:
-        """What many users of the tenant say, and what was decided about it.
-
-        Args:
-            state: Only those; all but rejected and withdrawn ones if not given.
-        """
-        after: UUID | None = None
-        while True:
-            call = calls.promotions_call(state, after, self._endpoints)
-            page = self._http.ask(call)
-            yield from page.promotions
-            after = page.next
-            if after is None:
-                return
-
-    def scan_promotions(self) -> PromotionScan:
-        """Propose what many users say now, and take back what they do not any more."""
-        return self._http.ask(calls.scan_call(self._endpoints))
-
-    def approve_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
-        """Make it a memory of all users of the tenant; repeating it changes nothing.
-
-        Args:
-            promotion_id: As ``promotions`` names it.
-            by: Who decides, for the record.
-
-        Raises:
-            NotFound: The tenant has no such promotion.
-            Refused: Too few users say it by now.
-        """
-        call = calls.decision_call(promotion_id, "approve", by, self._endpoints)
-        return self._http.ask(call)
-
-    def reject_promotion(self, promotion_id: UUID | str, by: str | None = None) -> Promotion:
-        """Never propose it again; one that was approved before is taken back.
-
-        Raises:
-            NotFound: The tenant has no such promotion.
-        """
-        call = calls.decision_call(promotion_id, "reject", by, self._endpoints)
-        return self._http.ask(call)
-
-    def cost(self, user_id: str | None = None, since: date | str | None = None) -> Cost:
-        """What model calls have cost the tenant, or one user, and how the budgets stand.
-
-        Args:
-            user_id: All users if not given.
-            since: A day in UTC, or ``YYYY-MM-DD``; the last seven days if not given.
-        """
-        return self._http.ask(calls.cost_call(user_id, since, self._endpoints))
-
-    def batches(self) -> BatchPage:
-        """The newest batches that hold sessions of the tenant."""
-        return self._http.ask(calls.batches_call(self._endpoints))
-
-    def poll_batches(self) -> BatchRun:
-        """Hand in what waits for a batch and collect what is answered, now.
-
-        Raises:
-            Refused: The server does not use batches.
-        """
-        return self._http.ask(calls.poll_batches_call(self._endpoints))
-
-    def redistill(
-        self,
-        since: date | str,
-        *,
-        user_id: str | None = None,
-        distiller: str | None = None,
-        model: str | None = None,
-        prompt: str | None = None,
-    ) -> Generation:
-        """Have sessions distilled again into a shadow generation; nothing live changes.
-
-        Args:
-            since: Sessions that ended from the start of this day (UTC), or from this time on.
-            user_id: Only this user's.
-            distiller: ``offline`` or ``model``; as for live sessions if left out.
-            model: Its name at the endpoint.
-            prompt: Its version: ``v1``.
-
-        Raises:
-            Refused: A generation is open already, or the parts do not fit together.
-            Unavailable: The API does not answer.
-        """
-        call = calls.redistill_call(
-            since, self._endpoints, user_id=user_id, distiller=distiller, model=model, prompt=prompt
-        )
-        return self._http.ask(call)
-
-    def generation(self) -> Generation:
-        """How far the open generation is.
-
-        Raises:
-            NotFound: None is open.
-            Unavailable: The API does not answer.
-        """
-        return self._http.ask(calls.generation_call(self._endpoints))
-
-    def generation_differences(self, user_id: str | None = None) -> Iterator[UserDifference]:
-        """What the generation changes, user by user; or for one user.
-
-        Raises:
-            NotFound: None is open, or it has no such user.
-            Unavailable: The API does not answer.
-        """
-        after: str | None = None
-        while True:
-            call = calls.differences_call(user_id, after, self._endpoints)
-            page = self._http.ask(call)
-            yield from page.users
-            after = page.next
-            if after is None:
-                return
-
-    def switch_generation(self) -> Generation:
-        """Let the generation take the place of what is live, each user as soon as it is whole."""
-        return self._http.ask(calls.generation_call(self._endpoints, "switch"))
-
-    def back_out_generation(self) -> Generation:
-        """Let what was live before take its place again; the generation is kept."""
-        return self._http.ask(calls.generation_call(self._endpoints, "back-out"))
-
-    def drop_generation(self) -> Generation:
-        """Delete what is not live: the generation, or after a switch what was live before."""
-        return self._http.ask(calls.generation_call(self._endpoints, "drop"))
 
     def wait(self, receipt: Receipt | UUID | str, timeout: float = 60.0) -> Status:
         """Ask until the transcript is done or a dead letter.
