@@ -78,16 +78,11 @@ def memory_sheet(memory: dict[str, Any]) -> RenderableType:
 def history_sheet(history: dict[str, Any]) -> RenderableType:
     """The values of a slot one after another, and what happened to the memory asked for."""
     asked = history["memory"]["id"]
-    timeline = _plain_table("", "held", "state", "statement", "id")
-    for memory in history["timeline"]:
-        mark = "→" if memory["id"] == asked else ""
-        timeline.add_row(
-            mark,
-            _interval(memory),
-            memory["state"],
-            Text(memory["statement"]),
-            Text(memory["id"], style="dim"),
-        )
+    timeline = [
+        line
+        for memory in history["timeline"]
+        for line in _held(memory, is_asked=asked == memory["id"])
+    ]
     events = _plain_table("at", "event", "state", "scope", "reason")
     for event in history["events"]:
         events.add_row(
@@ -97,7 +92,17 @@ def history_sheet(history: dict[str, Any]) -> RenderableType:
             event["scope"],
             event["reason"] or "",
         )
-    return Group(timeline, Text(""), events)
+    return Group(*timeline, Text(""), events)
+
+
+def _held(memory: dict[str, Any], *, is_asked: bool) -> tuple[Text, Text]:
+    """Two lines: a statement can be long, and an id is copied in one piece."""
+    mark = "→ " if is_asked else "  "
+    about = f"{_interval(memory)}   {memory['state']}   "
+    return (
+        Text.assemble(mark, about, (memory["id"], "dim")),
+        Text(f"    {memory['statement']}", style="bold" if is_asked else ""),
+    )
 
 
 def _interval(memory: dict[str, Any]) -> str:
