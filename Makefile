@@ -32,8 +32,9 @@ install: $(VENV)/.installed ## make .venv with the locked packages and the comma
 demo: install ## the main job on an embedded stack: sessions in, memories out, no key needed
 	@$(BIN)/memstill demo
 
+# Two processes, each with servers of its own.
 test: lint types imports ## everything that CI runs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: test ## lint, types, import contracts, tests
 
