@@ -142,16 +142,35 @@ class DedupPolicy:
     Attributes:
         min_cosine: Below it, never; at or above, a duplicate if the words agree too.
         min_ask: Below it nobody is asked either; between, a judge may know.
-        max_rivals: For each statement a judge is asked about so many of its nearest.
-        max_pairs: Pairs that one question to the judge may hold; the nearest go first.
         candidates: Neighbours fetched from the index for each fact.
     """
 
     min_cosine: float = 0.86
     min_ask: float = 0.7
+    candidates: int = 12
+
+
+@dataclass(frozen=True, slots=True)
+class JudgePolicy:
+    """When a judge is asked, and about how much at once.
+
+    Values of one slot are not kept waiting: they decide what holds now. Two statements that are
+    merely alike stand side by side until there are enough of them for a question: asked after
+    each session, they would cost as many calls as distilling.
+
+    Attributes:
+        max_rivals: For each statement a judge is asked about so many of its nearest.
+        max_pairs: Pairs that one question may hold; the nearest go first.
+        urgent: Statements that are as near as this most likely say the same: asked at once.
+        company: So many pairs that wait are worth a question.
+        wait: No pair waits longer.
+    """
+
     max_rivals: int = 2
     max_pairs: int = 150
-    candidates: int = 12
+    urgent: float = 0.9
+    company: int = 40
+    wait: timedelta = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +428,7 @@ class Policies:
     lease: LeasePolicy = field(default_factory=LeasePolicy)
     distill: DistillPolicy = field(default_factory=DistillPolicy)
     dedup: DedupPolicy = field(default_factory=DedupPolicy)
+    judge: JudgePolicy = field(default_factory=JudgePolicy)
     slot: SlotPolicy = field(default_factory=SlotPolicy)
     consolidate: ConsolidatePolicy = field(default_factory=ConsolidatePolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)

@@ -16,6 +16,7 @@ from config.personal import PersonalDataSchema, PersonalDataSetting, make_person
 from config.policy import (
     BatchPolicy,
     GlobalPolicy,
+    JudgePolicy,
     LeasePolicy,
     Policies,
     RetryPolicy,
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
     )
     budget_recheck_seconds: float = Field(default=300.0, gt=0)
 
+    judge_wait_seconds: float = Field(
+        default=21_600.0, ge=0, description="No pair of like statements waits longer for the judge."
+    )
     verbatim: Literal["on", "off"] = Field(
         default="on",
         description="Keep what was said beside a model's facts, too: docs/decisions/0011.",
@@ -148,6 +152,7 @@ class Settings(BaseSettings):
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
+            judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
             retry=retry,
             lease=lease,
             budget=replace(budget, batch_share=self.batch_price_share),

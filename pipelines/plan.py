@@ -123,11 +123,15 @@ class Plan:
         read_versions: The version of each changed memory as it was read; a memory that is
             not named here must not exist yet.
         settled: The fate of every fact that the plan consumed.
+        opened: Memories whose facts wait for a judge, with how many pairs of each.
+        reviewed: Memories that waited for one, and do not any more.
     """
 
     changes: tuple[Change, ...] = ()
     read_versions: Mapping[MemoryId, int] = field(default_factory=dict)
     settled: Mapping[FactId, Settlement] = field(default_factory=dict)
+    opened: Mapping[MemoryId, int] = field(default_factory=dict)
+    reviewed: frozenset[MemoryId] = frozenset()
 
     def final_states(self) -> dict[MemoryId, Memory]:
         """Each changed memory as it shall stand after the whole plan."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,7 +16,7 @@ from pipelines.errors import (
     StoreRefused,
     VersionConflict,
 )
-from pipelines.flows.judging import Judging
+from pipelines.flows.judging import Judging, can_wait, is_overdue
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
         Judge,
         MemoryStore,
         OwnerClaim,
+        Review,
         VectorIndex,
         VerdictStore,
         Waker,
     )
+    from pipelines.stages.merging.relate import Pair
 
 log = structlog.get_logger(__name__)
 
@@ -96,10 +98,13 @@ class Consolidate:
         counts: dict[str, int] = {}
         if ready:
             counts = self._commit_or_isolate(claim, ready)
-            self.waker.wake_index()
             if len(pending) == self.policies.consolidate.max_facts:
                 resume_at = self.clock.now()
-        self._release(claim, resume_at)
+        elif self._is_review_due(claim.owner):
+            counts = self._commit(claim, []).counts()
+        if counts:
+            self.waker.wake_index()
+        self._release(claim, self._until_review(claim.owner, resume_at))
         log.info("user_consolidated", waiting=len(pending) - len(ready), **counts)
         return Done(counts)
 
@@ -142,8 +147,7 @@ class Consolidate:
         vectors = _Vectors(self.embedder)
         vectors.learn(fact.statement for fact in facts)
         for _ in range(self.policies.consolidate.max_replans):
-            known = self._find_known(claim.owner, facts, vectors, refile)
-            plan = self._decide(claim, facts, known, vectors, refile)
+            plan = self._plan(claim, facts, vectors, refile)
             try:
                 self.store.commit_plan(claim, plan, self.clock.now())
             except VersionConflict:
@@ -151,24 +155,49 @@ class Consolidate:
             return plan
         raise VersionConflict("the user's memories kept changing while they were planned")
 
-    def _decide(
+    def _plan(
         self,
         claim: OwnerClaim,
         facts: Sequence[Fact],
-        known: Known,
         vectors: _Vectors,
         refile: Collection[MemoryId],
     ) -> Plan:
-        """Merge, and merge again with the verdicts on what the rules had to leave open."""
-        judging = Judging(
+        """Go by what is known; if that leaves enough open, ask, and for what waited as well."""
+        judging = self._make_judging(claim, None)
+        plan = self._decide(claim.owner, facts, vectors, refile, judging)
+        reviews = self._load_reviews(claim.owner)
+        now = self.clock.now()
+        if self.judge is None:
+            return plan
+        if not refile and can_wait(judging.open, reviews, now, self.policies.judge):
+            return replace(plan, opened=_count_open(judging.open, facts, plan))
+        judging = self._make_judging(claim, self.judge)
+        waited = frozenset(review.memory_id for review in reviews)
+        plan = self._decide(claim.owner, facts, vectors, {*refile, *waited}, judging)
+        return replace(plan, reviewed=waited)
+
+    def _make_judging(self, claim: OwnerClaim, judge: Judge | None) -> Judging:
+        return Judging(
             # What two statements are to each other does not depend on the generation.
             claim.owner.live,
             self.verdicts,
-            self.judge,
+            judge,
             self.clock,
-            self.policies.dedup,
+            self.policies.judge,
             before_asking=lambda: self._hold(claim),
         )
+
+    def _decide(
+        self,
+        owner: Owner,
+        facts: Sequence[Fact],
+        vectors: _Vectors,
+        refile: Collection[MemoryId],
+        judging: Judging,
+    ) -> Plan:
+        """Merge, and merge again with the verdicts on what the rules had to leave open."""
+        known = self._find_known(owner, facts, vectors, refile)
+        refile = set(refile).intersection(memory.id for memory in known.memories)
         for _ in range(self.policies.consolidate.max_questions):
             relations = Relations(self.policies.dedup, vectors.of, judging.known)
             plan = merge(facts, known, relations, self.policies, refile)
@@ -187,17 +216,22 @@ class Consolidate:
         vectors: _Vectors,
         refile: Collection[MemoryId],
     ) -> Known:
-        asked = self.store.load_memories(owner, refile)
+        asked = self.store.load_memories(owner, refile) if refile else []
+        for memory in asked:
+            vectors.remember(memory)
+        again = self.store.load_facts(owner, refile) if refile else {}
+        moving = [*facts, *(fact for members in again.values() for fact in members)]
+        vectors.learn(fact.statement for fact in moving)
         # The index may lag: what it has not seen yet comes from the store.
         candidates = self.store.find_candidates(
             owner,
-            {fact.statement for fact in facts},
-            {fact.slot for fact in facts if fact.slot} | {row.slot for row in asked if row.slot},
+            {fact.statement for fact in moving},
+            {fact.slot for fact in moving if fact.slot} | {row.slot for row in asked if row.slot},
         )
-        wanted = [vectors.of(fact.statement) for fact in facts]
+        wanted = [vectors.of(fact.statement) for fact in moving]
         near = self._find_near(owner, wanted) | set(refile)
         memories = self._load_more(owner, candidates, near)
-        return self._with_facts(owner, facts, memories, vectors, refile)
+        return self._with_facts(owner, moving, memories, vectors, refile)
 
     def _find_near(self, owner: Owner, wanted: Sequence[Vector]) -> set[MemoryId]:
         limit = self.policies.dedup.candidates
@@ -235,6 +269,18 @@ class Consolidate:
         vectors.learn(fact.statement for fact in kept)
         return Known(tuple(memories), facts)
 
+    def _load_reviews(self, owner: Owner) -> list[Review]:
+        return [] if self.judge is None else self.store.load_reviews(owner)
+
+    def _is_review_due(self, owner: Owner) -> bool:
+        return is_overdue(self._load_reviews(owner), self.clock.now(), self.policies.judge)
+
+    def _until_review(self, owner: Owner, resume_at: datetime | None) -> datetime | None:
+        """When to go on, at the latest when what waits for a judge has waited long enough."""
+        wait = self.policies.judge.wait
+        due = [review.since + wait for review in self._load_reviews(owner)]
+        return min([*due, *([resume_at] if resume_at else [])], default=None)
+
     def _release(self, claim: OwnerClaim, resume_at: datetime | None) -> None:
         now = self.clock.now()
         is_due = self.store.release_owner(claim, resume_at, now)
@@ -271,6 +317,14 @@ class _Vectors:
         new = list(dict.fromkeys(item for item in statements if item not in self._known))
         if new:
             self._known.update(zip(new, self._embedder.embed(new), strict=True))
+
+
+def _count_open(pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan) -> dict[MemoryId, int]:
+    """How many open pairs each memory has in which the new facts ended."""
+    homes = {fact.statement: plan.settled[fact.id].memory_id for fact in facts}
+    sides = ((pair.later.statement, pair.earlier.statement) for pair in pairs)
+    found = (homes.get(later) or homes.get(earlier) for later, earlier in sides)
+    return dict(Counter(key for key in found if key is not None))
 
 
 def _session_end(fact: Fact) -> datetime:

@@ -11,11 +11,12 @@ import structlog
 from pipelines.errors import BadReply, ModelRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
+    from datetime import datetime
 
-    from config.policy import DedupPolicy
+    from config.policy import JudgePolicy
     from pipelines.model import Owner
-    from pipelines.ports import Clock, Judge, VerdictStore
+    from pipelines.ports import Clock, Judge, Review, VerdictStore
     from pipelines.stages.merging.relate import Pair, Relation, Relations
 
 log = structlog.get_logger(__name__)
@@ -26,17 +27,20 @@ class Judging:
     """The verdicts that one consolidation goes by.
 
     Attributes:
+        judge: Who is asked; None goes by stored verdicts alone.
         before_asking: Called before a judge is asked, who may take long.
         known: Verdicts by the keys of their pairs.
+        open: Pairs worth a question that nobody was asked about.
     """
 
     owner: Owner
     store: VerdictStore
     judge: Judge | None
     clock: Clock
-    policy: DedupPolicy
+    policy: JudgePolicy
     before_asking: Callable[[], None]
     known: dict[str, Relation] = field(default_factory=dict)
+    open: list[Pair] = field(default_factory=list)
     _considered: set[str] = field(default_factory=set)
 
     def learn(self, relations: Relations) -> bool:
@@ -58,7 +62,10 @@ class Judging:
         return bool(found)
 
     def _ask(self, pairs: list[Pair]) -> dict[str, Relation]:
-        if self.judge is None or not pairs:
+        if self.judge is None:
+            self.open += pairs
+            return {}
+        if not pairs:
             return {}
         self.before_asking()
         try:
@@ -72,7 +79,7 @@ class Judging:
         return found
 
 
-def select_pairs(pairs: Iterable[Pair], policy: DedupPolicy) -> list[Pair]:
+def select_pairs(pairs: Iterable[Pair], policy: JudgePolicy) -> list[Pair]:
     """The pairs worth a question: conflicts inside slots, then for each statement its nearest."""
     chosen: list[Pair] = []
     asked: Counter[str] = Counter()
@@ -81,6 +88,20 @@ def select_pairs(pairs: Iterable[Pair], policy: DedupPolicy) -> list[Pair]:
             asked[pair.later.statement] += 1
             chosen.append(pair)
     return chosen[: policy.max_pairs]
+
+
+def can_wait(
+    pairs: Collection[Pair], reviews: Collection[Review], now: datetime, policy: JudgePolicy
+) -> bool:
+    """Whether new pairs can wait for company, with those that wait already."""
+    is_urgent = any(pair.is_in_slot or pair.cosine >= policy.urgent for pair in pairs)
+    count = len(pairs) + sum(review.pairs for review in reviews)
+    return not is_urgent and count < policy.company and not is_overdue(reviews, now, policy)
+
+
+def is_overdue(reviews: Iterable[Review], now: datetime, policy: JudgePolicy) -> bool:
+    """Whether a pair has waited for company as long as any may."""
+    return any(review.since + policy.wait <= now for review in reviews)
 
 
 def _urgency(pair: Pair) -> tuple[bool, float, str]:

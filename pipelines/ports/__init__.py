@@ -32,7 +32,7 @@ from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, Transcrip
 from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
-from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim
+from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
     ChatModel,
     ChatReply,
@@ -96,6 +96,7 @@ __all__ = [
     "Repeated",
     "ReplyStore",
     "Reranker",
+    "Review",
     "Sharing",
     "Status",
     "TokenCounter",

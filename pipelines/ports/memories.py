@@ -47,6 +47,20 @@ class OwnerClaim:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A memory that may say the same as another: a judge is asked when it is worth a question.
+
+    Attributes:
+        pairs: How many pairs of it are open.
+        since: When the first of them was met.
+    """
+
+    memory_id: MemoryId
+    pairs: int
+    since: datetime
+
+
 class MemoryStore(Protocol):
     """The truth: memories, their evidence, events, and what is due for each user."""
 
@@ -99,6 +113,10 @@ class MemoryStore(Protocol):
         """The facts that were settled in each of these memories; no order."""
         ...
 
+    def load_reviews(self, owner: Owner) -> list[Review]:
+        """The user's memories that wait for a judge; no order."""
+        ...
+
     def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
         """Hold a user for longer, while a judge is asked.
 
@@ -124,7 +142,7 @@ class MemoryStore(Protocol):
         ...
 
     def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
-        """Write memories, evidence, events, outbox and settlements in one transaction.
+        """Write memories, evidence, events, outbox, settlements and reviews in one transaction.
 
         Transcripts whose last fact is settled become done.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import LeaseLost, NotFound, VersionConflict
 from pipelines.model import FactOutcome, MemoryState, TranscriptState
-from pipelines.ports import MemoryEvent, OwnerClaim
+from pipelines.ports import MemoryEvent, OwnerClaim, Review
 from pipelines.stages.dedup import statement_key
 from pipelines.testing.tables import OPEN_STATES, InMemoryTables
 
@@ -140,7 +140,21 @@ class InMemoryMemories(InMemoryTables):
             self.events.extend((change, now) for change in plan.changes)
             for key, settlement in plan.settled.items():
                 self._facts[key].settlement = settlement
+            self._note_reviews(claim.owner, plan, now)
             self._finish(now)
+
+    def _note_reviews(self, owner: Owner, plan: Plan, now: datetime) -> None:
+        reviews = self._reviews.setdefault(owner, {})
+        for key in plan.reviewed:
+            reviews.pop(key, None)
+        for key, pairs in plan.opened.items():
+            known = reviews.get(key)
+            since, before = (known.since, known.pairs) if known else (now, 0)
+            reviews[key] = Review(key, before + pairs, since)
+
+    def load_reviews(self, owner: Owner) -> list[Review]:
+        with self._lock:
+            return list(self._reviews.get(owner, {}).values())
 
     def export_memories(
         self, tenant_id: str, user_id: str | None, after: MemoryId | None, limit: int

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import Fact, FactId, Memory, MemoryId, Owner, ReceiptId, Transcript
     from pipelines.plan import Change, Settlement
+    from pipelines.ports import Review
 
 OPEN_STATES = frozenset({TranscriptState.QUEUED, TranscriptState.DISTILLING})
 WAITING_STATES = frozenset({TranscriptState.QUEUED, TranscriptState.PARKED})
@@ -111,6 +112,7 @@ class InMemoryTables:
     _refusals: dict[ReceiptId, list[FactReport]] = field(default_factory=dict)
     _memories: dict[MemoryId, Memory] = field(default_factory=dict)
     _outbox: dict[MemoryId, None] = field(default_factory=dict)
+    _reviews: dict[Owner, dict[MemoryId, Review]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def _mark_due(self, owner: Owner, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from pipelines.adapters.postgres import (
 from pipelines.errors import LeaseLost, NotFound
 from pipelines.model import FactOutcome, MemoryId, Scope, Slot
 from pipelines.plan import Insert, Plan, Promote, Settlement
+from pipelines.ports import Review
 from pipelines.stages.merging.relate import PERSON, Relation
 from pipelines.testing.models import InMemoryVerdicts
 from pipelines.testing.stores import InMemoryStores
@@ -155,6 +157,30 @@ def test_lease_of_a_user_is_extended_only_by_its_holder(stores: Stores) -> None:
 
     with pytest.raises(LeaseLost):
         stores.memories.extend_owner_lease(first, START + 4 * LEASE)
+
+
+def test_reviews_add_up_until_they_are_done(stores: Stores) -> None:
+    """The first time counts, pairs are added, and what was reviewed is gone for its owner alone."""
+    claim = None
+    for number, owner in enumerate((ALICE, BOB)):
+        stores.memories.mark_owner_due(owner, START)
+        claim = stores.memories.claim_owner(owner, START, LEASE)
+        assert claim is not None
+        for at, pairs in ((day(1), 2), (day(2), 3)):
+            stores.memories.commit_plan(claim, Plan(opened={key_of(number): pairs}), at)
+
+    assert [Review(key_of(0), 5, day(1))] == stores.memories.load_reviews(ALICE)
+    assert claim is not None
+    assert BOB == claim.owner
+    done = frozenset({key_of(0), key_of(1)})
+    stores.memories.commit_plan(claim, Plan(reviewed=done), day(3))
+
+    assert [] == stores.memories.load_reviews(BOB)
+    assert [Review(key_of(0), 5, day(1))] == stores.memories.load_reviews(ALICE)
+
+
+def key_of(number: int) -> MemoryId:
+    return MemoryId(UUID(int=number))
 
 
 def test_verdicts_belong_to_their_owner(stores: Stores) -> None:

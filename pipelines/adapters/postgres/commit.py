@@ -16,6 +16,7 @@ from pipelines.adapters.postgres.tables import (
     memories,
     outbox,
     owners,
+    reviews,
     transcripts,
 )
 from pipelines.errors import LeaseLost, VersionConflict
@@ -55,6 +56,7 @@ def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datet
     _write_events(connection, plan, now)
     _fill_outbox(connection, plan, now)
     _settle_facts(connection, plan.settled)
+    _note_reviews(connection, claim.owner, plan, now)
     _finish_transcripts(connection, list(plan.settled), now)
 
 
@@ -160,6 +162,36 @@ def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
             statement.on_conflict_do_update(
                 index_elements=[outbox.c.memory_id],
                 set_={"enqueued_at": statement.excluded.enqueued_at},
+            ),
+            rows,
+        )
+
+
+def _note_reviews(connection: Connection, owner: Owner, plan: Plan, now: datetime) -> None:
+    if plan.reviewed:
+        connection.execute(
+            delete(reviews).where(
+                reviews.c.tenant_id == owner.tenant_id,
+                reviews.c.user_id == owner.user_id,
+                reviews.c.memory_id.in_(plan.reviewed),
+            )
+        )
+    rows = [
+        {
+            "tenant_id": owner.tenant_id,
+            "user_id": owner.user_id,
+            "memory_id": key,
+            "pairs": pairs,
+            "since": now,
+        }
+        for key, pairs in plan.opened.items()
+    ]
+    if rows:
+        statement = upsert(reviews)
+        connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=[reviews.c.tenant_id, reviews.c.user_id, reviews.c.memory_id],
+                set_={"pairs": reviews.c.pairs + statement.excluded.pairs},
             ),
             rows,
         )

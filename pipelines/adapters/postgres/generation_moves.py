@@ -32,6 +32,7 @@ from pipelines.adapters.postgres.tables import (
     memories,
     outbox,
     owners,
+    reviews,
     transcripts,
 )
 from pipelines.model import FactId, FactOutcome, Lane, Owner, ReceiptId, TranscriptState
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from pipelines.ports import Generation, GenerationUser
 
 # What belongs to a generation by its owner, evidence aside, which hangs on its memory.
-_TRADED = (memories, facts, events)
+_TRADED = (memories, facts, events, reviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +274,7 @@ def _drop(connection: Connection, places: _Places, side: Side, now: datetime) ->
     sides = [places.of(each) for each in Side]
     _fill_outbox(connection, sides, now)
     # First what is leased: whoever commits at this moment is waited for, and then deleted too.
-    for table in (transcripts, owners, facts, memories, events):
+    for table in (transcripts, owners, *_TRADED):
         connection.execute(delete(table).where(or_(*(_is_owned(table, owner) for owner in sides))))
     connection.execute(
         delete(generation_users).where(

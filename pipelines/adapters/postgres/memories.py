@@ -30,11 +30,12 @@ from pipelines.adapters.postgres.tables import (
     memories,
     outbox,
     owners,
+    reviews,
     transcripts,
 )
 from pipelines.errors import LeaseLost, NotFound
 from pipelines.model import FactOutcome, Memory, MemoryId, MemoryState, Owner, TranscriptState
-from pipelines.ports import MemoryEvent, OwnerClaim
+from pipelines.ports import MemoryEvent, OwnerClaim, Review
 from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ class PostgresMemoryStore:
         with self._database.transaction() as connection:
             unchanged = connection.execute(statement).scalar_one_or_none()
         return unchanged is False
+
+    def load_reviews(self, owner: Owner) -> list[Review]:
+        statement = select(reviews.c.memory_id, reviews.c.pairs, reviews.c.since).where(
+            _is_owned(reviews, owner)
+        )
+        with self._database.transaction() as connection:
+            return [Review(*row) for row in connection.execute(statement)]
 
     def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
         statement = (

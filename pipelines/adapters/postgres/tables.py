@@ -334,6 +334,17 @@ verdicts = Table(
     Column("created_at", _Time, nullable=False),
 )
 
+# Memories that a judge is to be asked about when there are enough of them.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("memory_id", UUID, primary_key=True),
+    Column("pairs", Integer, nullable=False),
+    Column("since", _Time, nullable=False),
+)
+
 proposals = Table(
     "proposals",
     metadata,
