@@ -205,7 +205,7 @@ def _compose(
         ),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
-        restore=Restore(store, verdicts, consolidate, clock),
+        restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
         share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
         batch_store=batch_store,

@@ -22,7 +22,7 @@ QUEUES = {
     SWEEP: "sweep",
     SHARE: "sweep",
     BATCHES: "sweep",
-    REDISTILL: "sweep",
+    REDISTILL: "redistill",
 }
 
 # Distilling that nobody waits for has a queue of its own.

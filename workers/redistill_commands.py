@@ -50,6 +50,7 @@ def start(
 ) -> None:
     """Distill sessions again into a shadow generation; nothing live changes."""
     if context.invoked_subcommand is not None:
+        _refuse_misplaced(context)
         return
     if since is None:
         typer.echo(context.get_help())
@@ -104,6 +105,8 @@ def switch(
     with connect(api, data, tenant) as client:
         found = client.switch_generation()
         _show(_wait(client, found) if wait else found, as_json=as_json)
+    if not as_json:
+        err.print("new sessions are distilled as MEMSTILL_DISTILLER, _MODEL_NAME and _PROMPT say")
 
 
 @app.command("back-out")
@@ -131,13 +134,26 @@ def drop(
     with connect(api, data, tenant) as client:
         found = client.drop_generation()
         try:
-            while wait:
+            while wait and client.generation().id == found.id:
                 time.sleep(POLL_SECONDS)
-                found = client.generation()
         except NotFound:
-            err.print("dropped", markup=False)
-            return
-    _show(found, as_json=False)
+            pass
+    if wait:
+        err.print("dropped", markup=False)
+    else:
+        _show(found, as_json=False)
+
+
+def _refuse_misplaced(context: typer.Context) -> None:
+    """An option before the order would be lost: the wrong tenant could be switched."""
+    given = [
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        order = context.invoked_subcommand
+        raise typer.BadParameter(f"put --{given[0].replace('as_', '')} behind {order}")
 
 
 def _wait(client: Memstill, found: Generation) -> Generation:

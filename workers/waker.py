@@ -32,7 +32,8 @@ class CeleryWaker:
         try:
             with self._app.connection_for_read() as connection:
                 channel = connection.default_channel
-                queues = (*(QUEUES[task] for task in (DISTILL, CONSOLIDATE, PROJECT)), BACKFILL)
+                own = [QUEUES[task] for task in (DISTILL, CONSOLIDATE, PROJECT)]
+                queues = (*own, BACKFILL, QUEUES[REDISTILL])
                 return Waiting(*(_length(channel, queue) for queue in queues))
         except (OperationalError, RedisError, OSError):
             # Nothing can be sent either; whoever tries will say so.

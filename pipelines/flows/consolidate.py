@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+BUSY = "this user's memories are being changed; try again in a moment"
+
 
 @dataclass(frozen=True, slots=True)
 class Consolidate:
@@ -77,17 +79,21 @@ class Consolidate:
         """Put the facts of these memories together anew, after a verdict on them changed.
 
         Raises:
-            OwnerBusy: Another worker holds the user right now.
+            OwnerBusy: Another worker holds the user right now, or the memories were replaced.
         """
         now = self.clock.now()
         self.store.mark_owner_due(owner, now)
         claim = self.store.claim_owner(owner, now, self.policies.lease.consolidate)
         if claim is None:
-            raise OwnerBusy("this user's memories are being consolidated; try again in a moment")
+            raise OwnerBusy(BUSY)
         try:
+            if len(self.store.load_memories(owner, memories)) < len(set(memories)):
+                raise OwnerBusy(BUSY)
             plan = self._commit(claim, [], memories)
             self.waker.wake_index()
             log.info("user_rearranged", **plan.counts())
+        except LeaseLost as error:
+            raise OwnerBusy(BUSY) from error
         finally:
             # New facts may have arrived, and were not looked at here.
             self._release(claim, self.clock.now())
@@ -229,12 +235,15 @@ class Consolidate:
             {fact.slot for fact in moving if fact.slot} | {row.slot for row in asked if row.slot},
         )
         wanted = [vectors.of(fact.statement) for fact in moving]
-        near = self._find_near(owner, wanted) | set(refile)
-        memories = self._load_more(owner, candidates, near)
+        near = self._find_near(owner, wanted, self.policies.dedup.candidates)
+        memories = self._load_more(owner, candidates, near | set(refile))
+        if not near <= {memory.id for memory in memories}:
+            # Those of another generation stand among them, and crowd out what is wanted.
+            near = self._find_near(owner, wanted, 2 * self.policies.dedup.candidates)
+            memories = self._load_more(owner, memories, near)
         return self._with_facts(owner, moving, memories, vectors, refile)
 
-    def _find_near(self, owner: Owner, wanted: Sequence[Vector]) -> set[MemoryId]:
-        limit = self.policies.dedup.candidates
+    def _find_near(self, owner: Owner, wanted: Sequence[Vector], limit: int) -> set[MemoryId]:
         # What a generation is about to trade places with is found under the live owner.
         asked = dict.fromkeys((owner, owner.live))
         found = [self.index.neighbours(whose, wanted, limit) for whose in asked]

@@ -97,16 +97,20 @@ class Distill:
 
     def _claim(self, receipt: ReceiptId) -> list[TranscriptClaim]:
         """The transcript, and with it whoever of its user waits too; nobody is waited for."""
+        owner = self.inbox.find_owner(receipt)
+        if owner is None:
+            return []
+        now, distiller = self.clock.now(), self.distillers.of(owner)
+        if not distiller.max_company:
+            claim = self.inbox.claim_transcript(receipt, now, self.lease)
+            return [] if claim is None else [claim]
         return self.inbox.claim_together(
-            receipt, self._choose, self.clock.now(), self.lease, self._count_company
+            receipt,
+            lambda lead, waiting: distiller.select_company(without_recalled(lead), _shown(waiting)),
+            now,
+            self.lease,
+            distiller.max_company,
         )
-
-    def _count_company(self, lead: Transcript) -> int:
-        return self.distillers.of(lead.owner).max_company
-
-    def _choose(self, lead: Transcript, waiting: Sequence[Transcript]) -> list[Transcript]:
-        distiller = self.distillers.of(lead.owner)
-        return distiller.select_company(without_recalled(lead), _shown(waiting))
 
     def _gather(self, claims: Sequence[TranscriptClaim], outcomes: Outcomes) -> list[_Group]:
         """Who was paid for together stays together; the others make one group."""

@@ -38,6 +38,8 @@ MAX_QUERY_CHARS = 8_000
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_MEMORIES = 1_000
 MAX_TOKENS = 1_000_000
+# So many times what is wanted is asked of a crowded index at most.
+MAX_CROWD = 8
 _COUNTED_AT_ONCE = 8
 NOT_RERANKED = "not reranked: the reranker did not answer as it should"
 
@@ -121,15 +123,28 @@ class Recall:
     def _find(self, question: Question, vector: Vector) -> list[Candidate]:
         """The user's own memories, and of everyone's those that add to them."""
         everyone = replace(question, owner=Owner.everyone(question.owner.tenant_id))
-        own = self._hydrate(question, self._search(question, vector))
-        shared = self._hydrate(everyone, self._search(everyone, vector))
+        own, shared = self._candidates(question, vector), self._candidates(everyone, vector)
         added = without_own([item.memory for item in own], [item.memory for item in shared])
         ids = {memory.id for memory in added}
         best = max((item.lexical or 0.0 for item in own), default=0.0)
         return own + [_beside(item, best) for item in shared if item.memory.id in ids]
 
-    def _search(self, question: Question, vector: Vector) -> list[Hit]:
-        legs = max(self.policy.legs, question.max_memories)
+    def _candidates(self, question: Question, vector: Vector) -> list[Candidate]:
+        """What the index proposes and the store has.
+
+        While a generation takes the place of another, memories of both stand in the index and
+        crowd each other out: then it is asked for more.
+        """
+        wanted = legs = max(self.policy.legs, question.max_memories)
+        while True:
+            hits = self._search(question, vector, legs)
+            rows = self.store.load_memories(question.owner, [hit.memory_id for hit in hits])
+            is_crowded = len(rows) < wanted <= legs <= len(hits) and legs < MAX_CROWD * wanted
+            if not is_crowded:
+                return _hydrate(question, hits, rows)
+            legs *= 2
+
+    def _search(self, question: Question, vector: Vector, legs: int) -> list[Hit]:
         return self.index.search(
             question.owner,
             question.session_id,
@@ -138,16 +153,6 @@ class Recall:
             legs,
             as_of=question.as_of,
         )
-
-    def _hydrate(self, question: Question, hits: Sequence[Hit]) -> list[Candidate]:
-        # The index only proposes: what does not hold, is erased or foreign drops out here.
-        rows = self.store.load_memories(question.owner, [hit.memory_id for hit in hits])
-        memories = {row.id: row for row in rows if _is_visible(row, question)}
-        return [
-            Candidate(memories[hit.memory_id], hit.cosine, hit.lexical)
-            for hit in hits
-            if hit.memory_id in memories
-        ]
 
     def _fit(self, question: Question, ranked: Sequence[Ranked]) -> Recalled:
         frame = self._render(question, [""])
@@ -172,6 +177,16 @@ class Recall:
 def _in_block(line: str) -> str:
     """What a line adds to the block."""
     return f"\n{bullet(line)}"
+
+
+def _hydrate(question: Question, hits: Sequence[Hit], rows: Sequence[Memory]) -> list[Candidate]:
+    # The index only proposes: what does not hold, is erased or foreign drops out here.
+    memories = {row.id: row for row in rows if _is_visible(row, question)}
+    return [
+        Candidate(memories[hit.memory_id], hit.cosine, hit.lexical)
+        for hit in hits
+        if hit.memory_id in memories
+    ]
 
 
 def _is_visible(memory: Memory, question: Question) -> bool:

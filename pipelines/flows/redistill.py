@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import InputError, StoreRefused, VersionConflict
+from pipelines.errors import InputError, StoreRefused, StoreUnavailable, VersionConflict
 from pipelines.model import Owner
 from pipelines.outcome import Done, Outcome
 from pipelines.ports import Generation
@@ -21,6 +21,7 @@ from pipelines.stages.generation import (
     Step,
     compare,
     shadow_owner,
+    without_sources,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ log = structlog.get_logger(__name__)
 PAGE = 1_000
 # A user for whom it is too early is looked at again then.
 RETRY = timedelta(seconds=1)
+HELD_UP = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class Redistill:
     waker: Waker
     clock: Clock
     limit: int = 200
+    max_batches: int = 20
 
     def start(
         self, tenant_id: str, recipe: Recipe, since: datetime, user_id: str | None = None
@@ -105,7 +108,15 @@ class Redistill:
         return self._aim(tenant_id, Goal.SHADOW)
 
     def drop(self, tenant_id: str) -> GenerationProgress:
-        """Delete what is not live: the generation, or after a switch what was live before."""
+        """Delete what is not live: the generation, or after a switch what was live before.
+
+        Raises:
+            InputError: Users are on their way: dropped now, some would have the old memories and
+                some the new, for good.
+        """
+        users = self.read_progress(tenant_id).users.keys()
+        if not (users <= {Step.LISTED, Step.SHADOW} or users <= {Step.LIVE}):
+            raise InputError("redistill", "is on its way: drop it when all users have arrived")
         return self._aim(tenant_id, Goal.DROPPED)
 
     def _aim(self, tenant_id: str, goal: Goal) -> GenerationProgress:
@@ -138,10 +149,13 @@ class Redistill:
 
     def _compare(self, generation: Generation, user_id: str, step: Step) -> UserDifference:
         live = Owner(generation.tenant_id, user_id)
-        before, after = live, shadow_owner(live, generation.id, Side.NEXT)
-        if step in {Step.LIVE, Step.RETURNING}:
-            before, after = shadow_owner(live, generation.id, Side.PREVIOUS), live
-        difference = compare(self._load_all(before), self._load_all(after))
+        is_live = step in {Step.LIVE, Step.RETURNING}
+        side = Side.PREVIOUS if is_live else Side.NEXT
+        # What came in since is taken over before anything is switched: no difference.
+        unknown = self.generations.find_unknown(generation, user_id, side)
+        now = without_sources(self._load_all(live), unknown)
+        other = self._load_all(shadow_owner(live, generation.id, side))
+        difference = compare(other, now) if is_live else compare(now, other)
         return UserDifference(user_id, step, difference)
 
     def _load_all(self, owner: Owner) -> Iterator[Memory]:
@@ -153,25 +167,26 @@ class Redistill:
     # ---- bringing users on --------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Bring users on, at most ``limit``; whoever is too early is looked at again soon."""
-        now = self.clock.now()
+        """Bring users on until nobody can be moved; who is too early is looked at again soon."""
         made = Counter[str]()
-        users = self.generations.find_unsettled(now, self.limit)
-        for user in users:
-            move = self._bring_on(user, now)
-            if move is not None:
-                made[move.value] += 1
+        for _ in range(self.max_batches):
+            users = self.generations.find_unsettled(self.clock.now(), self.limit)
+            moves = [self._bring_on(user) for user in users]
+            made.update(move.value for move in moves if move is not None)
+            if not any(moves):
+                break
         closed = self.generations.close_dropped()
         if made or closed:
-            # What was moved may be due for its next move.
-            self.waker.wake_redistill()
             log.info("generations_moved", closed=closed, **made)
         return Done(dict(made))
 
-    def _bring_on(self, user: GenerationUser, now: datetime) -> Move | None:
+    def _bring_on(self, user: GenerationUser) -> Move | None:
+        now = self.clock.now()
         try:
             moved = self.generations.move(user, now, now + RETRY)
-        except StoreRefused as error:
+        except (StoreRefused, StoreUnavailable) as error:
+            # One who is locked, or too large for now, holds nobody else up.
+            self.generations.postpone(user, now + HELD_UP)
             log.warning("generation_held_up", error=str(error))
             return None
         self.waker.wake_consolidate(moved.due)

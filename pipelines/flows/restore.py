@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, NotFound
 from pipelines.model import MemoryState, Scope
+from pipelines.stages.dedup import statement_key
+from pipelines.stages.generation import Side, shadow_owner
 from pipelines.stages.merging.relate import PERSON, Pair, Relation, said_in_memory
 
 if TYPE_CHECKING:
     from pipelines.flows.consolidate import Consolidate
-    from pipelines.model import Memory, MemoryId
-    from pipelines.ports import Clock, MemoryStore, VerdictStore
+    from pipelines.model import Memory, MemoryId, Owner
+    from pipelines.ports import Clock, MemoryStore, OpenGenerations, VerdictStore
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,7 @@ class Restore:
     store: MemoryStore
     verdicts: VerdictStore
     consolidate: Consolidate
+    generations: OpenGenerations
     clock: Clock
 
     def run(self, tenant_id: str, key: MemoryId) -> Memory:
@@ -46,9 +49,28 @@ class Restore:
         self.verdicts.keep_verdicts(
             memory.owner, {pair.key: Relation.BOTH}, PERSON, self.clock.now()
         )
+        for owner in self._shadows(memory.owner):
+            self._rearrange_likes(owner, memory, successor)
         self.consolidate.rearrange(memory.owner, [memory.id, successor.id])
         log.info("memory_restored", memory=str(key))
         return self.store.find_memory(tenant_id, key)
+
+    def _shadows(self, live: Owner) -> list[Owner]:
+        """Where the user is known beside what is live: a verdict holds there, too."""
+        try:
+            generation = self.generations.find_generation(live.tenant_id)
+        except NotFound:
+            return []
+        return [shadow_owner(live, generation.id, side) for side in Side]
+
+    def _rearrange_likes(self, owner: Owner, memory: Memory, successor: Memory) -> None:
+        statements = {memory.statement, successor.statement}
+        slots = {item.slot for item in (memory, successor) if item.slot is not None}
+        found = self.store.find_candidates(owner, statements, slots)
+        keys = set(map(statement_key, statements))
+        likes = [item.id for item in found if statement_key(item.statement) in keys]
+        if likes:
+            self.consolidate.rearrange(owner, likes)
 
     def _successor_of(self, memory: Memory) -> Memory:
         if memory.scope is Scope.GLOBAL:

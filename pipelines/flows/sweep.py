@@ -45,7 +45,7 @@ class Sweep:
             counts["owners"] = len(due.owners)
         if due.has_unprojected and not waiting.index:
             self.waker.wake_index()
-        if due.has_unsettled:
+        if due.has_unsettled and not waiting.redistill:
             self.waker.wake_redistill()
         if counts:
             log.info("work_woken", **counts)

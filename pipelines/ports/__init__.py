@@ -26,6 +26,7 @@ from pipelines.ports.generations import (
     GenerationStore,
     GenerationUser,
     Moved,
+    OpenGenerations,
     Recipe,
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
@@ -86,6 +87,7 @@ __all__ = [
     "MemoryEvent",
     "MemoryStore",
     "Moved",
+    "OpenGenerations",
     "Outbox",
     "OwnerClaim",
     "PaidFor",

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from pipelines.model import Owner
+    from pipelines.model import Owner, ReceiptId
     from pipelines.ports.models import Distiller
-    from pipelines.stages.generation import GenerationId, Move
+    from pipelines.stages.generation import GenerationId, Move, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,19 @@ class Moved:
     due: tuple[Owner, ...] = ()
 
 
-class GenerationStore(Protocol):
+class OpenGenerations(Protocol):
+    """Which generations there are."""
+
+    def find_generation(self, tenant_id: str) -> Generation:
+        """The tenant's generation.
+
+        Raises:
+            NotFound: It has none.
+        """
+        ...
+
+
+class GenerationStore(OpenGenerations, Protocol):
     """Generations, and the steps of their users."""
 
     def open_generation(self, generation: Generation, now: datetime) -> int:
@@ -109,14 +121,6 @@ class GenerationStore(Protocol):
 
         Raises:
             VersionConflict: The tenant has a generation already.
-        """
-        ...
-
-    def find_generation(self, tenant_id: str) -> Generation:
-        """The tenant's generation.
-
-        Raises:
-            NotFound: It has none.
         """
         ...
 
@@ -167,6 +171,14 @@ class GenerationStore(Protocol):
         while the index has not taken them in. What came in meanwhile on the live side is taken
         over first. Leases on what is moved are void: whoever holds one commits nothing.
         """
+        ...
+
+    def postpone(self, user: GenerationUser, due_at: datetime) -> None:
+        """Look at a user again at ``due_at``, who could not be moved now."""
+        ...
+
+    def find_unknown(self, generation: Generation, user_id: str, side: Side) -> set[ReceiptId]:
+        """The transcripts whose live facts a side of the generation knows nothing of yet."""
         ...
 
     def close_dropped(self) -> int:

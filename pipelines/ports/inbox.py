@@ -99,6 +99,10 @@ class Inbox(Protocol):
         """
         ...
 
+    def find_owner(self, receipt: ReceiptId) -> Owner | None:
+        """Whose a transcript is; None if there is none."""
+        ...
+
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
     ) -> TranscriptClaim | None:
@@ -111,12 +115,12 @@ class Inbox(Protocol):
         choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
         now: datetime,
         lease: timedelta,
-        limit: Callable[[Transcript], int],
+        limit: int,
     ) -> list[TranscriptClaim]:
         """Lease a due transcript and with it others of its user that are due, at one blow.
 
-        ``choose`` is shown the transcript and at most as many short ones of its lane as ``limit``
-        says for it, the oldest session first, and says which of those to take; it must be quick,
+        ``choose`` is shown the transcript and at most ``limit`` short ones of its lane, the
+        oldest session first, and says which of those to take; it must be quick and ask nobody,
         for they are locked meanwhile. None that goes alone or that another worker holds is among
         them. At one blow, so that workers who are woken for all of them do not take them one by
         one.

@@ -58,6 +58,7 @@ class Waiting:
     consolidate: int = 0
     index: int = 0
     backfill: int = 0
+    redistill: int = 0
 
 
 class Waker(Protocol):

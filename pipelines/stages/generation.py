@@ -16,7 +16,7 @@ from pipelines.model import SHADOW, FactId, MemoryState, Owner, ReceiptId, Trans
 from pipelines.stages.dedup import statement_key, value_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from pipelines.model import Fact, Memory, Slot, Transcript
 
@@ -146,6 +146,15 @@ class Difference:
     gone: tuple[Memory, ...]
     new: tuple[Memory, ...]
     changed: tuple[Changed, ...]
+
+
+def without_sources(memories: Iterable[Memory], sources: Collection[ReceiptId]) -> list[Memory]:
+    """The memories that rest on any other transcript than these."""
+    return [
+        memory
+        for memory in memories
+        if not all(item.transcript_id in sources for item in memory.evidence)
+    ]
 
 
 def compare(before: Iterable[Memory], after: Iterable[Memory]) -> Difference:

@@ -58,6 +58,11 @@ class InMemoryInbox(InMemoryTables):
         row = TranscriptRow(item, TranscriptState.DEAD, now, now, reason=reason, finished_at=now)
         self._transcripts.setdefault(item.id, row)
 
+    def find_owner(self, receipt: ReceiptId) -> Owner | None:
+        with self._lock:
+            row = self._transcripts.get(receipt)
+        return None if row is None else row.transcript.owner
+
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
     ) -> TranscriptClaim | None:
@@ -73,7 +78,7 @@ class InMemoryInbox(InMemoryTables):
         choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
         now: datetime,
         lease: timedelta,
-        limit: Callable[[Transcript], int],
+        limit: int,
     ) -> list[TranscriptClaim]:
         with self._lock:
             lead = self.claim_transcript(receipt, now, lease)
@@ -81,7 +86,7 @@ class InMemoryInbox(InMemoryTables):
                 return [] if lead is None else [lead]
             rows = [row for row in self._transcripts.values() if _may_join(row, lead, now)]
             rows.sort(key=lambda row: (row.transcript.ended_at, row.transcript.id))
-            shown = [row.transcript for row in rows[: limit(lead.transcript)]]
+            shown = [row.transcript for row in rows[:limit]]
             chosen = {item.id for item in choose(lead.transcript, shown)}
             company = [row for row in rows if row.transcript.id in chosen]
             return [lead, *(row.lease(now + lease) for row in company)]

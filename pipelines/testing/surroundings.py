@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from pipelines.errors import NotFound
 from pipelines.model import Lane
 from pipelines.ports import Waiting
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from pipelines.model import Owner, ReceiptId
+    from pipelines.ports import Generation
 
 
 @dataclass(slots=True)
@@ -28,6 +30,13 @@ class ManualClock:
     def advance(self, by: timedelta) -> None:
         """Move on."""
         self.at += by
+
+
+class NoGenerations:
+    """``OpenGenerations`` where none is."""
+
+    def find_generation(self, tenant_id: str) -> Generation:
+        raise NotFound(f"{tenant_id} has none")
 
 
 @dataclass(slots=True)

@@ -77,7 +77,7 @@ def take_all(_: Transcript, waiting: Sequence[Transcript]) -> Sequence[Transcrip
 def claim_together(
     inbox: Inbox, lead: Transcript, choose: Choose = take_all, limit: int = 7
 ) -> list[TranscriptClaim]:
-    return inbox.claim_together(lead.id, choose, START, LEASE, lambda _: limit)
+    return inbox.claim_together(lead.id, choose, START, LEASE, limit)
 
 
 def sessions_of(claims: Sequence[TranscriptClaim]) -> list[str]:

@@ -67,9 +67,7 @@ def test_sessions_share_a_call_with_those_of_their_lane_only(work: Work) -> None
     old, also_old = (work.accept(f"old-{number}", Lane.BACKFILL) for number in range(2))
 
     def claim(lead: Transcript) -> set[ReceiptId]:
-        claims = work.inbox.claim_together(
-            lead.id, lambda _, it: list(it), day(1), LEASE, lambda _: 7
-        )
+        claims = work.inbox.claim_together(lead.id, lambda _, it: list(it), day(1), LEASE, 7)
         return {item.transcript.id for item in claims}
 
     assert {live.id, also_live.id} == claim(live)
@@ -80,5 +78,5 @@ def test_lane_stays_as_it_was_pushed_first(work: Work) -> None:
     """Pushing a session again changes nothing."""
     old = work.accept("s1", Lane.BACKFILL)
     work.accept("s1", Lane.INTERACTIVE)
-    (claim,) = work.inbox.claim_together(old.id, lambda _, it: list(it), day(1), LEASE, lambda _: 7)
+    (claim,) = work.inbox.claim_together(old.id, lambda _, it: list(it), day(1), LEASE, 7)
     assert Lane.BACKFILL is claim.transcript.lane

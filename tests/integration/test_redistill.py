@@ -3,145 +3,26 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from config.settings import Settings
 from memstill_client import Memstill, NotFound, Refused
 from pipelines.adapters.postgres import PostgresMemoryStore
 from pipelines.errors import LeaseLost
 from pipelines.model import Owner
 from pipelines.plan import Plan
 from tests import endpoint as script
-from tests.acceptance.deployment import free_port, wait_until
-from tests.endpoint import FactDict, Line, ScriptedEndpoint, fact_from, facts_of_user_messages
-from workers.api import make_server
-from workers.app import make_app
-from workers.container import Container, open_container
-from workers.embedded.children import is_listening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
+
+    from tests.integration.generations import World
 
 ALICE = Owner("acme", "alice")
 BETTER = "You are asked in better words. Answer with facts."
 QUERY = "Where does she live?"
 OSLO, RIGA, CAT = "I live in Oslo.", "I live in Riga.", "I have a cat."
-
-
-class World:
-    """A deployment in this process, whose model hears more with the prompt ``v2``."""
-
-    def __init__(self, container: Container, endpoint: ScriptedEndpoint, client: Memstill) -> None:
-        self.container = container
-        self.endpoint = endpoint
-        self.client = client
-
-    def tell(self, text: str, *, user: str = "alice", day: int) -> str:
-        receipt = self.client.enqueue(
-            user_id=user,
-            session_id=f"s{day}",
-            started_at=f"2026-03-{day:02}T09:00:00Z",
-            messages=[{"role": "user", "name": user.capitalize(), "content": text}],
-        )
-        self.work()
-        return str(receipt)
-
-    def work(self) -> None:
-        """What workers would do, until nothing is due."""
-        table, clock = self.container.sweep.work, self.container.sweep.clock
-        while True:
-            due = table.find_due(clock.now(), 100)
-            for receipt in (*due.transcripts, *due.backfill):
-                self.container.distill.run(receipt)
-            for owner in due.owners:
-                self.container.consolidate.run(owner)
-            self.container.project.run()
-            self.container.redistill.run()
-            if not (due.transcripts or due.backfill or due.owners or due.has_unsettled):
-                return
-
-    def settle(self) -> None:
-        def is_settled() -> bool:
-            self.work()
-            return self.client.generation().is_settled
-
-        wait_until(is_settled, "the generation is settled", 30)
-
-    def drop(self) -> None:
-        self.client.drop_generation()
-        self.work()
-        with pytest.raises(NotFound):
-            self.client.generation()
-
-    def told(self, user: str = "alice") -> list[str]:
-        return sorted(item.statement for item in self.client.recall(QUERY, user).memories)
-
-    def query(self, statement: str) -> list[Any]:
-        with self.container.database.transaction() as connection:
-            return list(connection.exec_driver_sql(statement).all())
-
-    def count_shadows(self) -> dict[str, int]:
-        """Rows in every table that belong to something that is not live."""
-        kept = ("transcripts", "facts", "memories", "events", "owners", "outbox")
-        paid = ("replies", "ledger", "verdicts")
-        found = {}
-        for name in (*kept, *paid, self._points()):
-            ((count,),) = self.query(
-                f"SELECT count(*) FROM {name} WHERE position(E'\\x1f' IN tenant_id) > 0"
-            )
-            found[name] = count
-        return found
-
-    def _points(self) -> str:
-        names = self.query(
-            "SELECT tablename FROM pg_tables WHERE tablename LIKE '%%minilm%%' ORDER BY 1"
-        )
-        return f'"{names[0][0]}"'
-
-
-def better(line: Line) -> FactDict:
-    """With the better prompt the model says of whom it speaks."""
-    return fact_from(line, statement=line["content"].replace("I ", "Alice ", 1))
-
-
-@pytest.fixture
-def world(database_url: str, redis_url: str, key_prefix: str, tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "distill_v2.md").write_text(BETTER, encoding="utf-8")
-
-    def distil(lines: list[Line]) -> list[FactDict]:
-        asked = endpoint.chat_calls[-1].body["messages"][0]["content"]
-        if asked == BETTER:
-            return [better(line) for line in lines if line["role"] == "user"]
-        return facts_of_user_messages(lines)
-
-    with ScriptedEndpoint(distil) as endpoint:
-        settings = Settings(
-            database_url=database_url,
-            redis_url=redis_url,
-            key_prefix=key_prefix,
-            index_url="pgvector",
-            api_port=free_port(),
-            distiller="model",
-            model_base_url=endpoint.base_url,
-            model_api_key="k",
-            verbatim="off",
-            prompts_dir=tmp_path,
-        )
-        container = open_container(settings, make_app(settings))
-        server = make_server(container)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        wait_until(lambda: is_listening("127.0.0.1", settings.api_port), "the API listens")
-        url = f"http://127.0.0.1:{settings.api_port}"
-        with Memstill(api_url=url, redis_url="", tenant_id="acme", timeout=30.0) as client:
-            yield World(container, endpoint, client)
-        server.should_exit = True
-        thread.join(10)
-        assert not thread.is_alive()
-        container.close()
 
 
 def test_generation_takes_the_place_of_what_is_live_and_goes_again(world: World) -> None:
@@ -249,17 +130,11 @@ def test_session_that_cannot_be_distilled_again_keeps_what_was_found_before(worl
     world.client.redistill("2026-03-01", prompt="v2")
     world.client.switch_generation()
     world.container.redistill.run()
-    wait_until(lambda: _kill_waiting(world) or world.client.generation().is_settled, "settled", 60)
+    for _ in range(world.container.policies.retry.max_attempts + 2):
+        world.work_at_once()
 
     assert {"done": 1, "dead": 1} == world.client.generation().sessions
     assert ["Alice live in Oslo.", CAT] == world.told()
-
-
-def _kill_waiting(world: World) -> bool:
-    """Let what failed be due at once, and work."""
-    world.query("UPDATE transcripts SET due_at = received_at WHERE state = 'queued' RETURNING 1")
-    world.work()
-    return False
 
 
 def test_copy_whose_original_lost_its_text_keeps_what_was_found_before(world: World) -> None:

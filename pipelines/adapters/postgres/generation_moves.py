@@ -18,6 +18,7 @@ from sqlalchemy import (
     literal,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
@@ -106,6 +107,20 @@ def find_brought(connection: Connection, shadows: Collection[Owner]) -> set[Owne
 # ---- copying ----------------------------------------------------------------------------------
 
 
+_NAME_ORIGINALS = text(
+    """
+    UPDATE replies SET receipts = (
+        SELECT array_agg(coalesce(copies.copy_of, named.receipt) ORDER BY named.place)
+        FROM unnest(replies.receipts) WITH ORDINALITY AS named (receipt, place)
+        LEFT JOIN transcripts AS copies
+            ON copies.receipt = named.receipt AND copies.tenant_id = :shadow
+    )
+    WHERE tenant_id = :tenant AND user_id = :user AND receipts && ARRAY(
+        SELECT receipt FROM transcripts WHERE tenant_id = :shadow AND user_id = :user
+    )
+    """
+)
+
 # Each move returns what it waits for if it is too early, or None when it is made.
 
 
@@ -137,8 +152,17 @@ def _copy(connection: Connection, places: _Places, side: Side, now: datetime) ->
     mark_due(connection, places.of(side), now)
 
 
-def _take_over(connection: Connection, places: _Places, side: Side) -> int:
-    """Copy the live facts of sessions that a side knows nothing of; returns how many."""
+def find_unknown(
+    connection: Connection, generation: Generation, user_id: str, side: Side
+) -> set[ReceiptId]:
+    """The transcripts whose live facts a side knows nothing of."""
+    places = _Places(generation, Owner(generation.tenant_id, user_id))
+    statement = select(facts.c.receipt).where(_is_unknown(places, side)).distinct()
+    return set(map(ReceiptId, connection.execute(statement).scalars()))
+
+
+def _is_unknown(places: _Places, side: Side) -> ColumnElement[bool]:
+    """Whether a live fact belongs to a session that a side knows nothing of."""
     mine, copied = facts.alias(), transcripts.alias()
     is_known = exists().where(mine.c.receipt == facts.c.receipt, _is_owned(mine, places.of(side)))
     # A session that could not be distilled again keeps what was found in it before.
@@ -147,10 +171,12 @@ def _take_over(connection: Connection, places: _Places, side: Side) -> int:
         _is_owned(copied, places.of(Side.NEXT)),
         copied.c.state != TranscriptState.DEAD.value,
     )
-    unknown = select(facts.c.id).where(
-        _is_owned(facts, places.live), ~is_known, ~is_distilled_again
-    )
-    found = connection.execute(unknown).scalars().all()
+    return and_(_is_owned(facts, places.live), ~is_known, ~is_distilled_again)
+
+
+def _take_over(connection: Connection, places: _Places, side: Side) -> int:
+    """Copy the live facts of sessions that a side knows nothing of; returns how many."""
+    found = connection.execute(select(facts.c.id).where(_is_unknown(places, side))).scalars().all()
     ids = {item: copied_fact_id(places.generation.id, side, FactId(item)) for item in found}
     fresh = {
         "tenant_id": places.of(side).tenant_id,
@@ -225,6 +251,7 @@ def _trade(connection: Connection, places: _Places, side: Side, now: datetime) -
         for table in _TRADED:
             _hand_over(connection, table, places.live, outgoing)
             _hand_over(connection, table, incoming, places.live)
+        _finish_transcripts(connection, places.live, now)
         _fill_outbox(connection, [places.live, outgoing], now)
     return waiting
 
@@ -268,11 +295,30 @@ def _hand_over(connection: Connection, table: Table, giver: Owner, taker: Owner)
     )
 
 
+def _finish_transcripts(connection: Connection, owner: Owner, now: datetime) -> None:
+    """What waited for facts that went to the other side waits for nothing any more."""
+    is_pending = exists().where(
+        facts.c.receipt == transcripts.c.receipt,
+        _is_owned(facts, owner),
+        facts.c.outcome == FactOutcome.PENDING.value,
+    )
+    connection.execute(
+        update(transcripts)
+        .where(
+            _is_owned(transcripts, owner),
+            transcripts.c.state == TranscriptState.DISTILLED.value,
+            ~is_pending,
+        )
+        .values(state=TranscriptState.DONE.value, finished_at=now)
+    )
+
+
 def _drop(connection: Connection, places: _Places, side: Side, now: datetime) -> None:
     """Delete both sides; points of theirs leave the index with the outbox."""
     del side
     sides = [places.of(each) for each in Side]
     _fill_outbox(connection, sides, now)
+    _name_originals(connection, places)
     # First what is leased: whoever commits at this moment is waited for, and then deleted too.
     for table in (transcripts, owners, *_TRADED):
         connection.execute(delete(table).where(or_(*(_is_owned(table, owner) for owner in sides))))
@@ -282,6 +328,16 @@ def _drop(connection: Connection, places: _Places, side: Side, now: datetime) ->
             generation_users.c.user_id == places.live.user_id,
         )
     )
+
+
+def _name_originals(connection: Connection, places: _Places) -> None:
+    """Let replies that were paid for copies be found, and erased, by the transcripts themselves."""
+    values = {
+        "shadow": places.of(Side.NEXT).tenant_id,
+        "tenant": places.live.tenant_id,
+        "user": places.live.user_id,
+    }
+    connection.execute(_NAME_ORIGINALS, values)
 
 
 def _fill_outbox(connection: Connection, moved: Collection[Owner], now: datetime) -> None:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    UUID,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipelines.adapters.postgres.generation_moves import make_move
+from pipelines.adapters.postgres.generation_moves import find_unknown, make_move
 from pipelines.adapters.postgres.tables import facts, generation_users, generations, transcripts
 from pipelines.errors import NotFound, VersionConflict
 from pipelines.model import FactOutcome, Owner, TranscriptState
@@ -29,12 +41,13 @@ from pipelines.stages.generation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection
 
     from pipelines.adapters.postgres.database import Database
+    from pipelines.model import ReceiptId
 
 _NONE = "no generation is open: start one with `memstill redistill --since DATE`"
 _DROPPED = "the generation was dropped"
@@ -49,24 +62,12 @@ class PostgresGenerations:
     def open_generation(self, generation: Generation, now: datetime) -> int:
         row = upsert(generations).values(_generation_row(generation)).on_conflict_do_nothing()
         with self._database.transaction() as connection:
-            users = _find_users(connection, generation)
-            if not users:
-                return 0
             if connection.execute(row.returning(generations.c.id)).one_or_none() is None:
                 raise VersionConflict("the tenant has a generation already")
-            connection.execute(
-                insert(generation_users),
-                [
-                    {
-                        "generation": generation.id,
-                        "user_id": user,
-                        "step": Step.LISTED.value,
-                        "due_at": now,
-                    }
-                    for user in users
-                ],
-            )
-        return len(users)
+            users = _list_users(connection, generation, now)
+            if not users:
+                connection.execute(delete(generations).where(generations.c.id == generation.id))
+            return users
 
     def find_generation(self, tenant_id: str) -> Generation:
         with self._database.transaction() as connection:
@@ -87,7 +88,11 @@ class PostgresGenerations:
             found = _find(connection, generations.c.tenant_id == tenant_id, _NONE)
             connection.execute(
                 update(generation_users)
-                .where(generation_users.c.generation == found.id)
+                .where(
+                    generation_users.c.generation == found.id,
+                    generation_users.c.step.in_([step.value for step in Step]),
+                    generation_users.c.due_at > now,
+                )
                 .values(due_at=now)
             )
         return found
@@ -123,13 +128,24 @@ class PostgresGenerations:
         return Step(step)
 
     def find_unsettled(self, now: datetime, limit: int) -> list[GenerationUser]:
-        statement = (
-            select(generation_users.c.user_id.label("member"), generation_users.c.step, generations)
+        parts = [
+            select(
+                generation_users.c.user_id.label("member"),
+                generation_users.c.step,
+                generation_users.c.due_at,
+                generations,
+            )
             .join(generations, generations.c.id == generation_users.c.generation)
-            .where(_is_unsettled(), generation_users.c.due_at <= now)
+            .where(
+                generations.c.goal == goal.value,
+                generation_users.c.step.in_(_unsettled_steps(goal)),
+                generation_users.c.due_at <= now,
+            )
             .order_by(generation_users.c.due_at)
             .limit(limit)
-        )
+            for goal in Goal
+        ]
+        statement = union_all(*parts).order_by("due_at").limit(limit)
         with self._database.transaction() as connection:
             rows = connection.execute(statement).mappings().all()
         return [
@@ -146,6 +162,15 @@ class PostgresGenerations:
             connection.execute(update(generation_users).where(_is_row(user)).values(values))
         return moved
 
+    def postpone(self, user: GenerationUser, due_at: datetime) -> None:
+        statement = update(generation_users).where(_is_row(user)).values(due_at=due_at)
+        with self._database.transaction() as connection:
+            connection.execute(statement)
+
+    def find_unknown(self, generation: Generation, user_id: str, side: Side) -> set[ReceiptId]:
+        with self._database.transaction() as connection:
+            return find_unknown(connection, generation, user_id, side)
+
     def close_dropped(self) -> int:
         has_users = exists().where(generation_users.c.generation == generations.c.id)
         statement = delete(generations).where(generations.c.goal == Goal.DROPPED.value, ~has_users)
@@ -155,29 +180,43 @@ class PostgresGenerations:
 
 def has_unsettled(connection: Connection, now: datetime) -> bool:
     """Whether any user of any tenant is due for a move, or a dropped generation is left over."""
-    due = (
-        select(generations.c.id)
-        .join(generation_users, generations.c.id == generation_users.c.generation, isouter=True)
-        .where(
-            or_(
-                and_(_is_unsettled(), generation_users.c.due_at <= now),
-                generations.c.goal == Goal.DROPPED.value,
-            )
+    waits = [
+        and_(
+            generations.c.goal == goal.value,
+            exists().where(
+                generation_users.c.generation == generations.c.id,
+                generation_users.c.step == step.value,
+                generation_users.c.due_at <= now,
+            ),
         )
-    )
-    return bool(connection.execute(select(exists(due))).scalar_one())
-
-
-def _find_users(connection: Connection, generation: Generation) -> Sequence[str]:
-    condition = [
-        transcripts.c.tenant_id == generation.tenant_id,
-        transcripts.c.ended_at >= generation.since,
-        transcripts.c.state.in_(COPIED_STATES),
+        for goal, step in MOVES
+        if goal is not Goal.DROPPED
     ]
-    if generation.user_id is not None:
-        condition.append(transcripts.c.user_id == generation.user_id)
-    statement = select(transcripts.c.user_id).where(*condition).distinct()
-    return connection.execute(statement).scalars().all()
+    due = exists(
+        select(generations.c.id).where(or_(*waits, generations.c.goal == Goal.DROPPED.value))
+    )
+    return bool(connection.execute(select(due)).scalar_one())
+
+
+def _list_users(connection: Connection, generation: Generation, now: datetime) -> int:
+    members = (
+        select(
+            literal(generation.id, UUID),
+            transcripts.c.user_id,
+            literal(Step.LISTED.value),
+            literal(now),
+        )
+        .where(
+            transcripts.c.tenant_id == generation.tenant_id,
+            transcripts.c.ended_at >= generation.since,
+            transcripts.c.state.in_(COPIED_STATES),
+            true() if generation.user_id is None else transcripts.c.user_id == generation.user_id,
+        )
+        .distinct()
+    )
+    columns = ["generation", "user_id", "step", "due_at"]
+    statement = generation_users.insert().from_select(columns, members)
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def _lock(connection: Connection, user: GenerationUser) -> bool:
@@ -197,13 +236,8 @@ def _is_row(user: GenerationUser) -> ColumnElement[bool]:
     )
 
 
-def _is_unsettled() -> ColumnElement[bool]:
-    return or_(
-        *(
-            and_(generations.c.goal == goal.value, generation_users.c.step == step.value)
-            for goal, step in MOVES
-        )
-    )
+def _unsettled_steps(goal: Goal) -> list[str]:
+    return [step.value for wanted, step in MOVES if wanted is goal]
 
 
 def _find(connection: Connection, condition: ColumnElement[bool], missing: str) -> Generation:

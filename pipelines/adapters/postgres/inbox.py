@@ -76,6 +76,14 @@ class PostgresInbox:
             connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
         return receipt
 
+    def find_owner(self, receipt: ReceiptId) -> Owner | None:
+        statement = select(transcripts.c.tenant_id, transcripts.c.user_id).where(
+            transcripts.c.receipt == receipt
+        )
+        with self._database.transaction() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else Owner(*row)
+
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
     ) -> TranscriptClaim | None:
@@ -88,14 +96,13 @@ class PostgresInbox:
         choose: Callable[[Transcript, Sequence[Transcript]], Collection[Transcript]],
         now: datetime,
         lease: timedelta,
-        limit: Callable[[Transcript], int],
+        limit: int,
     ) -> list[TranscriptClaim]:
         with self._database.transaction() as connection:
             lead = lease_one(connection, receipt, now, lease)
             if lead is None or lead.is_alone:
                 return [] if lead is None else [lead]
-            room = limit(lead.transcript)
-            waiting = lock_short_waiting(connection, lead.transcript, now, room) if room else []
+            waiting = lock_short_waiting(connection, lead.transcript, now, limit)
             chosen = {item.id for item in choose(lead.transcript, waiting)} if waiting else set()
             taken = [item.id for item in waiting if item.id in chosen]
             return [lead, *lease_all(connection, taken, now, lease)]

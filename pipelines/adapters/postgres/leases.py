@@ -129,7 +129,8 @@ def _lease(
     statement = update(transcripts).where(condition).values(values).returning(transcripts)
     rows = connection.execute(statement).mappings().all()
     texts = _load_bodies(connection, rows)
-    _bury_without_text(connection, [row["receipt"] for row in rows if row["receipt"] not in texts])
+    without = [row["receipt"] for row in rows if row["receipt"] not in texts]
+    _bury_without_text(connection, without, now)
     return [
         TranscriptClaim(
             read_transcript(row, texts[row["receipt"]]), row["fence"], row["attempts"], row["alone"]
@@ -139,13 +140,18 @@ def _lease(
     ]
 
 
-def _bury_without_text(connection: Connection, receipts: Sequence[ReceiptId]) -> None:
+def _bury_without_text(
+    connection: Connection, receipts: Sequence[ReceiptId], now: datetime
+) -> None:
     """A copy whose original was purged since: the generation keeps what was found before."""
     if receipts:
         connection.execute(
             update(transcripts)
             .where(transcripts.c.receipt.in_(receipts))
             .values(
-                state=TranscriptState.DEAD.value, reason="its text is not kept", lease_until=None
+                state=TranscriptState.DEAD.value,
+                reason="its text is not kept",
+                lease_until=None,
+                finished_at=now,
             )
         )

@@ -65,6 +65,7 @@ transcripts = Table(
     Index("transcripts_due", "lane", "due_at", postgresql_where=_WAITING),
     Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
     Index("transcripts_copied", "copy_of", postgresql_where=text("copy_of IS NOT NULL")),
+    Index("transcripts_of_owner", "tenant_id", "user_id", "ended_at"),
     Index(
         "transcripts_undistilled",
         "tenant_id",
@@ -112,6 +113,7 @@ facts = Table(
     Column("reason", Text),
     Column("memory_id", UUID),
     Index("facts_of_receipt", "receipt", "ordinal"),
+    Index("facts_of_owner", "tenant_id", "user_id", "receipt"),
     Index("facts_of_memory", "memory_id", postgresql_where=text("memory_id IS NOT NULL")),
     Index(
         "facts_pending",
@@ -389,7 +391,7 @@ generation_users = Table(
     Column("user_id", Text, primary_key=True),
     Column("step", Text, nullable=False),
     Column("due_at", _Time, nullable=False),
-    Index("generation_users_due", "step", "due_at"),
+    Index("generation_users_due", "generation", "step", "due_at"),
 )
 
 installation = Table(

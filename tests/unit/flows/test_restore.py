@@ -17,7 +17,7 @@ from pipelines.stages.merging.relate import Relation
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
 from pipelines.testing.stores import InMemoryStores
-from pipelines.testing.surroundings import ManualClock, RecordingWaker
+from pipelines.testing.surroundings import ManualClock, NoGenerations, RecordingWaker
 from tests.builders import ALICE, START, day, make_fact, make_transcript
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class World:
             Policies(),
             retry_delay=timedelta(seconds=30),
         )
-        self.restore = Restore(self.stores, verdicts, self.consolidate, self.clock)
+        self.restore = Restore(self.stores, verdicts, self.consolidate, NoGenerations(), self.clock)
         self.history = History(self.stores)
 
     def tell(self, *facts: Fact) -> None:

@@ -252,12 +252,12 @@ def test_record_names_the_process_when_it_still_lives(tmp_path: Path) -> None:
     assert os.getpid() == guard.read_record(tmp_path / "it.pid")
 
 
-@pytest.mark.parametrize("record", ["", "nonsense", f"{os.getpid()} another birth"])
+@pytest.mark.parametrize("record", ["", "nonsense", "{pid} another birth"])
 def test_record_names_nobody_when_the_pid_is_another_process_now(
     tmp_path: Path, record: str
 ) -> None:
     """A number that was given to something else is never taken for our child."""
-    (tmp_path / "it.pid").write_text(record)
+    (tmp_path / "it.pid").write_text(record.format(pid=os.getpid()))
 
     assert guard.read_record(tmp_path / "it.pid") is None
 

@@ -38,4 +38,6 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("generation", "user_id"),
     )
-    op.create_index("generation_users_due", "generation_users", ["step", "due_at"])
+    op.create_index("generation_users_due", "generation_users", ["generation", "step", "due_at"])
+    op.create_index("transcripts_of_owner", "transcripts", ["tenant_id", "user_id", "ended_at"])
+    op.create_index("facts_of_owner", "facts", ["tenant_id", "user_id", "receipt"])
