@@ -166,11 +166,11 @@ class JudgePolicy:
         wait: No pair waits longer.
     """
 
-    max_rivals: int = 2
+    max_rivals: int = 1
     max_pairs: int = 150
-    urgent: float = 0.9
-    company: int = 40
-    wait: timedelta = timedelta(hours=6)
+    urgent: float = 0.92
+    company: int = 60
+    wait: timedelta = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

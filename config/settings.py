@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     budget_recheck_seconds: float = Field(default=300.0, gt=0)
 
     judge_wait_seconds: float = Field(
-        default=21_600.0, ge=0, description="No pair of like statements waits longer for the judge."
+        default=604_800.0, ge=0, description="No pair of like statements waits for a judge longer."
     )
     verbatim: Literal["on", "off"] = Field(
         default="on",
