@@ -154,14 +154,14 @@ class DedupPolicy:
 class JudgePolicy:
     """When a judge is asked, and about how much at once.
 
-    Values of one slot are not kept waiting: they decide what holds now. Two statements that are
-    merely alike stand side by side until there are enough of them for a question: asked after
-    each session, they would cost as many calls as distilling.
+    Values of one slot are asked about before they are stored: they decide what holds now. Two
+    statements that are merely alike stand side by side until there are enough of them for a
+    question: asked after each session, they would cost as many calls as distilling.
 
     Attributes:
         max_rivals: For each statement a judge is asked about so many of its nearest.
         max_pairs: Pairs that one question may hold; the nearest go first.
-        urgent: Statements that are as near as this most likely say the same: asked at once.
+        urgent: Statements that are as near as this most likely say the same: worth a question.
         company: So many pairs that wait are worth a question.
         wait: No pair waits longer.
     """

@@ -123,7 +123,7 @@ class Plan:
         read_versions: The version of each changed memory as it was read; a memory that is
             not named here must not exist yet.
         settled: The fate of every fact that the plan consumed.
-        opened: Memories whose facts wait for a judge, with how many pairs of each.
+        opened: Memories whose facts wait for a judge, with what the open pairs of each weigh.
         reviewed: Memories that waited for one, and do not any more.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date  # noqa: TC003 - FastAPI reads signatures at run time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Query
 
 from pipelines.stages.cost import to_money
 from workers.callers import tenant
@@ -24,7 +24,7 @@ def add_cost_routes(api: FastAPI, container: Container) -> None:
     @api.get("/v1/cost")
     def cost(
         tenant_id: Annotated[str, Depends(tenant)],
-        user_id: str | None = None,
+        user_id: Annotated[str | None, Query(min_length=1)] = None,
         since: date | None = None,
     ) -> dict[str, Any]:
         return cost_view(container.costs.run(tenant_id, user_id, since))

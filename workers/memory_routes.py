@@ -22,7 +22,7 @@ def add_memory_routes(api: FastAPI, container: Container) -> None:
     @api.get("/v1/memories")
     def memories(
         tenant_id: Annotated[str, Depends(tenant)],
-        user_id: str | None = None,
+        user_id: Annotated[str | None, Query(min_length=1)] = None,
         after: str | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
     ) -> dict[str, Any]:

@@ -10,16 +10,19 @@ import structlog
 
 from pipelines.errors import (
     BudgetExceeded,
+    DependencyUnavailable,
     LeaseLost,
     MemstillError,
     OwnerBusy,
     StoreRefused,
     VersionConflict,
 )
-from pipelines.flows.judging import Judging, can_wait, is_overdue
+from pipelines.flows.judging import Judging, is_worth_asking
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
+from pipelines.stages.dedup import statement_key
+from pipelines.stages.generation import Side, generation_of
 from pipelines.stages.merging.merge import Known, merge, select_displaced
 from pipelines.stages.merging.relate import Relations
 
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime, timedelta
 
-    from config.policy import Policies
+    from config.policy import JudgePolicy, Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
     from pipelines.ports import (
         Clock,
@@ -106,11 +109,9 @@ class Consolidate:
             counts = self._commit_or_isolate(claim, ready)
             if len(pending) == self.policies.consolidate.max_facts:
                 resume_at = self.clock.now()
-        elif self._is_review_due(claim.owner):
-            counts = self._commit(claim, []).counts()
-        if counts:
-            self.waker.wake_index()
-        self._release(claim, self._until_review(claim.owner, resume_at))
+        due = [resume_at, self._review(claim)]
+        self.waker.wake_index()
+        self._release(claim, min((at for at in due if at is not None), default=None))
         log.info("user_consolidated", waiting=len(pending) - len(ready), **counts)
         return Done(counts)
 
@@ -147,13 +148,53 @@ class Consolidate:
         log.error("fact_refused", fact=str(fact.id), error=str(error))
         return {"facts": 1, "refused": 1}
 
+    def _review(self, claim: OwnerClaim) -> datetime | None:
+        """Ask about what waits for a judge, if it is worth a question by now.
+
+        Whatever becomes of the question, no fact waits for it.
+
+        Returns:
+            When to look again; None if nothing waits any more.
+        """
+        reviews, now = self._load_reviews(claim.owner), self.clock.now()
+        if not reviews:
+            return None
+        if not is_worth_asking(reviews, now, self.policies.judge):
+            return min(item.since for item in reviews) + self.policies.judge.wait
+        waited = frozenset(item.memory_id for item in reviews)
+        try:
+            self._commit(claim, [], waited, reviewed=waited)
+        except BudgetExceeded as error:
+            log.warning("review_postponed", error=str(error))
+            return error.resume_at
+        except DependencyUnavailable as error:
+            log.warning("review_postponed", error=str(error))
+            return now + self.retry_delay
+        except StoreRefused as error:
+            self.store.commit_plan(claim, Plan(reviewed=waited), now)
+            log.warning("review_dropped", memories=len(waited), error=str(error))
+        return None
+
+    def _load_reviews(self, owner: Owner) -> list[Review]:
+        """Nobody asks about memories that were displaced."""
+        place = generation_of(owner)
+        if self.judge is None or (place is not None and place[1] is Side.PREVIOUS):
+            return []
+        return self.store.load_reviews(owner)
+
     def _commit(
-        self, claim: OwnerClaim, facts: Sequence[Fact], refile: Collection[MemoryId] = ()
+        self,
+        claim: OwnerClaim,
+        facts: Sequence[Fact],
+        refile: Collection[MemoryId] = (),
+        *,
+        reviewed: frozenset[MemoryId] = frozenset(),
     ) -> Plan:
         vectors = _Vectors(self.embedder)
         vectors.learn(fact.statement for fact in facts)
         for _ in range(self.policies.consolidate.max_replans):
-            plan = self._plan(claim, facts, vectors, refile)
+            plan = self._plan(claim, facts, vectors, refile, is_review=bool(reviewed))
+            plan = replace(plan, reviewed=reviewed)
             try:
                 self.store.commit_plan(claim, plan, self.clock.now())
             except VersionConflict:
@@ -167,20 +208,18 @@ class Consolidate:
         facts: Sequence[Fact],
         vectors: _Vectors,
         refile: Collection[MemoryId],
+        *,
+        is_review: bool,
     ) -> Plan:
-        """Go by what is known; if that leaves enough open, ask, and for what waited as well."""
-        judging = self._make_judging(claim, None)
+        """Go by what is known; ask at once only about what decides what holds now."""
+        judging = self._make_judging(claim, self.judge if is_review else None)
         plan = self._decide(claim.owner, facts, vectors, refile, judging)
-        reviews = self._load_reviews(claim.owner)
-        now = self.clock.now()
-        if self.judge is None:
+        if self.judge is None or is_review:
             return plan
-        if not refile and can_wait(judging.open, reviews, now, self.policies.judge):
-            return replace(plan, opened=_count_open(judging.open, facts, plan))
-        judging = self._make_judging(claim, self.judge)
-        waited = frozenset(review.memory_id for review in reviews)
-        plan = self._decide(claim.owner, facts, vectors, {*refile, *waited}, judging)
-        return replace(plan, reviewed=waited)
+        if any(pair.is_in_slot for pair in judging.open):
+            judging = self._make_judging(claim, self.judge)
+            return self._decide(claim.owner, facts, vectors, refile, judging)
+        return replace(plan, opened=_weigh_open(judging.open, facts, plan, self.policies.judge))
 
     def _make_judging(self, claim: OwnerClaim, judge: Judge | None) -> Judging:
         return Judging(
@@ -234,7 +273,7 @@ class Consolidate:
             {fact.statement for fact in moving},
             {fact.slot for fact in moving if fact.slot} | {row.slot for row in asked if row.slot},
         )
-        wanted = [vectors.of(fact.statement) for fact in moving]
+        wanted = [vectors.of(said) for said in dict.fromkeys(fact.statement for fact in moving)]
         near = self._find_near(owner, wanted, self.policies.dedup.candidates)
         memories = self._load_more(owner, candidates, near | set(refile))
         if not near <= {memory.id for memory in memories}:
@@ -278,18 +317,6 @@ class Consolidate:
         vectors.learn(fact.statement for fact in kept)
         return Known(tuple(memories), facts)
 
-    def _load_reviews(self, owner: Owner) -> list[Review]:
-        return [] if self.judge is None else self.store.load_reviews(owner)
-
-    def _is_review_due(self, owner: Owner) -> bool:
-        return is_overdue(self._load_reviews(owner), self.clock.now(), self.policies.judge)
-
-    def _until_review(self, owner: Owner, resume_at: datetime | None) -> datetime | None:
-        """When to go on, at the latest when what waits for a judge has waited long enough."""
-        wait = self.policies.judge.wait
-        due = [review.since + wait for review in self._load_reviews(owner)]
-        return min([*due, *([resume_at] if resume_at else [])], default=None)
-
     def _release(self, claim: OwnerClaim, resume_at: datetime | None) -> None:
         now = self.clock.now()
         is_due = self.store.release_owner(claim, resume_at, now)
@@ -328,12 +355,34 @@ class _Vectors:
             self._known.update(zip(new, self._embedder.embed(new), strict=True))
 
 
-def _count_open(pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan) -> dict[MemoryId, int]:
-    """How many open pairs each memory has in which the new facts ended."""
-    homes = {fact.statement: plan.settled[fact.id].memory_id for fact in facts}
-    sides = ((pair.later.statement, pair.earlier.statement) for pair in pairs)
-    found = (homes.get(later) or homes.get(earlier) for later, earlier in sides)
-    return dict(Counter(key for key in found if key is not None))
+def _weigh_open(
+    pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan, policy: JudgePolicy
+) -> dict[MemoryId, int]:
+    """How much the open pairs of each memory weigh in which a new statement ended."""
+    homes = {
+        fact.statement: plan.settled[fact.id].memory_id
+        for fact in facts
+        if not _is_repeated(fact, plan)
+    }
+    weights: Counter[MemoryId] = Counter()
+    for pair in pairs:
+        home = homes.get(pair.later.statement) or homes.get(pair.earlier.statement)
+        if home is not None:
+            # One that most likely says the same is worth a question by itself.
+            weights[home] += policy.company if pair.cosine >= policy.urgent else 1
+    return dict(weights)
+
+
+def _is_repeated(fact: Fact, plan: Plan) -> bool:
+    """Whether it was said before in these words: then its pairs were met before, too."""
+    settled = plan.settled[fact.id]
+    home = plan.final_states().get(settled.memory_id) if settled.memory_id else None
+    is_known = settled.outcome is FactOutcome.REINFORCED
+    return is_known and home is not None and _is_worded_alike(fact, home)
+
+
+def _is_worded_alike(fact: Fact, memory: Memory) -> bool:
+    return statement_key(fact.statement) == statement_key(memory.statement)
 
 
 def _session_end(fact: Fact) -> datetime:

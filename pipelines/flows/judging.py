@@ -90,18 +90,10 @@ def select_pairs(pairs: Iterable[Pair], policy: JudgePolicy) -> list[Pair]:
     return chosen[: policy.max_pairs]
 
 
-def can_wait(
-    pairs: Collection[Pair], reviews: Collection[Review], now: datetime, policy: JudgePolicy
-) -> bool:
-    """Whether new pairs can wait for company, with those that wait already."""
-    is_urgent = any(pair.is_in_slot or pair.cosine >= policy.urgent for pair in pairs)
-    count = len(pairs) + sum(review.pairs for review in reviews)
-    return not is_urgent and count < policy.company and not is_overdue(reviews, now, policy)
-
-
-def is_overdue(reviews: Iterable[Review], now: datetime, policy: JudgePolicy) -> bool:
-    """Whether a pair has waited for company as long as any may."""
-    return any(review.since + policy.wait <= now for review in reviews)
+def is_worth_asking(reviews: Collection[Review], now: datetime, policy: JudgePolicy) -> bool:
+    """Whether what waits is enough for a question, or has waited as long as any may."""
+    is_overdue = any(review.since + policy.wait <= now for review in reviews)
+    return is_overdue or sum(review.weight for review in reviews) >= policy.company
 
 
 def _urgency(pair: Pair) -> tuple[bool, float, str]:

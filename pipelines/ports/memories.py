@@ -52,12 +52,12 @@ class Review:
     """A memory that may say the same as another: a judge is asked when it is worth a question.
 
     Attributes:
-        pairs: How many pairs of it are open.
+        weight: How many pairs of it are open; one that is urgent weighs as much as a question.
         since: When the first of them was met.
     """
 
     memory_id: MemoryId
-    pairs: int
+    weight: int
     since: datetime
 
 

@@ -147,10 +147,10 @@ class InMemoryMemories(InMemoryTables):
         reviews = self._reviews.setdefault(owner, {})
         for key in plan.reviewed:
             reviews.pop(key, None)
-        for key, pairs in plan.opened.items():
+        for key, weight in plan.opened.items():
             known = reviews.get(key)
-            since, before = (known.since, known.pairs) if known else (now, 0)
-            reviews[key] = Review(key, before + pairs, since)
+            since, before = (known.since, known.weight) if known else (now, 0)
+            reviews[key] = Review(key, before + weight, since)
 
     def load_reviews(self, owner: Owner) -> list[Review]:
         with self._lock:

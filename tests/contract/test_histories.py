@@ -166,8 +166,8 @@ def test_reviews_add_up_until_they_are_done(stores: Stores) -> None:
         stores.memories.mark_owner_due(owner, START)
         claim = stores.memories.claim_owner(owner, START, LEASE)
         assert claim is not None
-        for at, pairs in ((day(1), 2), (day(2), 3)):
-            stores.memories.commit_plan(claim, Plan(opened={key_of(number): pairs}), at)
+        for at, weight in ((day(1), 2), (day(2), 3)):
+            stores.memories.commit_plan(claim, Plan(opened={key_of(number): weight}), at)
 
     assert [Review(key_of(0), 5, day(1))] == stores.memories.load_reviews(ALICE)
     assert claim is not None

@@ -181,17 +181,17 @@ def _note_reviews(connection: Connection, owner: Owner, plan: Plan, now: datetim
             "tenant_id": owner.tenant_id,
             "user_id": owner.user_id,
             "memory_id": key,
-            "pairs": pairs,
+            "weight": weight,
             "since": now,
         }
-        for key, pairs in plan.opened.items()
+        for key, weight in plan.opened.items()
     ]
     if rows:
         statement = upsert(reviews)
         connection.execute(
             statement.on_conflict_do_update(
                 index_elements=[reviews.c.tenant_id, reviews.c.user_id, reviews.c.memory_id],
-                set_={"pairs": reviews.c.pairs + statement.excluded.pairs},
+                set_={"weight": reviews.c.weight + statement.excluded.weight},
             ),
             rows,
         )

@@ -101,7 +101,7 @@ class PostgresMemoryStore:
         return unchanged is False
 
     def load_reviews(self, owner: Owner) -> list[Review]:
-        statement = select(reviews.c.memory_id, reviews.c.pairs, reviews.c.since).where(
+        statement = select(reviews.c.memory_id, reviews.c.weight, reviews.c.since).where(
             _is_owned(reviews, owner)
         )
         with self._database.transaction() as connection:

@@ -343,7 +343,7 @@ reviews = Table(
     Column("tenant_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
     Column("memory_id", UUID, primary_key=True),
-    Column("pairs", Integer, nullable=False),
+    Column("weight", Integer, nullable=False),
     Column("since", _Time, nullable=False),
 )
 

@@ -50,7 +50,7 @@ _SOFT = re.compile(
 )
 _WEAK = re.compile(
     r"""['\u2019]s\s{1,3}
-    |,?\s{1,5}(?:it['\u2019]?s|it\sis|that['\u2019]?s)\s{1,3}
+    |[,?]?\s{1,5}(?:it['\u2019]?s|it\sis|that['\u2019]?s)\s{1,3}
     |(?:\s(?:that|which))?\s(?:i|we|you|he|she|they)(?:\s[a-z']{1,12}){1,3}\s(?:is|was)\s{1,3}
     |(?:\s{0,3}[|,(]|\s{1,3}[-\u2013\u2014])\s{0,3}
     |\s{1,5}(?:(?:(?:has\s|was\s)?(?:been\s)?(?:changed\s|set\s|updated\s|reset\s)?to

@@ -221,6 +221,7 @@ _RULES: tuple[tuple[Rule, str], ...] = (
         Rule("password", is_mixed),
         """
         clave
+        (?:user(?:name)?|login)[ ][^ ]{1,16}[ ](?:and|with)[ ]pass
         pa\\$\\$word
         p@ssword
         (?:wi-?fi|wlan|wpa[23]?|network)[ -]?(?:key|code)

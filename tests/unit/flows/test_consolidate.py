@@ -313,10 +313,12 @@ def _refuse(_: Pair) -> Relation:
 
 
 def test_consolidate_waits_for_the_budget_and_the_status_says_so() -> None:
-    """A judgement that the day's budget has no room for parks the user's facts, visibly."""
+    """Which value holds now is not guessed: the day's budget parks the user's facts, visibly."""
     world = World(judge=ScriptedJudge(_no_money))
-    first = make_fact("User likes the green tea of Japan best.")
-    second = make_fact("User likes the fine green tea of Japan best.", session="s2", at=day(1))
+    first = make_fact("User lives in Oslo.", attribute="home city", value="Oslo")
+    second = make_fact(
+        "User lives in Riga.", session="s2", at=day(1), attribute="home city", value="Riga"
+    )
     world.distill(first, second)
 
     outcome = world.flow.run(ALICE)
@@ -328,6 +330,23 @@ def test_consolidate_waits_for_the_budget_and_the_status_says_so() -> None:
     assert "BudgetExceeded: the user's budget is spent" == status.last_error
     world.clock.advance(timedelta(hours=15))
     assert isinstance(replace(world.flow, judge=None).run(ALICE), Done)
+
+
+def test_consolidate_keeps_facts_though_there_is_no_money_to_compare_them() -> None:
+    """Statements that are alike are known at once; only the question about them waits."""
+    world = World(judge=ScriptedJudge(_no_money))
+    first = make_fact("User likes the green tea of Japan best.")
+    second = make_fact("User likes the fine green tea of Japan best.", session="s2", at=day(1))
+    world.distill(first, second)
+
+    assert isinstance(world.flow.run(ALICE), Done)
+
+    assert 2 == len(world.current())
+    assert TranscriptState.DONE is world.stores.status("acme", first.transcript_id).state
+    world.clock.advance(timedelta(hours=15) - timedelta(seconds=1))
+    assert () == world.stores.find_due(world.clock.now(), 10).owners
+    world.clock.advance(timedelta(seconds=1))
+    assert (ALICE,) == world.stores.find_due(world.clock.now(), 10).owners
 
 
 def _no_money(_: Pair) -> Relation:

@@ -11,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from config.policy import JudgePolicy, Policies
-from pipelines.errors import BadReply
+from pipelines.errors import BadReply, StoreRefused
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
 from pipelines.model import MemoryState
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.model import Fact
+    from pipelines.plan import Plan
+    from pipelines.ports import OwnerClaim
     from pipelines.stages.merging.relate import Pair
 
 LEASE, WAIT = timedelta(minutes=5), timedelta(hours=6)
@@ -44,8 +46,9 @@ class World:
         self,
         rule: Callable[[Pair], Relation] = lambda _: Relation.SAME,
         policy: JudgePolicy | None = None,
+        stores: InMemoryStores | None = None,
     ) -> None:
-        self.stores, self.index = InMemoryStores(), InMemoryIndex()
+        self.stores, self.index = stores or InMemoryStores(), InMemoryIndex()
         self.waker, self.clock = RecordingWaker(), ManualClock(START)
         self.judge = ScriptedJudge(rule)
         self.flow = Consolidate(
@@ -164,6 +167,36 @@ def test_nothing_waits_where_nobody_can_be_asked() -> None:
 
     assert [] == world.stores.load_reviews(ALICE)
     assert () == world.stores.find_due(world.clock.now() + 2 * WAIT, 10).owners
+
+
+def test_statement_that_is_repeated_does_not_weigh_more() -> None:
+    """However often it is said: one pair is one pair."""
+    world = World(policy=JudgePolicy(company=3, wait=WAIT))
+    world.tell(said(GREEN, 1))
+    for number in range(2, 8):
+        world.tell(said(LIKED, number))
+
+    assert [1] == [review.weight for review in world.stores.load_reviews(ALICE)]
+    assert [] == world.asked()
+
+
+def test_review_that_cannot_be_stored_is_dropped_and_takes_nothing_along() -> None:
+    """The facts that came with it are known, and nobody tries again for ever."""
+
+    class Stores(InMemoryStores):
+        __slots__ = ()
+
+        def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+            if plan.reviewed and plan.changes:
+                raise StoreRefused("these values cannot be stored")
+            super().commit_plan(claim, plan, now)
+
+    world = World(policy=JudgePolicy(company=1, wait=WAIT), stores=Stores())
+    world.tell(said(GREEN, 1))
+    world.tell(said(LIKED, 2))
+
+    assert sorted([GREEN, LIKED]) == world.current()
+    assert [] == world.stores.load_reviews(ALICE)
 
 
 def same_tea(pair: Pair) -> Relation:

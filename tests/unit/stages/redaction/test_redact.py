@@ -29,6 +29,9 @@ SEED = "legal winner thank year wave sausage worth useful legal winner thank yel
     [
         ("my password is hunter2", "my password is [redacted:password]"),
         ("my password is hunter2.", "my password is [redacted:password]."),
+        ("what's the password? it's hunter2x", "what's the password? it's [redacted:password]"),
+        ("login bob and pass s3cr3tPW99", "login bob and pass [redacted:password]"),
+        ("login bob and pass the exam", "login bob and pass the exam"),
         ("pw: hunter2", "pw: [redacted:password]"),
         ("Password = hunter2", "Password = [redacted:password]"),
         ("the password was hunter2, sorry", "the password was [redacted:password], sorry"),
