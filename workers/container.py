@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from pipelines.ports import (
         BatchStore,
         Distiller,
+        Distillers,
         Embedder,
         Inbox,
         ReplyStore,
@@ -155,6 +156,7 @@ def _compose(
     distiller = make(configured_recipe(settings))
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
+    reranker = make_reranker(settings, clients)
     consolidate = Consolidate(
         store,
         index,
@@ -175,34 +177,11 @@ def _compose(
         inbox=inbox,
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
-        ingest=Ingest(
-            inbox,
-            waker,
-            clock,
-            policies.personal_data,
-            wakes_backfill=not policies.batch.is_on,
-        ),
-        distill=Distill(
-            inbox,
-            distillers,
-            waker,
-            clock,
-            lease=policies.lease.distill,
-            max_attempts=policies.retry.max_attempts,
-            judge=partial(judge, policy=policies.retry),
-            verbatim=policies.verbatim,
-        ),
+        ingest=_make_ingest(inbox, waker, policies),
+        distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
         project=Project(outbox, index),
-        recall=Recall(
-            store,
-            index,
-            embedder,
-            tokens,
-            clock,
-            policies.rank,
-            make_reranker(settings, clients),
-        ),
+        recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
@@ -219,6 +198,29 @@ def _compose(
             inbox=inbox,
             waker=waker,
         ),
+    )
+
+
+def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
+    # Backfill that waits for a batch is not woken for a call of its own.
+    wakes_backfill = not policies.batch.is_on
+    return Ingest(
+        inbox, waker, SystemClock(), policies.personal_data, wakes_backfill=wakes_backfill
+    )
+
+
+def _make_distill(
+    inbox: Inbox, distillers: Distillers, waker: Waker, policies: Policies
+) -> Distill:
+    return Distill(
+        inbox,
+        distillers,
+        waker,
+        SystemClock(),
+        lease=policies.lease.distill,
+        max_attempts=policies.retry.max_attempts,
+        judge=partial(judge, policy=policies.retry),
+        verbatim=policies.verbatim,
     )
 
 

@@ -66,13 +66,7 @@ transcripts = Table(
     Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
     Index("transcripts_copied", "copy_of", postgresql_where=text("copy_of IS NOT NULL")),
     Index("transcripts_of_owner", "tenant_id", "user_id", "ended_at"),
-    Index(
-        "transcripts_undistilled",
-        "tenant_id",
-        "user_id",
-        "ended_at",
-        postgresql_where=_WAITING,
-    ),
+    Index("transcripts_undistilled", "tenant_id", "user_id", "ended_at", postgresql_where=_WAITING),
 )
 
 owners = Table(
