@@ -1,0 +1,47 @@
+"""The tables of the truth, as SQLAlchemy sees them; migrations create them."""
+
+from pipelines.adapters.postgres.tables.common import metadata
+from pipelines.adapters.postgres.tables.memory import (
+    events,
+    evidence,
+    facts,
+    memories,
+    proposals,
+    reviews,
+    verdicts,
+)
+from pipelines.adapters.postgres.tables.spending import (
+    batch_items,
+    batches,
+    budget_warnings,
+    holds,
+    ledger,
+    ledger_days,
+    replies,
+)
+from pipelines.adapters.postgres.tables.upkeep import generation_users, generations, installation
+from pipelines.adapters.postgres.tables.work import outbox, owners, transcripts
+
+__all__ = [
+    "batch_items",
+    "batches",
+    "budget_warnings",
+    "events",
+    "evidence",
+    "facts",
+    "generation_users",
+    "generations",
+    "holds",
+    "installation",
+    "ledger",
+    "ledger_days",
+    "memories",
+    "metadata",
+    "outbox",
+    "owners",
+    "proposals",
+    "replies",
+    "reviews",
+    "transcripts",
+    "verdicts",
+]

@@ -1,0 +1,73 @@
+"""The rows that are the work: transcripts, users whose facts wait, and what the index lacks."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from pipelines.adapters.postgres.tables.common import Time, metadata, owner_columns
+
+_WAITING = text("state IN ('queued', 'distilling', 'parked')")
+
+transcripts = Table(
+    "transcripts",
+    metadata,
+    # Derived from owner and idempotency key: the primary key is what refuses a duplicate.
+    Column("receipt", UUID, primary_key=True),
+    *owner_columns(),
+    Column("session_id", Text, nullable=False),
+    Column("agent_id", Text),
+    Column("idempotency_key", Text, nullable=False),
+    Column("content_hash", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    Column("started_at", Time, nullable=False),
+    Column("ended_at", Time, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("due_at", Time, nullable=False),
+    Column("lease_until", Time),
+    Column("reason", Text),
+    Column("last_error", Text),
+    # It shares no model call any more: it failed in one, or a worker died over it.
+    Column("alone", Boolean, nullable=False, server_default="false"),
+    # Interactive or backfill.
+    Column("lane", Text, nullable=False, server_default="interactive"),
+    # The one batch of model calls that it was ever put in; then it goes the live road.
+    Column("batch", UUID),
+    # The transcript that a generation distills again under this row.
+    Column("copy_of", UUID),
+    Column("received_at", Time, nullable=False),
+    Column("finished_at", Time),
+    Index("transcripts_due", "lane", "due_at", postgresql_where=_WAITING),
+    Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
+    Index("transcripts_copied", "copy_of", postgresql_where=text("copy_of IS NOT NULL")),
+    Index("transcripts_of_owner", "tenant_id", "user_id", "ended_at"),
+    Index("transcripts_undistilled", "tenant_id", "user_id", "ended_at", postgresql_where=_WAITING),
+)
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    Column("due_at", Time),
+    Column("lease_until", Time),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("generation", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
+    Index("owners_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # One row per memory: whoever projects it holds the row, so two never race on one point.
+    Column("memory_id", UUID, primary_key=True),
+    *owner_columns(),
+    Column("enqueued_at", Time, nullable=False),
+    Index("outbox_of_owner", "tenant_id", "user_id"),
+    Index("outbox_waiting", "enqueued_at"),
+)
