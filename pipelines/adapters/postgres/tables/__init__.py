@@ -19,7 +19,12 @@ from pipelines.adapters.postgres.tables.spending import (
     ledger_days,
     replies,
 )
-from pipelines.adapters.postgres.tables.upkeep import generation_users, generations, installation
+from pipelines.adapters.postgres.tables.upkeep import (
+    generation_users,
+    generations,
+    installation,
+    tenant_rates,
+)
 from pipelines.adapters.postgres.tables.work import outbox, owners, transcripts
 
 __all__ = [
@@ -42,6 +47,7 @@ __all__ = [
     "proposals",
     "replies",
     "reviews",
+    "tenant_rates",
     "transcripts",
     "verdicts",
 ]

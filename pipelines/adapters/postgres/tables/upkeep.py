@@ -35,6 +35,14 @@ generation_users = Table(
     Index("generation_users_due", "generation", "step", "due_at"),
 )
 
+# How far a tenant with a rate limit has used it up: its next transcript is due then.
+tenant_rates = Table(
+    "tenant_rates",
+    metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("free_at", Time, nullable=False),
+)
+
 installation = Table(
     "installation",
     metadata,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, Table, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from pipelines.adapters.postgres.tables.common import Time, metadata, owner_columns
 
-_WAITING = text("state IN ('queued', 'distilling', 'parked')")
+_OPEN = text("state IN ('queued', 'distilling', 'parked')")
+_WAITING = text("state IN ('queued', 'parked')")
 
 transcripts = Table(
     "transcripts",
@@ -25,8 +26,13 @@ transcripts = Table(
     Column("ended_at", Time, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    # Attempts that ended without a word: the worker died, or was frozen until its lease was over.
+    Column("deaths", Integer, nullable=False, server_default="0"),
     Column("fence", BigInteger, nullable=False, server_default="0"),
     Column("due_at", Time, nullable=False),
+    # Among all that is due the earliest turn comes first: it is what keeps users and tenants
+    # from standing behind one who pushed a lot.
+    Column("turn_at", Time, nullable=False, server_default=func.now()),
     Column("lease_until", Time),
     Column("reason", Text),
     Column("last_error", Text),
@@ -40,11 +46,24 @@ transcripts = Table(
     Column("copy_of", UUID),
     Column("received_at", Time, nullable=False),
     Column("finished_at", Time),
-    Index("transcripts_due", "lane", "due_at", postgresql_where=_WAITING),
+    Index("transcripts_due", "lane", "due_at", postgresql_where=_OPEN),
+    Index("transcripts_turn", "lane", "turn_at", postgresql_where=_WAITING),
+    Index(
+        "transcripts_turn_of_owner", "tenant_id", "user_id", "turn_at", postgresql_where=_WAITING
+    ),
+    Index("transcripts_turn_of_tenant", "tenant_id", "turn_at", postgresql_where=_WAITING),
+    Index("transcripts_leased", "lease_until", postgresql_where=text("state = 'distilling'")),
+    Index(
+        "transcripts_dead",
+        "tenant_id",
+        "finished_at",
+        "receipt",
+        postgresql_where=text("state = 'dead'"),
+    ),
     Index("transcripts_batched", "batch", postgresql_where=text("batch IS NOT NULL")),
     Index("transcripts_copied", "copy_of", postgresql_where=text("copy_of IS NOT NULL")),
     Index("transcripts_of_owner", "tenant_id", "user_id", "ended_at"),
-    Index("transcripts_undistilled", "tenant_id", "user_id", "ended_at", postgresql_where=_WAITING),
+    Index("transcripts_undistilled", "tenant_id", "user_id", "ended_at", postgresql_where=_OPEN),
 )
 
 owners = Table(
@@ -57,6 +76,7 @@ owners = Table(
     Column("fence", BigInteger, nullable=False, server_default="0"),
     Column("generation", BigInteger, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("deaths", Integer, nullable=False, server_default="0"),
     Column("last_error", Text),
     Index("owners_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
 )
@@ -64,10 +84,17 @@ owners = Table(
 outbox = Table(
     "outbox",
     metadata,
-    # One row per memory: whoever projects it holds the row, so two never race on one point.
+    # One row per memory, leased by whoever projects it: two never race on one point.
     Column("memory_id", UUID, primary_key=True),
     *owner_columns(),
     Column("enqueued_at", Time, nullable=False),
+    # Counts the changes: what was projected is ticked off only if nothing came since.
+    Column("change", BigInteger, nullable=False, server_default="0"),
+    Column("due_at", Time, nullable=False, server_default=func.now()),
+    Column("lease_until", Time),
+    Column("fence", BigInteger, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("last_error", Text),
     Index("outbox_of_owner", "tenant_id", "user_id"),
-    Index("outbox_waiting", "enqueued_at"),
+    Index("outbox_due", "due_at"),
 )
