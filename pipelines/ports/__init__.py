@@ -30,7 +30,17 @@ from pipelines.ports.generations import (
     Recipe,
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
-from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
+from pipelines.ports.index import (
+    INDEXED_STATES,
+    Hit,
+    IndexedPoint,
+    IndexPoint,
+    Outbox,
+    Projection,
+    RebuildableIndex,
+    Removal,
+    VectorIndex,
+)
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
@@ -51,6 +61,7 @@ from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
     "BATCHED",
+    "INDEXED_STATES",
     "Accepted",
     "Batch",
     "BatchAnswer",
@@ -82,6 +93,7 @@ __all__ = [
     "Hold",
     "Inbox",
     "IndexPoint",
+    "IndexedPoint",
     "Judge",
     "Ledger",
     "MemoryEvent",
@@ -94,7 +106,9 @@ __all__ = [
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "RebuildableIndex",
     "Recipe",
+    "Removal",
     "Repeated",
     "ReplyStore",
     "Reranker",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pipelines.model import EVERYONE, MemoryState
-from pipelines.ports import IndexPoint, Projection
+from pipelines.model import EVERYONE
+from pipelines.ports import INDEXED_STATES, IndexPoint, Projection, Removal
 from pipelines.stages.passage import places_around, read_passages
 from pipelines.testing.tables import InMemoryTables
 
@@ -31,8 +31,10 @@ class InMemoryOutbox(InMemoryTables):
             rows = [self._memories[key] for key in waiting]
         is_projected = False
         try:
-            indexed = [row for row in rows if row.state is not MemoryState.MERGED]
-            removals = tuple(row.id for row in rows if row.state is MemoryState.MERGED)
+            indexed = [row for row in rows if row.state in INDEXED_STATES]
+            removals = tuple(
+                Removal(row.id, row.version) for row in rows if row.state not in INDEXED_STATES
+            )
             yield Projection(tuple(map(self._as_point, indexed)), removals)
             is_projected = True
         finally:
@@ -43,9 +45,7 @@ class InMemoryOutbox(InMemoryTables):
     def refill(self, now: datetime) -> int:
         del now
         with self._lock:
-            indexed = [
-                key for key, row in self._memories.items() if row.state is not MemoryState.MERGED
-            ]
+            indexed = [key for key, row in self._memories.items() if row.state in INDEXED_STATES]
             added = [key for key in indexed if key not in self._outbox]
             self._outbox.update(dict.fromkeys(added))
         return len(added)
