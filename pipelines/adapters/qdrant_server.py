@@ -44,7 +44,12 @@ from pipelines.adapters.qdrant_requests import (
     upsert_of,
     visible_to,
 )
-from pipelines.errors import ConfigurationError, EmbeddingMismatch, IndexUnavailable
+from pipelines.errors import (
+    ConfigurationError,
+    EmbeddingMismatch,
+    IndexRefused,
+    IndexUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -60,6 +65,7 @@ log = structlog.get_logger(__name__)
 _TIMEOUT_SECONDS = 10
 # Of the name that is asked; the collection behind it changes when the index is built anew.
 _ALIAS_SUFFIX = ".live"
+_REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 # The first release that computes word statistics over one owner's points.
 _OLDEST_SERVER = (1, 19)
@@ -96,6 +102,8 @@ class _Server:
                 raise ConfigurationError(
                     f"Qdrant refuses the key ({error.status_code}): set MEMSTILL_INDEX_API_KEY"
                 ) from error
+            if error.status_code in _REFUSALS:
+                raise IndexRefused(f"Qdrant answered {error.status_code}") from error
             raise IndexUnavailable(f"Qdrant answered {error.status_code}") from error
         except ResponseHandlingException as error:
             raise IndexUnavailable(f"Qdrant: {type(error.source).__name__}") from error

@@ -29,7 +29,7 @@ from pipelines.ports.generations import (
     OpenGenerations,
     Recipe,
 )
-from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
+from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
 from pipelines.ports.index import (
     INDEXED_STATES,
     Hit,
@@ -39,6 +39,7 @@ from pipelines.ports.index import (
     Projection,
     RebuildableIndex,
     Removal,
+    Ticket,
     VectorIndex,
 )
 from pipelines.ports.judge import Judge, VerdictStore
@@ -103,6 +104,7 @@ __all__ = [
     "Outbox",
     "OwnerClaim",
     "PaidFor",
+    "Place",
     "PreparedRequest",
     "Projection",
     "Purpose",
@@ -115,6 +117,7 @@ __all__ = [
     "Review",
     "Sharing",
     "Status",
+    "Ticket",
     "TokenCounter",
     "TranscriptClaim",
     "VectorIndex",
