@@ -30,7 +30,18 @@ from pipelines.ports.generations import (
     Recipe,
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
-from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, Ticket, VectorIndex
+from pipelines.ports.index import (
+    INDEXED_STATES,
+    Hit,
+    IndexedPoint,
+    IndexPoint,
+    Outbox,
+    Projection,
+    RebuildableIndex,
+    Removal,
+    Ticket,
+    VectorIndex,
+)
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
@@ -51,6 +62,7 @@ from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
     "BATCHED",
+    "INDEXED_STATES",
     "Accepted",
     "Batch",
     "BatchAnswer",
@@ -82,6 +94,7 @@ __all__ = [
     "Hold",
     "Inbox",
     "IndexPoint",
+    "IndexedPoint",
     "Judge",
     "Ledger",
     "MemoryEvent",
@@ -95,7 +108,9 @@ __all__ = [
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "RebuildableIndex",
     "Recipe",
+    "Removal",
     "Repeated",
     "ReplyStore",
     "Reranker",

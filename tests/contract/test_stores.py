@@ -168,7 +168,7 @@ def drain(stores: Stores) -> list[tuple[str, ...]]:
     stores.outbox.tick_off(projection)
     return [
         tuple(sorted(point.text for point in projection.upserts)),
-        tuple(str(key) for key in projection.removals),
+        tuple(f"{item.memory_id}@{item.version}" for item in projection.removals),
     ]
 
 
@@ -580,7 +580,7 @@ def test_outbox_removes_what_was_merged(stores: Stores) -> None:
         claim_owner(stores), Plan((Refile(gone, memory.evidence),), {memory.id: 1}, {}), START
     )
 
-    assert [(), (str(memory.id),)] == drain(stores)
+    assert [(), (f"{memory.id}@2",)] == drain(stores)
 
 
 def test_outbox_tells_the_words_of_the_passage_beside_the_statement(stores: Stores) -> None:
