@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from config.logs import configure_logs
 from tests.chaos import report
 from tests.chaos.campaign import run_campaign
 from tests.chaos.plan import Plan
@@ -29,6 +30,7 @@ def main(words: list[str]) -> int:
     """Run a campaign; 0 if everything held, 1 if not."""
     options = _parse(words)
     signal.signal(signal.SIGTERM, _stop)
+    configure_logs("error", "console")
     console, plan = Console(), _plan(options)
     folder = Path(tempfile.mkdtemp(prefix="memstill-chaos-"))
     began = time.monotonic()

@@ -13,11 +13,12 @@ from tests.chaos.endpoint import FAIR, Weather
 from tests.chaos.keeper import wait_settled
 from tests.chaos.outline import compare, read_outline
 from tests.chaos.payments import count_payments
+from tests.chaos.peace import tell_in_peace
 from tests.chaos.plan import schedule_faults
 from tests.chaos.pulse import Pulse
 from tests.chaos.pushing import Agents
-from tests.chaos.sessions import Errand, make_sessions, plan_errands
-from tests.chaos.stack import Stack
+from tests.chaos.sessions import make_sessions, plan_errands
+from tests.chaos.stack import Servers, Stack
 from tests.chaos.truth import open_truth, wait_drained
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def run_campaign(plan: Plan, folder: Path, tell: Tell) -> Findings:
     if plan.has_reference and under_fire is not None:
         began = time.monotonic()
         tell(f"the same {len(under_fire.sessions)} sessions without faults")
-        reference = _run_in_peace(plan, folder / "in-peace", sessions, under_fire.sessions)
+        with Servers(folder / "in-peace", plan, FAIR) as servers:
+            chosen = [sessions[number] for number in under_fire.sessions]
+            reference = tell_in_peace(servers, chosen)
         findings.difference = compare(reference, under_fire.outline)
         findings.problems += findings.difference.problems
         findings.seconds["in peace"] = time.monotonic() - began
@@ -90,12 +93,16 @@ def _run_under_fire(
     plan: Plan, folder: Path, sessions: Sequence[TranscriptV1], findings: Findings, tell: Tell
 ) -> _Told | None:
     with Stack(folder, plan, Weather()) as stack, ExitStack() as running:
+        tell(f"{len(stack.keepers)} processes are starting in {folder}")
+        if not stack.wait_ready(_SETTLE_SECONDS):
+            findings.problems.append("not all processes came up")
+            return None
+        tell("all of them are up")
         pulse = Pulse(stack.keepers)
         agents = Agents(stack, sessions, plan_errands(plan, len(sessions)))
         for part in (pulse, agents):
             part.start()
             running.callback(part.close)
-        tell(f"{len(stack.keepers)} processes are up in {folder}")
         _fire(schedule_faults(plan, list(stack.keepers)), stack, tell)
         tell("the faults have ended; waiting until nothing is on its road")
         stack.endpoint.clear_up()
@@ -107,21 +114,6 @@ def _run_under_fire(
         findings.weather = stack.endpoint.given
         _count_hits(stack, findings)
     return told
-
-
-def _run_in_peace(
-    plan: Plan, folder: Path, sessions: Sequence[TranscriptV1], numbers: Sequence[int]
-) -> Outline:
-    errands = [Errand(0.0, number, "stream") for number in numbers]
-    with Stack(folder, plan, FAIR) as stack, ExitStack() as running:
-        agents = Agents(stack, sessions, errands)
-        agents.start()
-        running.callback(agents.close)
-        with open_truth(stack) as truth:
-            left = wait_drained(truth, lambda: agents.is_busy, plan.drain_seconds)
-            if any(left.values()):
-                raise TimeoutError(f"without faults it did not come to an end: {left}")
-            return read_outline(truth)
 
 
 def _fire(faults: Sequence[Fault], stack: Stack, tell: Tell) -> None:

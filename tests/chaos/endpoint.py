@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import threading
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from tests.chaos.story import distil, judge
 from tests.endpoint import Call, Scripted, ScriptedEndpoint, completion, garbage, status, truncated
 
 if TYPE_CHECKING:
+    import random
     from typing import Any
 
 EMBEDDING_SIZE = 64
@@ -79,7 +79,8 @@ class BadDayEndpoint(ScriptedEndpoint):
         if fault is not None:
             return fault
         usual = self._usual_answer(call)
-        return Scripted(usual.status, usual.body, hang_seconds=pause if call.path == CHAT else 0.0)
+        takes_long = call.path == CHAT and self._weather is not FAIR
+        return Scripted(usual.status, usual.body, hang_seconds=pause if takes_long else 0.0)
 
     def note_sent(self, call: Call, answer: Scripted) -> None:
         """A useless completion is paid for as well."""

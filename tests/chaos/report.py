@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
+
 from tests.chaos.plan import WEIGHTS, Action
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console
+
     from tests.chaos.campaign import Findings
     from tests.chaos.plan import Plan
 
@@ -32,8 +35,18 @@ def show(console: Console, plan: Plan, findings: Findings) -> None:
 def write(path: Path, plan: Plan, findings: Findings) -> None:
     """The same as JSON."""
     body = {"schema_version": 1, "plan": plan.figures(), "passed": not findings.problems}
-    body |= asdict(findings)
-    path.write_text(json.dumps(body, indent=2, default=str) + "\n")
+    body |= {item.name: _plain(getattr(findings, item.name)) for item in fields(findings)}
+    path.write_text(json.dumps(body, indent=2) + "\n")
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, int | float | str | None) else str(value)
 
 
 def _figures(plan: Plan, findings: Findings) -> Table:

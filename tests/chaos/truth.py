@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import redis
@@ -20,7 +20,7 @@ from workers.intake import GROUP
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.chaos.stack import Stack
+    from tests.chaos.stack import Servers
 
 Row = dict[str, Any]
 
@@ -42,9 +42,9 @@ WHERE table_schema = current_schema() AND column_name = 'lease_until'
 class Truth:
     """A reader's connections to the servers of a stack; context manager."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._url = stack.postgres.url
-        self._redis = redis.Redis.from_url(stack.redis.url, socket_timeout=_STATEMENT_SECONDS)
+    def __init__(self, servers: Servers) -> None:
+        self._url = servers.postgres.url
+        self._redis = redis.Redis.from_url(servers.redis.url, socket_timeout=_STATEMENT_SECONDS)
         self._connection: psycopg.Connection[Row] | None = None
 
     def close(self) -> None:
@@ -77,10 +77,10 @@ class Truth:
 
     def _count_stream(self) -> dict[str, int]:
         key = stream_key(KEY_PREFIX)
-        groups = cast("list[Row]", self._redis.xinfo_groups(key)) if self._redis.exists(key) else []
+        groups = self._redis.xinfo_groups(key) if self._redis.exists(key) else []
         pending = sum(int(group["pending"]) for group in groups if group["name"] == GROUP.encode())
         return {
-            "Stream entries": int(cast("int", self._redis.xlen(key))),
+            "Stream entries": self._redis.xlen(key),
             "Stream entries pending": pending,
         }
 
@@ -94,9 +94,9 @@ class Truth:
 
 
 @contextmanager
-def open_truth(stack: Stack) -> Iterator[Truth]:
+def open_truth(servers: Servers) -> Iterator[Truth]:
     """Connections that are closed again."""
-    truth = Truth(stack)
+    truth = Truth(servers)
     try:
         yield truth
     finally:
