@@ -244,6 +244,23 @@ _WORK = frozenset({"outcome", "lesson"})
 
 
 @dataclass(frozen=True, slots=True)
+class ProjectPolicy:
+    """How changed memories get into the index.
+
+    Attributes:
+        batch: Memories written by one request.
+        max_batches: A worker goes on to other work after so many.
+        lease: So long nobody else projects them; longer than a request may take.
+        pause: An index that is away is tried again after this.
+    """
+
+    batch: int = 500
+    max_batches: int = 20
+    lease: timedelta = timedelta(minutes=1)
+    pause: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
 class PromotionRule:
     """A way from the session to the user; all conditions must hold.
 
@@ -380,11 +397,15 @@ class RetryPolicy:
     Attributes:
         in_call_attempts: Tries of one model request inside one task, for passing faults.
         max_attempts: Tries of one piece of work in all; then it is a dead letter.
+        max_deaths: So many workers may die over it; then it is one, too.
+        patience: A result that is at hand waits so long for PostgreSQL to come back.
     """
 
     in_call_attempts: int = 3
     in_call_wait: timedelta = timedelta(seconds=0.5)
     max_attempts: int = 5
+    max_deaths: int = 3
+    patience: timedelta = timedelta(seconds=45)
     base: timedelta = timedelta(seconds=30)
     factor: float = 4.0
     longest: timedelta = timedelta(hours=1)
@@ -431,6 +452,7 @@ class Policies:
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     slot: SlotPolicy = field(default_factory=SlotPolicy)
     consolidate: ConsolidatePolicy = field(default_factory=ConsolidatePolicy)
+    project: ProjectPolicy = field(default_factory=ProjectPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     sharing: GlobalPolicy = field(default_factory=GlobalPolicy)
     passage: PassagePolicy = field(default_factory=PassagePolicy)

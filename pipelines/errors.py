@@ -15,6 +15,7 @@
     │   ├── IndexUnavailable        Qdrant or pgvector
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx; may say when to retry
     ├── StoreRefused                PostgreSQL rejects the values themselves
+    ├── IndexRefused                the vector index rejects the points themselves
     ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
     │   └── NoBatches               it has no Batch API: call it live
     ├── BadReply                    the model answered, but not what was asked for
@@ -95,6 +96,10 @@ class ModelUnavailable(DependencyUnavailable):
 
 class StoreRefused(MemstillError):
     """PostgreSQL rejects the values themselves; storing them again unchanged is useless."""
+
+
+class IndexRefused(MemstillError):
+    """The vector index rejects the points themselves; writing them again unchanged is useless."""
 
 
 class ModelRefused(MemstillError):

@@ -210,6 +210,10 @@ class ScriptedEndpoint:
             self._keyed.clear()
             self._queue.clear()
 
+    def release(self) -> None:
+        """Let whoever hangs have the answer now; nobody hangs any more."""
+        self._released.set()
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -166,7 +166,6 @@ def _compose(
         waker,
         clock,
         policies,
-        retry_delay=policies.retry.base,
     )
     return Container(
         clients=clients,
@@ -180,7 +179,7 @@ def _compose(
         ingest=_make_ingest(inbox, waker, policies),
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
-        project=Project(outbox, index),
+        project=Project(outbox, index, clock, policies.project, policies.retry),
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
@@ -219,8 +218,10 @@ def _make_distill(
         SystemClock(),
         lease=policies.lease.distill,
         max_attempts=policies.retry.max_attempts,
+        max_deaths=policies.retry.max_deaths,
         judge=partial(judge, policy=policies.retry),
         verbatim=policies.verbatim,
+        patience=policies.retry.patience,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.model import Lane
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,6 +29,11 @@ QUEUES = {
 
 # Distilling that nobody waits for has a queue of its own.
 BACKFILL = "backfill"
+
+
+def lane_of_queue(queue: str | None) -> Lane:
+    """Whose turn a wake-up out of this queue is."""
+    return Lane.BACKFILL if queue == BACKFILL else Lane.INTERACTIVE
 
 
 class BackfillLast:

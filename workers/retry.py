@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,11 +13,10 @@ from pipelines.errors import (
     ModelUnavailable,
     StoreRefused,
 )
+from pipelines.flows.again import delay_after
 
 if TYPE_CHECKING:
     from config.policy import RetryPolicy
-
-JITTER = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,7 @@ def judge(error: Exception, attempt: int, policy: RetryPolicy) -> timedelta | No
     rule = next(rule for kind, rule in RULES if isinstance(error, kind))
     if attempt >= max(1, round(policy.max_attempts * rule.patience)):
         return None
-    delay = min(policy.base * policy.factor ** (attempt - 1), policy.longest)
-    spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, hides nothing
-    return max(delay * spread, _asked_delay(error))
+    return max(delay_after(attempt, policy), _asked_delay(error))
 
 
 def _asked_delay(error: Exception) -> timedelta:

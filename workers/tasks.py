@@ -11,11 +11,21 @@ from pipelines.errors import DependencyUnavailable
 from pipelines.model import Owner
 from pipelines.outcome import Skipped
 from workers.container import current_container
-from workers.payloads import to_receipt
-from workers.queues import BATCHES, CONSOLIDATE, DISTILL, PROJECT, REDISTILL, SHARE, SWEEP
+from workers.queues import (
+    BATCHES,
+    CONSOLIDATE,
+    DISTILL,
+    PROJECT,
+    REDISTILL,
+    SHARE,
+    SWEEP,
+    lane_of_queue,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from celery import Task
 
     from pipelines.outcome import Outcome
     from workers.container import Container
@@ -23,10 +33,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-@shared_task(name=DISTILL)
-def distill(receipt: str) -> None:
-    """Distill one transcript, if it is due."""
-    _perform(lambda container: container.distill.run(to_receipt(receipt)), receipt=receipt)
+@shared_task(name=DISTILL, bind=True)
+def distill(self: Task, receipt: str) -> None:
+    """Distill whoever's turn it is: each that waits has sent a wake-up, and none is its own."""
+    lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
+    _perform(lambda container: container.distill.run_next(lane), woken_for=receipt)
 
 
 @shared_task(name=CONSOLIDATE)

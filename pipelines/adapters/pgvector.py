@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 from psycopg.errors import UndefinedTable
 from sqlalchemy import bindparam, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.collection import (
@@ -25,7 +25,12 @@ from pipelines.adapters.collection import (
     payload_of,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
-from pipelines.errors import ConfigurationError, EmbeddingMismatch, IndexUnavailable
+from pipelines.errors import (
+    ConfigurationError,
+    EmbeddingMismatch,
+    IndexRefused,
+    IndexUnavailable,
+)
 from pipelines.model import MemoryId
 
 if TYPE_CHECKING:
@@ -276,6 +281,9 @@ class PgvectorIndex:
         except DBAPIError as error:
             if error.connection_invalidated or isinstance(error.orig, UndefinedTable):
                 raise IndexUnavailable(f"pgvector: {type(error.orig).__name__}") from error
+            if isinstance(error, DataError):
+                # Not chained: the driver's message quotes the values.
+                raise IndexRefused(f"pgvector: {type(error.orig).__name__}") from None
             raise
 
 

@@ -29,7 +29,12 @@ from pipelines.adapters.collection import (
     payload_of,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
-from pipelines.errors import ConfigurationError, EmbeddingMismatch, IndexUnavailable
+from pipelines.errors import (
+    ConfigurationError,
+    EmbeddingMismatch,
+    IndexRefused,
+    IndexUnavailable,
+)
 from pipelines.model import MemoryId, MemoryState, Scope
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ log = structlog.get_logger(__name__)
 
 _TIMEOUT_SECONDS = 10
 _LINKS_PER_NODE = 16
+_REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 # The first release that computes word statistics over one owner's points.
 _OLDEST_SERVER = (1, 19)
@@ -157,6 +163,8 @@ class QdrantServerIndex:
                 raise ConfigurationError(
                     f"Qdrant refuses the key ({error.status_code}): set MEMSTILL_INDEX_API_KEY"
                 ) from error
+            if error.status_code in _REFUSALS:
+                raise IndexRefused(f"Qdrant answered {error.status_code}") from error
             raise IndexUnavailable(f"Qdrant answered {error.status_code}") from error
         except ResponseHandlingException as error:
             raise IndexUnavailable(f"Qdrant: {type(error.source).__name__}") from error

@@ -17,6 +17,7 @@ from pipelines.errors import (
     StoreRefused,
     VersionConflict,
 )
+from pipelines.flows.again import delay_after, insist
 from pipelines.flows.judging import Judging, is_worth_asking
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
@@ -28,7 +29,7 @@ from pipelines.stages.merging.relate import Relations
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from config.policy import JudgePolicy, Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
@@ -62,7 +63,6 @@ class Consolidate:
     waker: Waker
     clock: Clock
     policies: Policies
-    retry_delay: timedelta
 
     def run(self, owner: Owner) -> Outcome:
         """Consolidate what is due for the user."""
@@ -102,6 +102,8 @@ class Consolidate:
             self._release(claim, self.clock.now())
 
     def _consolidate(self, claim: OwnerClaim) -> Outcome:
+        if claim.deaths:
+            return self._consolidate_warily(claim)
         pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
         ready, resume_at = self._select_ready(claim.owner, pending)
         counts: dict[str, int] = {}
@@ -113,6 +115,24 @@ class Consolidate:
         self.waker.wake_index()
         self._release(claim, min((at for at in due if at is not None), default=None))
         log.info("user_consolidated", waiting=len(pending) - len(ready), **counts)
+        return Done(counts)
+
+    def _consolidate_warily(self, claim: OwnerClaim) -> Outcome:
+        """One fact at a time, because a worker died: so the one that kills is found.
+
+        Over the same first fact no more workers die than the policy admits; then it is refused.
+        """
+        pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
+        ready, resume_at = self._select_ready(claim.owner, pending)
+        counts: dict[str, int] = {}
+        if ready and claim.deaths >= self.policies.retry.max_deaths:
+            counts = self._refuse(claim, ready[0], "killed_its_worker")
+        elif ready:
+            counts = self._commit_or_isolate(claim, ready[:1])
+        is_more = len(ready) > 1
+        self.waker.wake_index()
+        self._release(claim, self.clock.now() if is_more else resume_at, deaths=int(is_more))
+        log.warning("user_consolidated_warily", deaths=claim.deaths, **counts)
         return Done(counts)
 
     def _select_ready(
@@ -140,12 +160,13 @@ class Consolidate:
                 for fact in facts:
                     totals.update(self._commit_or_isolate(claim, [fact]))
                 return dict(totals)
-            return self._refuse(claim, facts[0], error)
+            log.warning("fact_not_storable", fact=str(facts[0].id), error=str(error))
+            return self._refuse(claim, facts[0], "not_storable")
 
-    def _refuse(self, claim: OwnerClaim, fact: Fact, error: StoreRefused) -> dict[str, int]:
-        settled = {fact.id: Settlement(FactOutcome.REFUSED, reason="not_storable")}
+    def _refuse(self, claim: OwnerClaim, fact: Fact, reason: str) -> dict[str, int]:
+        settled = {fact.id: Settlement(FactOutcome.REFUSED, reason=reason)}
         self.store.commit_plan(claim, Plan(settled=settled), self.clock.now())
-        log.error("fact_refused", fact=str(fact.id), error=str(error))
+        log.error("fact_refused", fact=str(fact.id), reason=reason)
         return {"facts": 1, "refused": 1}
 
     def _review(self, claim: OwnerClaim) -> datetime | None:
@@ -169,7 +190,7 @@ class Consolidate:
             return error.resume_at
         except DependencyUnavailable as error:
             log.warning("review_postponed", error=str(error))
-            return now + self.retry_delay
+            return now + self.policies.retry.base
         except StoreRefused as error:
             self.store.commit_plan(claim, Plan(reviewed=waited), now)
             log.warning("review_dropped", memories=len(waited), error=str(error))
@@ -317,19 +338,27 @@ class Consolidate:
         vectors.learn(fact.statement for fact in kept)
         return Known(tuple(memories), facts)
 
-    def _release(self, claim: OwnerClaim, resume_at: datetime | None) -> None:
+    def _release(self, claim: OwnerClaim, resume_at: datetime | None, *, deaths: int = 0) -> None:
         now = self.clock.now()
-        is_due = self.store.release_owner(claim, resume_at, now)
+        is_due = insist(
+            lambda: self.store.release_owner(claim, resume_at, now, deaths=deaths),
+            self.policies.retry.patience,
+        )
         if is_due or (resume_at is not None and resume_at <= now):
             self.waker.wake_consolidate([claim.owner])
 
     def _give_back(self, claim: OwnerClaim, error: Exception) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         now = self.clock.now()
-        delay = self.retry_delay
+        delay = delay_after(claim.attempt, self.policies.retry)
         if isinstance(error, BudgetExceeded):
             delay = max(delay, error.resume_at - now)
-        self.store.release_owner(claim, now + delay, now, text)
+        insist(
+            lambda: self.store.release_owner(
+                claim, now + delay, now, text, deaths=min(claim.deaths, 1)
+            ),
+            self.policies.retry.patience,
+        )
         log.warning("consolidation_postponed", error=text)
         return Snoozed(delay, text)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +21,7 @@ from pipelines.errors import (
     NotFound,
     StoreRefused,
 )
+from pipelines.flows.again import insist
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from config.policy import VerbatimPolicy
-    from pipelines.model import Draft, Fact, ReceiptId, Refusal, Transcript
+    from pipelines.model import Draft, Fact, Lane, Owner, ReceiptId, Refusal, Transcript
     from pipelines.ports import Clock, Distillers, Inbox, TranscriptClaim, Waker
 
 log = structlog.get_logger(__name__)
@@ -41,6 +45,8 @@ _FAILURES = (BadReply, BudgetExceeded, DependencyUnavailable, ModelRefused, Stor
 # One transcript may be to blame for these, or a smaller request may pass.
 _FAILURES_OF_COMPANY = (BadReply, BudgetExceeded, ModelRefused)
 _LOST = Skipped("its lease was lost")
+_NOT_DUE = Skipped("not due, or held by another worker")
+_AT_THE_HEAD = 16
 # A transcript that keeps ending its worker shall not use up the attempts of the others.
 _ATTEMPTS_IN_COMPANY = 2
 
@@ -59,12 +65,38 @@ class _Group:
     shown: tuple[Transcript, ...]
 
 
+@dataclass(slots=True)
+class Turns:
+    """Where this process stands in going from tenant to tenant, and who is in quarantine.
+
+    A worker that dies takes along all that it held, and one of them may be the cause. They are
+    suspects from then on, and one at a time is worked on in a process: so the one that kills
+    again and again is found, and no other is ever in its company twice.
+
+    Attributes:
+        quarantine: Held while a suspect is worked on.
+    """
+
+    quarantine: threading.Lock = field(default_factory=threading.Lock)
+    _tenants: dict[Lane, str] = field(default_factory=dict)
+
+    def last_tenant(self, lane: Lane) -> str:
+        """Who was served last; nobody yet is the empty name."""
+        return self._tenants.get(lane, "")
+
+    def note(self, lane: Lane, tenant_id: str) -> None:
+        """This tenant is served now."""
+        self._tenants[lane] = tenant_id
+
+
 @dataclass(frozen=True, slots=True)
 class Distill:
     """Distills one transcript, and with it what else of its user is due and fits into a call.
 
     Attributes:
+        max_deaths: A transcript that ended so many workers is not given to another.
         verbatim: Keep what was said beside a model's facts, too; None keeps the facts alone.
+        patience: How long a result waits for a store that is away.
     """
 
     inbox: Inbox
@@ -74,16 +106,32 @@ class Distill:
     lease: timedelta
     max_attempts: int
     judge: Judge
+    max_deaths: int = 3
     verbatim: VerbatimPolicy | None = None
+    patience: timedelta = timedelta(0)
+    turns: Turns = field(default_factory=Turns)
 
     def run(self, receipt: ReceiptId) -> Outcome:
-        """Distill if it is due; whatever happens, the row says what."""
+        """Distill this one if it is due; whatever happens, the row says what."""
+        owner = self.inbox.find_owner(receipt)
+        claims = [] if owner is None else self._claim(receipt, owner)
+        return self._work(claims) if claims else _NOT_DUE
+
+    def run_next(self, lane: Lane) -> Outcome:
+        """Distill whoever's turn it is in the lane; whatever happens, the row says what."""
+        with_suspects = self.turns.quarantine.acquire(blocking=False)
         try:
-            claims = self._claim(receipt)
-        except NotFound as error:
-            return Skipped(str(error))
-        if not claims:
-            return Skipped("not due, or held by another worker")
+            claims = self._claim_next(lane, with_suspects=with_suspects)
+            if with_suspects and not any(claim.deaths for claim in claims):
+                with_suspects = False
+                self.turns.quarantine.release()
+            return self._work(claims) if claims else _NOT_DUE
+        finally:
+            if with_suspects:
+                self.turns.quarantine.release()
+
+    def _work(self, claims: Sequence[TranscriptClaim]) -> Outcome:
+        receipt = claims[0].transcript.id
         outcomes: Outcomes = {}
         try:
             groups = self._gather(claims, outcomes)
@@ -95,12 +143,32 @@ class Distill:
 
     # ---- who goes together ------------------------------------------------------------------
 
-    def _claim(self, receipt: ReceiptId) -> list[TranscriptClaim]:
+    def _claim_next(self, lane: Lane, *, with_suspects: bool) -> list[TranscriptClaim]:
+        """Of the first in line one that no other worker takes at this moment."""
+        places = self.inbox.find_in_line(
+            lane,
+            self.turns.last_tenant(lane),
+            self.clock.now(),
+            _AT_THE_HEAD,
+            with_suspects=with_suspects,
+        )
+        # Workers that look at once would all reach for the very first.
+        random.shuffle(places)
+        for place in places:
+            self.turns.note(lane, place.owner.tenant_id)
+            claims = self._claim(place.receipt, place.owner)
+            if claims:
+                return claims
+        return []
+
+    def _claim(self, receipt: ReceiptId, owner: Owner) -> list[TranscriptClaim]:
         """The transcript, and with it whoever of its user waits too; nobody is waited for."""
-        owner = self.inbox.find_owner(receipt)
-        if owner is None:
+        now = self.clock.now()
+        try:
+            distiller = self.distillers.of(owner)
+        except NotFound:
+            # Its generation has just been dropped.
             return []
-        now, distiller = self.clock.now(), self.distillers.of(owner)
         if not distiller.max_company:
             claim = self.inbox.claim_transcript(receipt, now, self.lease)
             return [] if claim is None else [claim]
@@ -151,11 +219,13 @@ class Distill:
 
     def _is_exhausted(self, claim: TranscriptClaim, outcomes: Outcomes) -> bool:
         """Whether it has had all its attempts; if so, it was buried now."""
-        if claim.attempt <= self.max_attempts:
-            return False
-        reason, error = "attempts_exhausted", "its worker died or lost its lease"
-        outcomes[claim.transcript.id] = self._bury(claim, reason, error)
-        return True
+        if claim.deaths >= self.max_deaths:
+            error = f"its worker died over it, or was frozen, {claim.deaths} times"
+            outcomes[claim.transcript.id] = self._bury(claim, "killed_its_worker", error)
+        elif claim.tries > self.max_attempts:
+            error = f"{self.max_attempts} attempts are allowed"
+            outcomes[claim.transcript.id] = self._bury(claim, "attempts_exhausted", error)
+        return claim.transcript.id in outcomes
 
     # ---- distilling -------------------------------------------------------------------------
 
@@ -192,7 +262,9 @@ class Distill:
         """Ground against the claimed transcript alone, and store under its own fence."""
         facts, refusals = self._ground(claim.transcript, drafts)
         try:
-            self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
+            self._insist(
+                lambda: self.inbox.commit_distilled(claim, facts, refusals, self.clock.now())
+            )
         except LeaseLost:
             return _lost(claim)
         except (DependencyUnavailable, StoreRefused) as error:
@@ -225,7 +297,7 @@ class Distill:
         until = self.clock.now() + self.lease
         for claim in tuple(held):
             try:
-                self.inbox.extend_lease(claim, until)
+                self._insist(partial(self.inbox.extend_lease, claim, until))
             except LeaseLost:
                 held.remove(claim)
                 _lost(claim)
@@ -237,7 +309,7 @@ class Distill:
         """Each waits or is a dead letter by its own attempts; those that wait stay together."""
         if isinstance(error, BudgetExceeded):
             return {claim.transcript.id: self._park(claim, error) for claim in claims}
-        delays = [self.judge(error, claim.attempt) for claim in claims]
+        delays = [self.judge(error, claim.tries) for claim in claims]
         longest = max((delay for delay in delays if delay is not None), default=timedelta(0))
         return {
             claim.transcript.id: self._end_attempt(claim, error, None if delay is None else longest)
@@ -253,7 +325,11 @@ class Distill:
         # Nobody is to blame for an outage, unless it comes back with the same company.
         is_alone = claim.attempt > 1 or not isinstance(error, DependencyUnavailable)
         try:
-            self.inbox.postpone(claim, self.clock.now() + delay, text, is_alone=is_alone)
+            self._insist(
+                lambda: self.inbox.postpone(
+                    claim, self.clock.now() + delay, text, is_alone=is_alone
+                )
+            )
         except LeaseLost:
             return _lost(claim)
         log.warning("transcript_postponed", receipt=str(claim.transcript.id), error=text)
@@ -262,7 +338,11 @@ class Distill:
     def _park(self, claim: TranscriptClaim, error: BudgetExceeded) -> Outcome:
         now = self.clock.now()
         try:
-            self.inbox.park(claim, error.resume_at, str(error), now, whole_tenant=error.is_tenants)
+            self._insist(
+                lambda: self.inbox.park(
+                    claim, error.resume_at, str(error), now, whole_tenant=error.is_tenants
+                )
+            )
         except LeaseLost:
             return _lost(claim)
         log.warning("transcript_parked", receipt=str(claim.transcript.id), error=str(error))
@@ -270,12 +350,19 @@ class Distill:
 
     def _bury(self, claim: TranscriptClaim, reason: str, error: str) -> Outcome:
         try:
-            self.inbox.dead_letter(claim, reason, error, self.clock.now())
+            self._insist(lambda: self.inbox.dead_letter(claim, reason, error, self.clock.now()))
         except LeaseLost:
             return _lost(claim)
         self.waker.wake_consolidate([claim.transcript.owner])
         log.error("transcript_dead", receipt=str(claim.transcript.id), reason=reason)
         return Done({"dead": 1})
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        """A store that goes away for a moment costs no attempt, and looks like no death.
+
+        Repeated though it was taken, a write is refused by the fence.
+        """
+        insist(write, self.patience)
 
 
 def without_recalled(transcript: Transcript) -> Transcript:

@@ -2,44 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.outcome import Done, Outcome
+from config.policy import ProjectPolicy, RetryPolicy
+from pipelines.errors import IndexRefused, IndexUnavailable
+from pipelines.flows.again import delay_after, insist
+from pipelines.outcome import Done, Outcome, Snoozed
 
 if TYPE_CHECKING:
-    from pipelines.ports import Clock, Outbox, VectorIndex
+    from pipelines.ports import Clock, Outbox, Projection, VectorIndex
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Empties the outbox, batch by batch, at most ``max_batches`` of them."""
+    """Empties the outbox, batch by batch."""
 
     outbox: Outbox
     index: VectorIndex
-    batch: int = 500
-    max_batches: int = 20
+    clock: Clock
+    policy: ProjectPolicy = field(default_factory=ProjectPolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     def run(self) -> Outcome:
-        """Project until nothing waits or enough was done; the sweep sees what is left."""
+        """Project until nothing is due or enough was done; the sweep sees what is left."""
         total = 0
-        for _ in range(self.max_batches):
-            done = self._project_batch()
-            total += done
-            if done < self.batch:
+        for _ in range(self.policy.max_batches):
+            batch = self.outbox.take(self.policy.batch, self.clock.now(), self.policy.lease)
+            if not batch.tickets:
                 break
+            try:
+                total += self._apply_or_isolate(batch)
+            except IndexUnavailable as error:
+                return self._wait(batch, error)
         log.info("memories_projected", count=total)
         return Done({"projected": total})
 
-    def _project_batch(self) -> int:
-        with self.outbox.take(self.batch) as projection:
-            if projection.upserts or projection.removals:
-                self.index.apply(projection.upserts, projection.removals)
-            return len(projection.upserts) + len(projection.removals)
+    def _apply_or_isolate(self, batch: Projection) -> int:
+        try:
+            self._apply(batch)
+        except IndexRefused as error:
+            if len(batch.tickets) > 1:
+                # One of them; the others must not wait for it.
+                return sum(self._apply_or_isolate(part) for part in batch.split())
+            self._postpone(batch, error)
+            return 0
+        return len(batch.tickets)
+
+    def _apply(self, batch: Projection) -> None:
+        self.index.apply(batch.upserts, batch.removals)
+        insist(lambda: self.outbox.tick_off(batch), self.retry.patience)
+
+    def _postpone(self, batch: Projection, error: IndexRefused) -> None:
+        (ticket,) = batch.tickets
+        due_at = self.clock.now() + delay_after(ticket.attempt, self.retry)
+        self.outbox.give_back(batch, due_at, str(error), is_counted=True)
+        log.error("memory_not_indexable", memory=str(ticket.memory_id), error=str(error))
+
+    def _wait(self, batch: Projection, error: IndexUnavailable) -> Outcome:
+        """Nobody is to blame; parts of the batch that are there already are not held any more."""
+        due_at = self.clock.now() + self.policy.pause
+        insist(
+            lambda: self.outbox.give_back(batch, due_at, str(error), is_counted=False),
+            self.retry.patience,
+        )
+        log.warning("projection_postponed", error=str(error))
+        return Snoozed(self.policy.pause, str(error))
 
 
 def refill_if_empty(outbox: Outbox, index: VectorIndex, clock: Clock) -> int:

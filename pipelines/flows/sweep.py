@@ -31,7 +31,9 @@ class Sweep:
         While more wake-ups of a kind wait than workers can take, none is added: the queues
         stay bounded however long the backlog of rows is.
         """
-        due = self.work.find_due(self.clock.now(), self.limit)
+        now = self.clock.now()
+        self.work.line_up(now, self.limit)
+        due = self.work.find_due(now, self.limit)
         waiting = self.waker.count_waiting()
         counts: dict[str, int] = {}
         if due.transcripts and waiting.distill < self.limit:

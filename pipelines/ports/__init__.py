@@ -29,8 +29,8 @@ from pipelines.ports.generations import (
     OpenGenerations,
     Recipe,
 )
-from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
-from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
+from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
+from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, Ticket, VectorIndex
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
@@ -91,6 +91,7 @@ __all__ = [
     "Outbox",
     "OwnerClaim",
     "PaidFor",
+    "Place",
     "PreparedRequest",
     "Projection",
     "Purpose",
@@ -101,6 +102,7 @@ __all__ = [
     "Review",
     "Sharing",
     "Status",
+    "Ticket",
     "TokenCounter",
     "TranscriptClaim",
     "VectorIndex",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import (
         Fact,
+        Lane,
         MemoryId,
         Owner,
         ReceiptId,
@@ -70,14 +71,31 @@ class TranscriptClaim:
     """A leased transcript; ``fence`` must still be the row's when the result is committed.
 
     Attributes:
+        attempt: Number of this attempt, from 1.
         is_alone: It failed in company or by itself, or a worker died over it: from now on it
             takes nobody else along.
+        deaths: Attempts before this one that ended without a word: their worker died, or was
+            frozen until the lease was over.
     """
 
     transcript: Transcript
     fence: int
     attempt: int
     is_alone: bool = False
+    deaths: int = 0
+
+    @property
+    def tries(self) -> int:
+        """Attempts that ended, or may end, with an answer; deaths are counted apart."""
+        return self.attempt - self.deaths
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A transcript that waits in line, and whose it is."""
+
+    receipt: ReceiptId
+    owner: Owner
 
 
 class Inbox(Protocol):
@@ -101,6 +119,20 @@ class Inbox(Protocol):
 
     def find_owner(self, receipt: ReceiptId) -> Owner | None:
         """Whose a transcript is; None if there is none."""
+        ...
+
+    def find_in_line(
+        self, lane: Lane, after_tenant: str, now: datetime, limit: int, *, with_suspects: bool
+    ) -> list[Place]:
+        """Whose turn it is: the first of one tenant's line, at most ``limit``.
+
+        The tenant is the next one behind ``after_tenant`` that has somebody in line, so that
+        whoever goes on from tenant to tenant serves all alike. In a line users take turns:
+        whoever pushed ten thousand sessions holds nobody up.
+
+        Without suspects none is among them over which a worker died; with them, those whose
+        lease has run out just now go first.
+        """
         ...
 
     def claim_transcript(

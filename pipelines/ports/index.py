@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from contextlib import AbstractContextManager
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 
@@ -110,26 +109,66 @@ class VectorIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Ticket:
+    """A leased row of the outbox.
+
+    Attributes:
+        change: The memory's changes so far, counted: more since then must be projected, too.
+        attempt: Number of this attempt to project that change, from 1.
+    """
+
+    memory_id: MemoryId
+    change: int
+    fence: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class Projection:
     """What the outbox wants the index to look like.
 
     Attributes:
         upserts: Active and superseded memories, as their rows stand now.
         removals: Memories that must not be found any more.
+        tickets: What was leased for it, one for each memory.
     """
 
-    upserts: tuple[IndexPoint, ...]
-    removals: tuple[MemoryId, ...]
+    upserts: tuple[IndexPoint, ...] = ()
+    removals: tuple[MemoryId, ...] = ()
+    tickets: tuple[Ticket, ...] = ()
+
+    def split(self) -> list[Projection]:
+        """One for each memory."""
+        points = {point.memory_id: point for point in self.upserts}
+        return [
+            Projection((points[ticket.memory_id],), (), (ticket,))
+            if ticket.memory_id in points
+            else Projection((), (ticket.memory_id,), (ticket,))
+            for ticket in self.tickets
+        ]
 
 
 class Outbox(Protocol):
     """Memories whose latest version the index may not have."""
 
-    def take(self, limit: int) -> AbstractContextManager[Projection]:
-        """A batch of waiting memories, ticked off when the block ends without an error.
+    def take(self, limit: int, now: datetime, lease: timedelta) -> Projection:
+        """Lease memories that are due, the attempt counted and committed.
 
-        Concurrent callers get different batches; a failed block leaves its batch waiting. An
-        empty projection says that nothing waits.
+        Concurrent callers get different ones. What was tried before is taken alone, when nothing
+        else is due: it may be the cause. An empty projection says that nothing is due.
+        """
+        ...
+
+    def tick_off(self, projection: Projection) -> None:
+        """The index has it: only what has changed since goes on waiting."""
+        ...
+
+    def give_back(
+        self, projection: Projection, due_at: datetime, error: str, *, is_counted: bool
+    ) -> None:
+        """The index does not have it: it is due again at ``due_at``.
+
+        The attempt counts only if it says something about the memories themselves.
         """
         ...
 

@@ -38,13 +38,17 @@ class MemoryEvent:
 class OwnerClaim:
     """A leased user; ``fence`` must still be the row's when the plan is committed.
 
-    ``generation`` counts what became due for the user: more since then means more to do.
+    Attributes:
+        attempt: Attempts in a row that failed or died, this one counted.
+        generation: Counts what became due for the user: more since then means more to do.
+        deaths: Attempts in a row that ended without a word: their worker died, or was frozen.
     """
 
     owner: Owner
     fence: int
     attempt: int
     generation: int
+    deaths: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +73,17 @@ class MemoryStore(Protocol):
         ...
 
     def release_owner(
-        self, claim: OwnerClaim, due_at: datetime | None, now: datetime, error: str | None = None
+        self,
+        claim: OwnerClaim,
+        due_at: datetime | None,
+        now: datetime,
+        error: str | None = None,
+        *,
+        deaths: int = 0,
     ) -> bool:
         """Give a user back, due again at ``due_at`` or only when new facts arrive.
+
+        ``deaths`` is what the next claim begins to count from.
 
         Returns:
             True if the user is due at once, because facts arrived meanwhile.

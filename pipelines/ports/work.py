@@ -45,6 +45,10 @@ class DueWork:
 class WorkTable(Protocol):
     """What the sweep looks at."""
 
+    def line_up(self, now: datetime, limit: int) -> int:
+        """Put transcripts whose delay is over into their tenants' lines; gives how many."""
+        ...
+
     def find_due(self, now: datetime, limit: int) -> DueWork:
         """The longest waiting first; at most ``limit`` of each kind and lane."""
         ...

@@ -80,7 +80,8 @@ class InMemoryBatches:
 
     def park_waiting(self, receipts: Sequence[ReceiptId], due_at: datetime, reason: str) -> None:
         for row in self._stores.untried(receipts):
-            row.state, row.due_at, row.reason = TranscriptState.PARKED, due_at, reason
+            row.wait(TranscriptState.PARKED, due_at)
+            row.reason = reason
 
     def release_waiting(self, receipts: Sequence[ReceiptId], now: datetime) -> None:
         for row in self._stores.untried(receipts):
@@ -97,8 +98,8 @@ class InMemoryBatches:
             kept = [item for item in items if rows.keys() >= set(item.paid_for.receipts)]
             for receipt in {receipt for item in kept for receipt in item.paid_for.receipts}:
                 row = rows[receipt]
-                row.state, row.batch, row.reason = TranscriptState.QUEUED, batch.id, BATCHED
-                row.due_at = batch.deadline_at
+                row.wait(TranscriptState.QUEUED, batch.deadline_at)
+                row.batch, row.reason = batch.id, BATCHED
             for item in kept:
                 self._replies.ledger.extend(item.hold, batch.deadline_at)
             if kept:

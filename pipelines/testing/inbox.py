@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LeaseLost, NotFound
 from pipelines.model import FactOutcome, Lane, ReceiptId, Transcript, TranscriptState, receipt_id
 from pipelines.plan import Settlement
-from pipelines.ports import Accepted, FactReport, Status, TranscriptClaim
+from pipelines.ports import Accepted, FactReport, Place, Status, TranscriptClaim
 from pipelines.testing.tables import (
     WAITING_STATES,
     FactRow,
@@ -39,6 +40,7 @@ class InMemoryInbox(InMemoryTables):
         if row is None:
             due_at = now + self.backfill_wait if item.lane is Lane.BACKFILL else now
             self._transcripts[item.id] = TranscriptRow(item, TranscriptState.QUEUED, due_at, now)
+            self._line_up(now)
             return Accepted(item.id, is_duplicate=False)
         if row.transcript.content_hash == item.content_hash:
             return Accepted(item.id, is_duplicate=True)
@@ -62,6 +64,25 @@ class InMemoryInbox(InMemoryTables):
         with self._lock:
             row = self._transcripts.get(receipt)
         return None if row is None else row.transcript.owner
+
+    def find_in_line(
+        self, lane: Lane, after_tenant: str, now: datetime, limit: int, *, with_suspects: bool
+    ) -> list[Place]:
+        with self._lock:
+            rows = [row for row in self._transcripts.values() if row.transcript.lane is lane]
+        free = [row for row in rows if row.is_claimable(now)]
+        orphans = [row for row in free if row.state is TranscriptState.DISTILLING]
+        if orphans and with_suspects:
+            return [_place(row) for row in orphans[:limit]]
+        lines: dict[str, list[tuple[datetime, TranscriptRow]]] = {}
+        for row in free:
+            is_in_line = row.state in WAITING_STATES and row.turn_at is not None
+            if is_in_line and (with_suspects or not row.deaths):
+                owner = row.transcript.owner
+                lines.setdefault(owner.tenant_id, []).append((row.turn_at or now, row))
+        behind = [tenant for tenant in lines if tenant > after_tenant]
+        line = sorted(lines[min(behind or lines)], key=itemgetter(0)) if lines else []
+        return [_place(row) for _, row in line[:limit]]
 
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
@@ -132,7 +153,8 @@ class InMemoryInbox(InMemoryTables):
     ) -> None:
         with self._lock:
             row = self._leave_lease(claim)
-            row.state, row.due_at, row.last_error = TranscriptState.QUEUED, due_at, error
+            row.wait(TranscriptState.QUEUED, due_at)
+            row.last_error = error
             row.is_alone |= is_alone
 
     def park(
@@ -158,7 +180,8 @@ class InMemoryInbox(InMemoryTables):
                 and _size(row.transcript) >= size
             ]
             for row in (this, *likes):
-                row.state, row.due_at, row.reason = TranscriptState.PARKED, due_at, reason
+                row.wait(TranscriptState.PARKED, due_at)
+                row.reason = reason
 
     def count_parked(self, tenant_id: str) -> dict[str, int]:
         result: dict[str, int] = {}
@@ -237,6 +260,10 @@ def _may_join(row: TranscriptRow, lead: TranscriptClaim, now: datetime) -> bool:
     is_waiting = row.state in WAITING_STATES and not row.is_alone and row.is_claimable(now)
     is_like = row.transcript.lane is lead.transcript.lane
     return is_other and is_waiting and is_like and row.transcript.owner == lead.transcript.owner
+
+
+def _place(row: TranscriptRow) -> Place:
+    return Place(row.transcript.id, row.transcript.owner)
 
 
 def _size(transcript: Transcript) -> int:

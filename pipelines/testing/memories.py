@@ -30,11 +30,18 @@ class InMemoryMemories(InMemoryTables):
                 return None
             row.fence += 1
             row.attempts += 1
+            row.deaths += row.lease_until is not None
             row.lease_until = now + lease
-            return OwnerClaim(owner, row.fence, row.attempts, row.generation)
+            return OwnerClaim(owner, row.fence, row.attempts, row.generation, row.deaths)
 
     def release_owner(
-        self, claim: OwnerClaim, due_at: datetime | None, now: datetime, error: str | None = None
+        self,
+        claim: OwnerClaim,
+        due_at: datetime | None,
+        now: datetime,
+        error: str | None = None,
+        *,
+        deaths: int = 0,
     ) -> bool:
         with self._lock:
             row = self._owners[claim.owner]
@@ -44,6 +51,7 @@ class InMemoryMemories(InMemoryTables):
             row.lease_until = None
             row.due_at = due_at if is_unchanged else now
             row.attempts = row.attempts if error else 0
+            row.deaths = deaths
             row.last_error = error
             return not is_unchanged
 
@@ -136,7 +144,7 @@ class InMemoryMemories(InMemoryTables):
                 raise LeaseLost(f"user lease: fence {claim.fence} has moved on")
             self._check_versions(plan)
             self._memories.update(plan.final_states())
-            self._outbox.update(dict.fromkeys(plan.final_states()))
+            self._enqueue(plan.final_states(), now)
             self.events.extend((change, now) for change in plan.changes)
             for key, settlement in plan.settled.items():
                 self._facts[key].settlement = settlement

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from pipelines.model import EVERYONE, MemoryState
@@ -11,10 +10,11 @@ from pipelines.stages.passage import places_around, read_passages
 from pipelines.testing.tables import InMemoryTables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
-    from pipelines.model import Memory
+    from pipelines.model import Memory, MemoryId
+    from pipelines.testing.tables import OutboxRow
 
 
 class InMemoryOutbox(InMemoryTables):
@@ -22,32 +22,45 @@ class InMemoryOutbox(InMemoryTables):
 
     __slots__ = ()
 
-    @contextmanager
-    def take(self, limit: int) -> Iterator[Projection]:
+    def take(self, limit: int, now: datetime, lease: timedelta) -> Projection:
         with self._lock:
-            waiting = list(self._outbox)[:limit]
-            for key in waiting:
-                del self._outbox[key]
-            rows = [self._memories[key] for key in waiting]
-        is_projected = False
-        try:
-            indexed = [row for row in rows if row.state is not MemoryState.MERGED]
-            removals = tuple(row.id for row in rows if row.state is MemoryState.MERGED)
-            yield Projection(tuple(map(self._as_point, indexed)), removals)
-            is_projected = True
-        finally:
-            if not is_projected:
-                with self._lock:
-                    self._outbox.update(dict.fromkeys(waiting))
+            due = {key: row for key, row in self._outbox.items() if row.is_due(now)}
+            fresh = [key for key, row in due.items() if not row.attempts]
+            taken = fresh[:limit] or list(due)[:1]
+            tickets = tuple(self._outbox[key].lease(key, now + lease) for key in taken)
+            rows = [self._memories[key] for key in taken]
+        indexed = [row for row in rows if row.state is not MemoryState.MERGED]
+        removals = tuple(row.id for row in rows if row.state is MemoryState.MERGED)
+        return Projection(tuple(map(self._as_point, indexed)), removals, tickets)
+
+    def tick_off(self, projection: Projection) -> None:
+        with self._lock:
+            for key, change, row in self._held_rows(projection):
+                row.lease_until = None
+                if row.change == change:
+                    del self._outbox[key]
+
+    def give_back(
+        self, projection: Projection, due_at: datetime, error: str, *, is_counted: bool
+    ) -> None:
+        with self._lock:
+            for _, _, row in self._held_rows(projection):
+                row.lease_until, row.due_at, row.last_error = None, due_at, error
+                row.attempts -= not is_counted
+
+    def _held_rows(self, projection: Projection) -> Iterable[tuple[MemoryId, int, OutboxRow]]:
+        for ticket in projection.tickets:
+            row = self._outbox.get(ticket.memory_id)
+            if row is not None and row.fence == ticket.fence:
+                yield ticket.memory_id, ticket.change, row
 
     def refill(self, now: datetime) -> int:
-        del now
         with self._lock:
             indexed = [
                 key for key, row in self._memories.items() if row.state is not MemoryState.MERGED
             ]
             added = [key for key in indexed if key not in self._outbox]
-            self._outbox.update(dict.fromkeys(added))
+            self._enqueue(added, now)
         return len(added)
 
     def _as_point(self, memory: Memory) -> IndexPoint:

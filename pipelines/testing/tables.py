@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from config.policy import PassagePolicy
 from pipelines.model import TranscriptState
-from pipelines.ports import BATCHED, FactReport, TranscriptClaim
+from pipelines.ports import BATCHED, FactReport, Ticket, TranscriptClaim
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pipelines.ports import Review
 
 OPEN_STATES = frozenset({TranscriptState.QUEUED, TranscriptState.DISTILLING})
+# Between two turns of one user.
+GAP = timedelta(seconds=1)
 WAITING_STATES = frozenset({TranscriptState.QUEUED, TranscriptState.PARKED})
 
 
@@ -39,6 +42,8 @@ class TranscriptRow:
     finished_at: datetime | None = None
     is_alone: bool = False
     batch: UUID | None = None
+    deaths: int = 0
+    turn_at: datetime | None = None
 
     @property
     def shown_state(self) -> str:
@@ -54,10 +59,17 @@ class TranscriptRow:
     def lease(self, until: datetime) -> TranscriptClaim:
         """Give it to a worker; the attempt counts."""
         self.is_alone |= self.state is TranscriptState.DISTILLING
+        self.deaths += self.state is TranscriptState.DISTILLING
         self.state, self.reason, self.lease_until = TranscriptState.DISTILLING, None, until
         self.attempts += 1
         self.fence += 1
-        return TranscriptClaim(self.transcript, self.fence, self.attempts, self.is_alone)
+        return TranscriptClaim(
+            self.transcript, self.fence, self.attempts, self.is_alone, self.deaths
+        )
+
+    def wait(self, state: TranscriptState, due_at: datetime) -> None:
+        """Leave the line until then."""
+        self.state, self.due_at, self.turn_at = state, due_at, None
 
 
 @dataclass(slots=True)
@@ -69,12 +81,41 @@ class OwnerRow:
     fence: int = 0
     generation: int = 0
     attempts: int = 0
+    deaths: int = 0
     last_error: str | None = None
 
     def is_claimable(self, now: datetime) -> bool:
         """Whether something is due and nobody has them."""
         is_due = self.due_at is not None and self.due_at <= now
         return is_due and not _is_leased(self, now)
+
+
+@dataclass(slots=True)
+class OutboxRow:
+    """A memory that the index lacks."""
+
+    due_at: datetime
+    change: int = 0
+    lease_until: datetime | None = None
+    fence: int = 0
+    attempts: int = 0
+    last_error: str | None = None
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it may be projected, and nobody does."""
+        return self.due_at <= now and not _is_leased(self, now)
+
+    def lease(self, key: MemoryId, until: datetime) -> Ticket:
+        """Give it to a worker; the attempt counts."""
+        self.lease_until = until
+        self.fence += 1
+        self.attempts += 1
+        return Ticket(key, self.change, self.fence, self.attempts)
+
+    def wait_anew(self, now: datetime) -> None:
+        """The memory has changed again."""
+        self.due_at, self.attempts, self.last_error = now, 0, None
+        self.change += 1
 
 
 @dataclass(slots=True)
@@ -111,9 +152,29 @@ class InMemoryTables:
     _facts: dict[FactId, FactRow] = field(default_factory=dict)
     _refusals: dict[ReceiptId, list[FactReport]] = field(default_factory=dict)
     _memories: dict[MemoryId, Memory] = field(default_factory=dict)
-    _outbox: dict[MemoryId, None] = field(default_factory=dict)
+    _outbox: dict[MemoryId, OutboxRow] = field(default_factory=dict)
     _reviews: dict[Owner, dict[MemoryId, Review]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def _line_up(self, now: datetime) -> int:
+        waiting = [row for row in self._transcripts.values() if row.state in WAITING_STATES]
+        ripe = [row for row in waiting if row.turn_at is None and row.due_at <= now]
+        for row in sorted(ripe, key=lambda row: row.due_at):
+            owner = row.transcript.owner
+            turns = [
+                other.turn_at + GAP
+                for other in waiting
+                if other.turn_at is not None and other.transcript.owner == owner
+            ]
+            row.turn_at = max([row.due_at, *turns])
+        return len(ripe)
+
+    def _enqueue(self, keys: Iterable[MemoryId], now: datetime) -> None:
+        for key in keys:
+            if key in self._outbox:
+                self._outbox[key].wait_anew(now)
+            else:
+                self._outbox[key] = OutboxRow(now)
 
     def _mark_due(self, owner: Owner, now: datetime) -> None:
         row = self._owners.setdefault(owner, OwnerRow())
@@ -121,5 +182,5 @@ class InMemoryTables:
         row.generation += 1
 
 
-def _is_leased(row: TranscriptRow | OwnerRow, now: datetime) -> bool:
+def _is_leased(row: TranscriptRow | OwnerRow | OutboxRow, now: datetime) -> bool:
     return row.lease_until is not None and row.lease_until > now

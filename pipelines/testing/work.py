@@ -17,6 +17,11 @@ class InMemoryWorkTable(InMemoryTables):
 
     __slots__ = ()
 
+    def line_up(self, now: datetime, limit: int) -> int:
+        del limit
+        with self._lock:
+            return self._line_up(now)
+
     def find_due(self, now: datetime, limit: int) -> DueWork:
         with self._lock:
             rows = sorted(self._transcripts.values(), key=lambda row: row.due_at)
@@ -24,5 +29,6 @@ class InMemoryWorkTable(InMemoryTables):
             interactive, backfill = (
                 tuple(item.id for item in due if item.lane is lane)[:limit] for lane in Lane
             )
+            has_unprojected = any(row.is_due(now) for row in self._outbox.values())
             owners = [owner for owner, row in self._owners.items() if row.is_claimable(now)]
-            return DueWork(interactive, tuple(owners[:limit]), bool(self._outbox), backfill)
+            return DueWork(interactive, tuple(owners[:limit]), has_unprojected, backfill)

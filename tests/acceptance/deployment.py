@@ -68,6 +68,12 @@ class Deployment:
     def start_beat(self) -> subprocess.Popen[bytes]:
         return self._start("beat", "--schedule", str(self.logs / "beat"), "--pidfile", "")
 
+    def log_of(self, process: subprocess.Popen[bytes]) -> bytes:
+        """All that a process wrote."""
+        number = self.processes.index(process)
+        (path,) = self.logs.glob(f"*-{number}.log")
+        return path.read_bytes()
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait(10)

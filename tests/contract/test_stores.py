@@ -50,6 +50,7 @@ from pipelines.ports import (
     MemoryStore,
     Outbox,
     PaidFor,
+    Projection,
     Purpose,
     ReplyStore,
     WorkTable,
@@ -163,11 +164,23 @@ def insert(stores: Stores, *facts: Fact) -> list[Memory]:
 
 def drain(stores: Stores) -> list[tuple[str, ...]]:
     """The texts of the points that wait, and the ids of those that go."""
-    with stores.outbox.take(100) as projection:
-        return [
-            tuple(sorted(point.text for point in projection.upserts)),
-            tuple(str(key) for key in projection.removals),
-        ]
+    projection = stores.outbox.take(100, day(2), LEASE)
+    stores.outbox.tick_off(projection)
+    return [
+        tuple(sorted(point.text for point in projection.upserts)),
+        tuple(str(key) for key in projection.removals),
+    ]
+
+
+def change(stores: Stores, memory: Memory) -> Memory:
+    """One more version of a memory that was inserted."""
+    stores.memories.mark_owner_due(ALICE, START)
+    changed = replace(memory, version=memory.version + 1)
+    owner_claim = claim_owner(stores)
+    plan = Plan((Reinforce(changed, ()),), {memory.id: memory.version}, {})
+    stores.memories.commit_plan(owner_claim, plan, START)
+    stores.memories.release_owner(owner_claim, None, START)
+    return changed
 
 
 # ---- inbox ------------------------------------------------------------------------------------
@@ -526,12 +539,13 @@ def test_export_pages_through_everything(stores: Stores) -> None:
 
 
 def test_outbox_holds_each_change_until_it_was_projected(stores: Stores) -> None:
-    """A failed projection leaves its batch waiting; a successful one empties it."""
+    """What was given back is due again at its time; what was ticked off is gone."""
     insert(stores, make_fact("one"), make_fact("two", ordinal=1))
 
-    with pytest.raises(RuntimeError, match="index away"), stores.outbox.take(100):
-        raise RuntimeError("index away")
+    failed = stores.outbox.take(100, START, LEASE)
+    stores.outbox.give_back(failed, day(1), "index away", is_counted=False)
 
+    assert Projection() == stores.outbox.take(100, START, LEASE)
     assert drain(stores) == [("one one", "two one two"), ()]
     assert drain(stores) == [(), ()]
 
@@ -546,8 +560,8 @@ def test_outbox_keeps_what_was_superseded_with_its_interval(stores: Stores) -> N
         claim_owner(stores), Plan((Supersede(closed),), {memory.id: 1}, {}), START
     )
 
-    with stores.outbox.take(100) as projection:
-        (point,) = projection.upserts
+    projection = stores.outbox.take(100, START, LEASE)
+    (point,) = projection.upserts
     assert () == projection.removals
     assert (MemoryState.SUPERSEDED, memory.valid_from, day(1)) == (
         point.state,
@@ -610,10 +624,10 @@ def test_outbox_refills_with_every_memory_that_the_index_should_have(stores: Sto
 
     assert 2 == stores.outbox.refill(day(1))
     assert 0 == stores.outbox.refill(day(1))
-    with stores.outbox.take(100) as projection:
-        assert {memory.id for memory in memories[1:]} == {
-            point.memory_id for point in projection.upserts
-        }
+    projection = stores.outbox.take(100, day(1), LEASE)
+    assert {memory.id for memory in memories[1:]} == {
+        point.memory_id for point in projection.upserts
+    }
 
 
 def test_outbox_gives_concurrent_callers_different_batches(stores: Stores) -> None:
@@ -622,14 +636,72 @@ def test_outbox_gives_concurrent_callers_different_batches(stores: Stores) -> No
     both = threading.Barrier(2, timeout=30)
 
     def project() -> set[str]:
-        with stores.outbox.take(2) as projection:
-            both.wait()
-            return {str(point.memory_id) for point in projection.upserts}
+        both.wait()
+        projection = stores.outbox.take(2, START, LEASE)
+        return {str(point.memory_id) for point in projection.upserts}
 
     with ThreadPoolExecutor(2) as pool:
         first, second = [future.result() for future in [pool.submit(project) for _ in range(2)]]
 
     assert (2, 2, 4) == (len(first), len(second), len(first | second))
+
+
+def test_outbox_keeps_what_changed_while_it_was_projected(stores: Stores) -> None:
+    """Ticking off an older version does not lose the newer one, which nobody held meanwhile."""
+    (memory,) = insert(stores, make_fact("one"))
+    older = stores.outbox.take(100, START, LEASE)
+    change(stores, memory)
+    assert Projection() == stores.outbox.take(100, START, LEASE)
+
+    stores.outbox.tick_off(older)
+    newer = stores.outbox.take(100, START, LEASE)
+
+    assert [1, 2] == [part.upserts[0].version for part in (older, newer)]
+
+
+def test_outbox_hands_on_what_a_dead_worker_held_and_does_not_hear_it_any_more(
+    stores: Stores,
+) -> None:
+    """When the lease is over another projects it; what the first one then says changes nothing."""
+    insert(stores, make_fact("one"))
+    first = stores.outbox.take(100, START, LEASE)
+    second = stores.outbox.take(100, START + LEASE, LEASE)
+    assert [1, 2] == [part.tickets[0].attempt for part in (first, second)]
+
+    stores.outbox.tick_off(first)
+    stores.outbox.give_back(first, day(9), "late", is_counted=True)
+
+    assert Projection() == stores.outbox.take(100, START + LEASE, LEASE)
+    stores.outbox.tick_off(second)
+    assert Projection() == stores.outbox.take(100, day(9), LEASE)
+
+
+def test_outbox_takes_what_was_tried_before_alone_and_last(stores: Stores) -> None:
+    """One memory that breaks its worker or the index does so without company."""
+    insert(stores, *[make_fact(f"fact {n}", ordinal=n) for n in range(3)])
+    stores.outbox.take(2, START, LEASE)
+    later = START + LEASE
+
+    sizes = [len(stores.outbox.take(100, later, LEASE).tickets) for _ in range(4)]
+
+    assert [1, 1, 1, 0] == sizes
+
+
+def test_outbox_counts_only_attempts_that_say_something_about_the_memory(stores: Stores) -> None:
+    """After an outage all are projected together again; a change starts from the beginning."""
+    memories = insert(stores, *[make_fact(f"fact {n}", ordinal=n) for n in range(2)])
+    batch = stores.outbox.take(100, START, LEASE)
+    stores.outbox.give_back(batch, START, "index away", is_counted=False)
+    again = stores.outbox.take(100, START, LEASE)
+    assert [1, 1] == [ticket.attempt for ticket in again.tickets]
+
+    stores.outbox.give_back(again, START, "refused", is_counted=True)
+    alone = stores.outbox.take(100, START, LEASE)
+    assert [2] == [ticket.attempt for ticket in alone.tickets]
+    stores.outbox.give_back(alone, START, "refused", is_counted=True)
+    for memory in memories:
+        change(stores, memory)
+    assert [1, 1] == [ticket.attempt for ticket in stores.outbox.take(9, START, LEASE).tickets]
 
 
 def test_work_table_finds_what_lies_due_and_unleased(stores: Stores) -> None:

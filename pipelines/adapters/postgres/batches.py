@@ -76,7 +76,12 @@ class PostgresBatches:
         ]
 
     def park_waiting(self, receipts: Sequence[ReceiptId], due_at: datetime, reason: str) -> None:
-        values = {"state": TranscriptState.PARKED.value, "due_at": due_at, "reason": reason}
+        values = {
+            "state": TranscriptState.PARKED.value,
+            "due_at": due_at,
+            "turn_at": None,
+            "reason": reason,
+        }
         self._update_waiting(receipts, values)
 
     def release_waiting(self, receipts: Sequence[ReceiptId], now: datetime) -> None:
@@ -278,6 +283,7 @@ def _wait_for(connection: Connection, batch: Batch, items: Sequence[BatchItem]) 
             state=TranscriptState.QUEUED.value,
             batch=batch.id,
             due_at=batch.deadline_at,
+            turn_at=None,
             reason=BATCHED,
         )
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import Insert as PgInsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.events import event_rows
@@ -153,6 +154,7 @@ def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
             "tenant_id": memory.owner.tenant_id,
             "user_id": memory.owner.user_id,
             "enqueued_at": now,
+            "due_at": now,
         }
         for memory in sorted(plan.final_states().values(), key=lambda memory: memory.id)
     ]
@@ -160,11 +162,21 @@ def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
         statement = upsert(outbox)
         connection.execute(
             statement.on_conflict_do_update(
-                index_elements=[outbox.c.memory_id],
-                set_={"enqueued_at": statement.excluded.enqueued_at},
+                index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
             ),
             rows,
         )
+
+
+def waits_anew(statement: PgInsert) -> dict[str, Any]:
+    """What a further change makes of a row of the outbox; whoever projects it holds it still."""
+    return {
+        "enqueued_at": statement.excluded.enqueued_at,
+        "due_at": statement.excluded.due_at,
+        "change": outbox.c.change + 1,
+        "attempts": 0,
+        "last_error": None,
+    }
 
 
 def _note_reviews(connection: Connection, owner: Owner, plan: Plan, now: datetime) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.tables import (
@@ -341,19 +342,15 @@ def _name_originals(connection: Connection, places: _Places) -> None:
 
 
 def _fill_outbox(connection: Connection, moved: Collection[Owner], now: datetime) -> None:
-    rows = select(memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now)).where(
-        or_(*(_is_owned(memories, owner) for owner in moved))
-    )
-    statement = upsert(outbox).from_select(
-        ["memory_id", "tenant_id", "user_id", "enqueued_at"], rows.order_by(memories.c.id)
-    )
+    columns = ["memory_id", "tenant_id", "user_id", "enqueued_at", "due_at"]
+    rows = select(
+        memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
+    ).where(or_(*(_is_owned(memories, owner) for owner in moved)))
+    statement = upsert(outbox).from_select(columns, rows.order_by(memories.c.id))
+    renamed = {"tenant_id": statement.excluded.tenant_id}
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[outbox.c.memory_id],
-            set_={
-                "tenant_id": statement.excluded.tenant_id,
-                "enqueued_at": statement.excluded.enqueued_at,
-            },
+            index_elements=[outbox.c.memory_id], set_=renamed | waits_anew(statement)
         )
     )
 

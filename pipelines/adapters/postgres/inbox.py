@@ -16,6 +16,7 @@ from pipelines.adapters.postgres.leases import (
     load_texts,
     lock_short_waiting,
 )
+from pipelines.adapters.postgres.line import find_in_line, find_orphans, give_turns
 from pipelines.adapters.postgres.parking import (
     count_parked,
     count_states,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Fact, Refusal
-    from pipelines.ports import Status, TranscriptClaim
+    from pipelines.ports import Place, Status, TranscriptClaim
 
 
 class PostgresInbox:
@@ -83,6 +84,15 @@ class PostgresInbox:
         with self._database.transaction() as connection:
             row = connection.execute(statement).one_or_none()
         return None if row is None else Owner(*row)
+
+    def find_in_line(
+        self, lane: Lane, after_tenant: str, now: datetime, limit: int, *, with_suspects: bool
+    ) -> list[Place]:
+        with self._database.transaction() as connection:
+            orphans = find_orphans(connection, lane, now, limit) if with_suspects else []
+            return orphans or find_in_line(
+                connection, lane, after_tenant, now, limit, with_suspects=with_suspects
+            )
 
     def claim_transcript(
         self, receipt: ReceiptId, now: datetime, lease: timedelta
@@ -138,6 +148,7 @@ class PostgresInbox:
                 claim,
                 state=TranscriptState.QUEUED.value,
                 due_at=due_at,
+                turn_at=None,
                 last_error=error,
                 alone=claim.is_alone or is_alone,
             )
@@ -158,6 +169,7 @@ class PostgresInbox:
                 state=TranscriptState.PARKED.value,
                 attempts=transcripts.c.attempts - 1,
                 due_at=due_at,
+                turn_at=None,
                 reason=reason,
             )
             park_likes(connection, claim.transcript, due_at, reason, now, whole_tenant=whole_tenant)
@@ -209,13 +221,13 @@ def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
 def _insert_new(
     connection: Connection, batch: Sequence[Transcript], now: datetime, backfill_wait: timedelta
 ) -> set[uuid.UUID]:
-    due_at = {Lane.INTERACTIVE: now, Lane.BACKFILL: now + backfill_wait}
-    rows = {
-        item.id: _transcript_row(item, now) | {"due_at": due_at[item.lane]}
-        for item in reversed(batch)
-    }
+    rows = {item.id: _transcript_row(item, now) for item in reversed(batch)}
     if not rows:
         return set()
+    due_at = {Lane.INTERACTIVE.value: now, Lane.BACKFILL.value: now + backfill_wait}
+    for row in rows.values():
+        row["due_at"] = due_at[row["lane"]]
+    give_turns(connection, [rows[key] for key in dict.fromkeys(item.id for item in batch)], now)
     # Sorted, so that two batches which share receipts lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
     statement = (

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    and_,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.rows import read_transcript
@@ -121,6 +131,7 @@ def _lease(
     values: dict[str, Any] = {
         "state": TranscriptState.DISTILLING.value,
         "attempts": transcripts.c.attempts + 1,
+        "deaths": transcripts.c.deaths + case((is_orphan, 1), else_=0),
         "fence": transcripts.c.fence + 1,
         "lease_until": now + lease,
         "reason": None,
@@ -133,7 +144,11 @@ def _lease(
     _bury_without_text(connection, without, now)
     return [
         TranscriptClaim(
-            read_transcript(row, texts[row["receipt"]]), row["fence"], row["attempts"], row["alone"]
+            read_transcript(row, texts[row["receipt"]]),
+            row["fence"],
+            row["attempts"],
+            row["alone"],
+            row["deaths"],
         )
         for row in rows
         if row["receipt"] in texts

@@ -73,16 +73,24 @@ class PostgresMemoryStore:
             .values(
                 fence=owners.c.fence + 1,
                 attempts=owners.c.attempts + 1,
+                # Whoever held it was not heard of again.
+                deaths=owners.c.deaths + case((owners.c.lease_until.is_not(None), 1), else_=0),
                 lease_until=now + lease,
             )
-            .returning(owners.c.fence, owners.c.attempts, owners.c.generation)
+            .returning(owners.c.fence, owners.c.attempts, owners.c.generation, owners.c.deaths)
         )
         with self._database.transaction() as connection:
             row = connection.execute(statement).one_or_none()
-        return OwnerClaim(owner, row.fence, row.attempts, row.generation) if row else None
+        return None if row is None else OwnerClaim(owner, *row)
 
     def release_owner(
-        self, claim: OwnerClaim, due_at: datetime | None, now: datetime, error: str | None = None
+        self,
+        claim: OwnerClaim,
+        due_at: datetime | None,
+        now: datetime,
+        error: str | None = None,
+        *,
+        deaths: int = 0,
     ) -> bool:
         is_unchanged = owners.c.generation == claim.generation
         statement = (
@@ -92,6 +100,7 @@ class PostgresMemoryStore:
                 lease_until=None,
                 due_at=_when(is_unchanged, due_at, now),
                 attempts=owners.c.attempts if error else 0,
+                deaths=deaths,
                 last_error=error,
             )
             .returning(is_unchanged)

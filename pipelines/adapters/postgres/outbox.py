@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.generation_moves import find_brought
@@ -13,38 +22,63 @@ from pipelines.adapters.postgres.passages import load_passages
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import memories, outbox
 from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
-from pipelines.ports import IndexPoint, Projection
+from pipelines.ports import IndexPoint, Projection, Ticket
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime, timedelta
 
     from config.policy import PassagePolicy
     from pipelines.adapters.postgres.database import Database
 
 # A merged memory says nothing of its own.
+_PORTION = 500
 _INDEXED = (MemoryState.ACTIVE.value, MemoryState.SUPERSEDED.value)
 
 
 class PostgresOutbox:
-    """``Outbox`` on PostgreSQL: a batch is a set of locked rows, freed if its worker dies."""
+    """``Outbox`` on PostgreSQL."""
 
     def __init__(self, database: Database, passages: PassagePolicy) -> None:
         self._database = database
         self._passages = passages
 
-    @contextmanager
-    def take(self, limit: int) -> Iterator[Projection]:
+    def take(self, limit: int, now: datetime, lease: timedelta) -> Projection:
         with self._database.transaction() as connection:
-            waiting = _lock_batch(connection, limit)
-            yield _read_projection(connection, waiting, self._passages)
-            connection.execute(delete(outbox).where(outbox.c.memory_id.in_(waiting)))
+            tickets = _lease_fresh(connection, limit, now, lease) or _lease_tried(
+                connection, now, lease
+            )
+        if not tickets:
+            return Projection()
+        # Read when they are leased: whatever changes from now on is projected after them.
+        with self._database.transaction() as connection:
+            return _read_projection(connection, tickets, self._passages)
+
+    def tick_off(self, projection: Projection) -> None:
+        with self._database.transaction() as connection:
+            for part in _in_order(projection.tickets):
+                held = _held(part)
+                unchanged = tuple_(outbox.c.memory_id, outbox.c.change).in_(
+                    [(ticket.memory_id, ticket.change) for ticket in part]
+                )
+                connection.execute(delete(outbox).where(held, unchanged))
+                connection.execute(update(outbox).where(held).values(lease_until=None))
+
+    def give_back(
+        self, projection: Projection, due_at: datetime, error: str, *, is_counted: bool
+    ) -> None:
+        values: dict[str, Any] = {"lease_until": None, "due_at": due_at, "last_error": error}
+        if not is_counted:
+            values["attempts"] = func.greatest(outbox.c.attempts - 1, 0)
+        with self._database.transaction() as connection:
+            for part in _in_order(projection.tickets):
+                connection.execute(update(outbox).where(_held(part)).values(**values))
 
     def refill(self, now: datetime) -> int:
-        columns = ("memory_id", "tenant_id", "user_id", "enqueued_at")
+        columns = ("memory_id", "tenant_id", "user_id", "enqueued_at", "due_at")
         indexed = select(
-            memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now)
+            memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
         ).where(memories.c.state.in_(_INDEXED))
         statement = upsert(outbox).from_select(columns, indexed).on_conflict_do_nothing()
         with self._database.transaction() as connection:
@@ -52,19 +86,59 @@ class PostgresOutbox:
         return added.rowcount
 
 
-def _lock_batch(connection: Connection, limit: int) -> list[MemoryId]:
-    statement = (
+def _lease_fresh(
+    connection: Connection, limit: int, now: datetime, lease: timedelta
+) -> tuple[Ticket, ...]:
+    return _lease(connection, outbox.c.attempts == 0, limit, now, lease)
+
+
+def _lease_tried(connection: Connection, now: datetime, lease: timedelta) -> tuple[Ticket, ...]:
+    return _lease(connection, outbox.c.attempts > 0, 1, now, lease)
+
+
+def _lease(
+    connection: Connection,
+    condition: ColumnElement[bool],
+    limit: int,
+    now: datetime,
+    lease: timedelta,
+) -> tuple[Ticket, ...]:
+    due = (
         select(outbox.c.memory_id)
-        .order_by(outbox.c.enqueued_at, outbox.c.memory_id)
+        .where(
+            condition,
+            outbox.c.due_at <= now,
+            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now),
+        )
+        .order_by(outbox.c.due_at, outbox.c.memory_id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [MemoryId(key) for key in connection.execute(statement).scalars()]
+    statement = (
+        update(outbox)
+        .where(outbox.c.memory_id.in_(due))
+        .values(lease_until=now + lease, fence=outbox.c.fence + 1, attempts=outbox.c.attempts + 1)
+        .returning(outbox.c.memory_id, outbox.c.change, outbox.c.fence, outbox.c.attempts)
+    )
+    return tuple(Ticket(MemoryId(row[0]), *row[1:]) for row in connection.execute(statement))
+
+
+def _held(tickets: Collection[Ticket]) -> ColumnElement[bool]:
+    return tuple_(outbox.c.memory_id, outbox.c.fence).in_(
+        [(ticket.memory_id, ticket.fence) for ticket in tickets]
+    )
+
+
+def _in_order(tickets: Collection[Ticket]) -> list[list[Ticket]]:
+    """In portions of a bounded statement; in the order in which a commit locks the rows."""
+    ordered = sorted(tickets, key=lambda ticket: ticket.memory_id)
+    return [ordered[at : at + _PORTION] for at in range(0, len(ordered), _PORTION)]
 
 
 def _read_projection(
-    connection: Connection, waiting: list[MemoryId], policy: PassagePolicy
+    connection: Connection, tickets: tuple[Ticket, ...], policy: PassagePolicy
 ) -> Projection:
+    waiting = [ticket.memory_id for ticket in tickets]
     statement = select(memories).where(memories.c.id.in_(waiting), memories.c.state.in_(_INDEXED))
     rows = connection.execute(statement).mappings().all()
     # What is everyone's rests on the words of single users: those are no other user's business.
@@ -73,7 +147,7 @@ def _read_projection(
     owned = _read_owners(connection, rows)
     upserts = tuple(_read_point(row, owned[row["id"]], passages.get(row["id"], "")) for row in rows)
     kept = {point.memory_id for point in upserts}
-    return Projection(upserts, tuple(key for key in waiting if key not in kept))
+    return Projection(upserts, tuple(key for key in waiting if key not in kept), tickets)
 
 
 def _read_owners(

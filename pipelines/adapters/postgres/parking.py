@@ -46,7 +46,7 @@ def park_likes(
     connection.execute(
         update(transcripts)
         .where(transcripts.c.receipt.in_(waiting))
-        .values(state=TranscriptState.PARKED.value, due_at=due_at, reason=reason)
+        .values(state=TranscriptState.PARKED.value, due_at=due_at, turn_at=None, reason=reason)
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, exists, or_, select
 
 from pipelines.adapters.postgres.generations import has_unsettled
 from pipelines.adapters.postgres.leases import OPEN_STATES
+from pipelines.adapters.postgres.line import line_up
 from pipelines.adapters.postgres.tables import outbox, owners, transcripts
 from pipelines.model import Lane, Owner, ReceiptId
 from pipelines.ports import DueWork
@@ -24,6 +25,10 @@ class PostgresWorkTable:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def line_up(self, now: datetime, limit: int) -> int:
+        with self._database.transaction() as connection:
+            return line_up(connection, now, limit)
+
     def find_due(self, now: datetime, limit: int) -> DueWork:
         due_owners = (
             select(owners.c.tenant_id, owners.c.user_id)
@@ -39,11 +44,15 @@ class PostgresWorkTable:
                 transcripts=_due_transcripts(connection, Lane.INTERACTIVE, now, limit),
                 backfill=_due_transcripts(connection, Lane.BACKFILL, now, limit),
                 owners=tuple(Owner(*row) for row in connection.execute(due_owners)),
-                has_unprojected=connection.execute(
-                    select(exists(select(outbox.c.memory_id)))
-                ).scalar_one(),
+                has_unprojected=_has_unprojected(connection, now),
                 has_unsettled=has_unsettled(connection, now),
             )
+
+
+def _has_unprojected(connection: Connection, now: datetime) -> bool:
+    is_free = or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now)
+    due = select(exists().where(outbox.c.due_at <= now, is_free))
+    return bool(connection.execute(due).scalar_one())
 
 
 def _due_transcripts(

@@ -58,7 +58,6 @@ class World:
             self.waker,
             self.clock,
             Policies(),
-            retry_delay=timedelta(seconds=30),
         )
 
     def push(self, session: str, at: datetime) -> None:
@@ -109,7 +108,7 @@ def test_consolidate_finds_near_duplicates_through_the_index() -> None:
     world = World()
     world.distill(make_fact("User likes green tea in the afternoon."))
     world.flow.run(ALICE)
-    Project(world.stores, world.index).run()
+    Project(world.stores, world.index, world.clock).run()
     world.distill(make_fact("In the afternoon User likes green tea.", session="s2", at=day(1)))
 
     world.flow.run(ALICE)
@@ -205,9 +204,31 @@ def test_consolidate_gives_the_user_back_when_the_index_is_away() -> None:
     assert Snoozed is type(world.flow.run(ALICE))
     assert Skipped is type(world.flow.run(ALICE))
     index.is_away = False
-    world.clock.advance(timedelta(seconds=30))
+    world.clock.advance(timedelta(seconds=40))
     assert Done is type(world.flow.run(ALICE))
     assert ["User likes tea."] == world.current()
+
+
+def test_consolidate_finds_the_fact_over_which_workers_die() -> None:
+    """After a death facts are taken one by one; the third death over the same one refuses it."""
+    world = World()
+    facts = [make_fact(f"User has {n} dogs.", ordinal=n) for n in range(3)]
+    world.distill(*facts)
+
+    def die() -> None:
+        assert world.stores.claim_owner(ALICE, world.clock.now(), LEASE)
+        world.clock.advance(LEASE)
+
+    die()
+    assert Done({"facts": 1, "insert": 1, "promote": 1}) == world.flow.run(ALICE)
+    die()
+    die()
+    assert Done({"facts": 1, "refused": 1}) == world.flow.run(ALICE)
+    assert Done({"facts": 1, "insert": 1, "promote": 1}) == world.flow.run(ALICE)
+
+    status = world.stores.status("acme", facts[0].transcript_id)
+    assert [None, "killed_its_worker", None] == [report.reason for report in status.facts]
+    assert TranscriptState.DONE is status.state
 
 
 def test_consolidate_refuses_only_the_fact_that_cannot_be_stored() -> None:
@@ -242,7 +263,7 @@ def test_consolidate_gives_the_user_back_when_the_embedder_refuses() -> None:
     world.distill(make_fact("User likes tea."))
 
     assert Snoozed is type(world.flow.run(ALICE))
-    world.clock.advance(timedelta(seconds=30))
+    world.clock.advance(timedelta(seconds=40))
     assert Snoozed is type(world.flow.run(ALICE))
 
 

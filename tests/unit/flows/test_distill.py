@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from config.policy import VerbatimPolicy
-from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable
-from pipelines.model import Draft, Kind, Role, Transcript, TranscriptState
+from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable, StoreUnavailable
+from pipelines.model import Draft, Kind, Lane, Owner, Role, Transcript, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.stages.injection.fence import fence
 from pipelines.stages.verbatim import VERBATIM
+from pipelines.testing.stores import InMemoryStores
 from tests.builders import ALICE, START, make_transcript
 from tests.unit.flows.distilling import DELAY, LEASE, World, fail_with, quote_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pipelines.model import Fact, Refusal
+    from pipelines.ports import TranscriptClaim
+
+
+def talk(session: str, tenant: str = "acme") -> Transcript:
+    """A session of a user of its own."""
+    owner = Owner(tenant, f"user of {session}")
+    return make_transcript(session, owner=owner, session=session, key=session)
 
 
 def test_distill_stores_grounded_facts_and_wakes_the_consolidation() -> None:
@@ -76,7 +91,7 @@ def test_distill_postpones_a_failed_attempt_then_buries_it(error: Exception) -> 
 
 
 def test_distill_buries_a_transcript_that_keeps_killing_its_worker() -> None:
-    """Attempts are counted before the work: a poison transcript runs out of them."""
+    """Attempts are counted before the work: three deaths are enough."""
     world = World()
     (transcript,) = world.accept(make_transcript("I live in Berlin."))
     for _ in range(3):
@@ -85,8 +100,69 @@ def test_distill_buries_a_transcript_that_keeps_killing_its_worker() -> None:
 
     assert Done({"dead": 1}) == world.flow.run(transcript.id)
     status = world.stores.status("acme", transcript.id)
-    assert (TranscriptState.DEAD, "attempts_exhausted") == (status.state, status.reason)
+    assert (TranscriptState.DEAD, "killed_its_worker") == (status.state, status.reason)
     assert [] == world.distiller.shown
+
+
+def test_distill_takes_whoever_is_first_in_line_from_tenant_to_tenant() -> None:
+    """A wake-up names no work: two tenants are served in turn, whoever woke."""
+    world = World()
+    world.accept(*(talk(f"a-{n}", "acme") for n in range(3)), talk("b-0", "beta"))
+
+    for _ in range(5):
+        world.flow.run_next(Lane.INTERACTIVE)
+
+    names = [name for (name,) in world.shown_together()]
+    assert {"a-0", "a-1", "a-2", "b-0"} == set(names)
+    assert names.index("b-0") < 2
+
+
+def test_distill_works_on_one_suspect_at_a_time_and_on_others_beside_it() -> None:
+    """Whom a dead worker held waits while another such one is worked on in this process."""
+    world = World()
+    first, second, third = world.accept(talk("s1"), talk("s2"), talk("s3"))
+    world.die_over(first, second)
+
+    def meanwhile(shown: Transcript) -> list[Draft]:
+        world.distiller.script = quote_everything
+        world.flow.run_next(Lane.INTERACTIVE)
+        world.flow.run_next(Lane.INTERACTIVE)
+        return quote_everything(shown)
+
+    world.distiller.script = meanwhile
+    world.flow.run_next(Lane.INTERACTIVE)
+
+    assert [["s3"]] == world.shown_together()[1:]
+    world.flow.run_next(Lane.INTERACTIVE)
+    assert ["distilled"] * 3 == world.states(first, second, third)
+
+
+def test_distill_keeps_a_result_until_the_store_is_back() -> None:
+    """A store that goes away for a moment costs no attempt and no second call."""
+
+    answers = iter([StoreUnavailable("going down"), StoreUnavailable("still down")])
+
+    class Blinking(InMemoryStores):
+        def commit_distilled(
+            self,
+            claim: TranscriptClaim,
+            facts: Sequence[Fact],
+            refusals: Sequence[Refusal],
+            now: datetime,
+        ) -> None:
+            for answer in answers:
+                raise answer
+            super().commit_distilled(claim, facts, refusals, now)
+
+    world = World(stores=Blinking())
+    world.flow = replace(world.flow, patience=timedelta(seconds=20))
+    (transcript,) = world.accept(talk("s1"))
+
+    assert Done({"facts": 1, "refused": 0}) == world.flow.run(transcript.id)
+    assert (1, "distilled") == (
+        world.status(transcript).attempts,
+        world.status(transcript).state.value,
+    )
 
 
 def test_distill_writes_nothing_when_its_lease_was_lost_meanwhile() -> None:

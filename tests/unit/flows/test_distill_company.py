@@ -372,4 +372,4 @@ def test_distill_buries_company_that_has_no_attempts_left() -> None:
     world.flow.run(first.id)
 
     assert ["distilled", "dead", "distilled"] == world.states(first, second, third)
-    assert "attempts_exhausted" == world.status(second).reason
+    assert "killed_its_worker" == world.status(second).reason

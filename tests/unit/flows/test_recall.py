@@ -56,9 +56,8 @@ class World:
             RecordingWaker(),
             self.clock,
             Policies(),
-            retry_delay=LEASE,
         ).run(ALICE)
-        Project(self.stores, self.index).run()
+        Project(self.stores, self.index, self.clock).run()
         self.flow = Recall(
             self.stores, self.index, self.embedder, self.embedder, self.clock, RankPolicy()
         )
@@ -325,7 +324,7 @@ def test_recall_shows_no_secret_of_the_query_to_anybody(secret: str) -> None:
     """Embedder, index and reranker may be remote: they see a placeholder in its place."""
     world, embedder, index = World("User likes green tea."), RecordingEmbedder(), RecordingIndex()
     world.stores.refill(START)
-    Project(world.stores, index).run()
+    Project(world.stores, index, world.clock).run()
     reranker = ScriptedReranker(lambda _: 1.0)
     flow = replace(world.flow, embedder=embedder, index=index, reranker=reranker)
 
@@ -352,7 +351,7 @@ def _keep(world: World, fact: Fact, **changes: Any) -> None:  # noqa: ANN401 - f
     memory = make_memory(fact, world.embedder.embed([fact.statement])[0], **changes)
     world.stores.commit_plan(claim, Plan((Insert(memory),)), START)
     world.stores.release_owner(claim, None, START)
-    Project(world.stores, world.index).run()
+    Project(world.stores, world.index, world.clock).run()
 
 
 def test_recall_finds_what_is_everyones_in_the_tenant() -> None:

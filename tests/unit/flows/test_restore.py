@@ -46,7 +46,6 @@ class World:
             RecordingWaker(),
             self.clock,
             Policies(),
-            retry_delay=timedelta(seconds=30),
         )
         self.restore = Restore(self.stores, verdicts, self.consolidate, NoGenerations(), self.clock)
         self.history = History(self.stores)

@@ -60,7 +60,6 @@ class World:
             self.waker,
             self.clock,
             Policies(judge=policy or JudgePolicy(wait=WAIT)),
-            retry_delay=timedelta(seconds=30),
         )
 
     def tell(self, *facts: Fact) -> None:
@@ -75,7 +74,7 @@ class World:
 
     def work(self) -> None:
         self.flow.run(ALICE)
-        Project(self.stores, self.index).run()
+        Project(self.stores, self.index, self.clock).run()
 
     def current(self) -> list[str]:
         found = self.stores.export_memories("acme", "alice", None, 100)

@@ -14,7 +14,8 @@ from pipelines.errors import (
     ModelUnavailable,
     StoreRefused,
 )
-from workers.retry import JITTER, judge
+from pipelines.flows.again import JITTER
+from workers.retry import judge
 
 POLICY = RetryPolicy(
     max_attempts=5, base=timedelta(seconds=10), factor=4.0, longest=timedelta(minutes=5)

@@ -8,7 +8,8 @@ from sqlalchemy.dialects.postgresql import JSONB, UUID
 from pipelines.adapters.postgres.tables.common import Time, metadata, owner_columns
 
 _OPEN = text("state IN ('queued', 'distilling', 'parked')")
-_WAITING = text("state IN ('queued', 'parked')")
+_IN_LINE = text("state IN ('queued', 'parked') AND turn_at IS NOT NULL")
+_OUT_OF_LINE = text("state IN ('queued', 'parked') AND turn_at IS NULL")
 
 transcripts = Table(
     "transcripts",
@@ -30,9 +31,9 @@ transcripts = Table(
     Column("deaths", Integer, nullable=False, server_default="0"),
     Column("fence", BigInteger, nullable=False, server_default="0"),
     Column("due_at", Time, nullable=False),
-    # Among all that is due the earliest turn comes first: it is what keeps users and tenants
-    # from standing behind one who pushed a lot.
-    Column("turn_at", Time, nullable=False, server_default=func.now()),
+    # Its place in the line of its tenant, once it is due: the earliest turn comes first. A user's
+    # turns lie apart, so that nobody stands behind all that one user pushed.
+    Column("turn_at", Time),
     Column("lease_until", Time),
     Column("reason", Text),
     Column("last_error", Text),
@@ -47,11 +48,9 @@ transcripts = Table(
     Column("received_at", Time, nullable=False),
     Column("finished_at", Time),
     Index("transcripts_due", "lane", "due_at", postgresql_where=_OPEN),
-    Index("transcripts_turn", "lane", "turn_at", postgresql_where=_WAITING),
-    Index(
-        "transcripts_turn_of_owner", "tenant_id", "user_id", "turn_at", postgresql_where=_WAITING
-    ),
-    Index("transcripts_turn_of_tenant", "tenant_id", "turn_at", postgresql_where=_WAITING),
+    Index("transcripts_in_line", "lane", "tenant_id", "turn_at", postgresql_where=_IN_LINE),
+    Index("transcripts_turns", "tenant_id", "user_id", "turn_at", postgresql_where=_IN_LINE),
+    Index("transcripts_out_of_line", "due_at", postgresql_where=_OUT_OF_LINE),
     Index("transcripts_leased", "lease_until", postgresql_where=text("state = 'distilling'")),
     Index(
         "transcripts_dead",

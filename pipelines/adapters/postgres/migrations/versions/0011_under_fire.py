@@ -8,7 +8,8 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
-_WAITING = sa.text("state IN ('queued', 'parked')")
+_IN_LINE = sa.text("state IN ('queued', 'parked') AND turn_at IS NOT NULL")
+_OUT_OF_LINE = sa.text("state IN ('queued', 'parked') AND turn_at IS NULL")
 
 
 def upgrade() -> None:
@@ -33,17 +34,14 @@ def upgrade() -> None:
 def _transcripts() -> None:
     table = "transcripts"
     op.add_column(table, _count("deaths", sa.Integer()))
-    op.add_column(table, _now("turn_at"))
-    op.create_index("transcripts_turn", table, ["lane", "turn_at"], postgresql_where=_WAITING)
+    op.add_column(table, sa.Column("turn_at", sa.DateTime(timezone=True)))
     op.create_index(
-        "transcripts_turn_of_owner",
-        table,
-        ["tenant_id", "user_id", "turn_at"],
-        postgresql_where=_WAITING,
+        "transcripts_in_line", table, ["lane", "tenant_id", "turn_at"], postgresql_where=_IN_LINE
     )
     op.create_index(
-        "transcripts_turn_of_tenant", table, ["tenant_id", "turn_at"], postgresql_where=_WAITING
+        "transcripts_turns", table, ["tenant_id", "user_id", "turn_at"], postgresql_where=_IN_LINE
     )
+    op.create_index("transcripts_out_of_line", table, ["due_at"], postgresql_where=_OUT_OF_LINE)
     op.create_index(
         "transcripts_leased",
         table,
