@@ -20,6 +20,7 @@ from config.policy import (
     JudgePolicy,
     LeasePolicy,
     Policies,
+    ProjectPolicy,
     RetryPolicy,
     VerbatimPolicy,
 )
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=5, gt=0)
     distill_lease_seconds: float = Field(default=300.0, gt=0)
     consolidate_lease_seconds: float = Field(default=60.0, gt=0)
+    project_lease_seconds: float = Field(default=60.0, gt=0)
     claim_idle_seconds: float = Field(
         default=60.0, gt=0, description="What an intake has read this long is taken over."
     )
@@ -154,6 +156,7 @@ class Settings(BaseSettings):
         )
         return Policies(
             intake=IntakePolicy(claim_idle=timedelta(seconds=self.claim_idle_seconds)),
+            project=ProjectPolicy(lease=timedelta(seconds=self.project_lease_seconds)),
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
