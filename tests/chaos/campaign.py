@@ -143,7 +143,7 @@ def _look(truth: Truth, stack: Stack, agents: Agents, findings: Findings) -> _To
     findings.problems += [
         *problems,
         *check_memories(truth),
-        *check_index(truth),
+        *check_index(truth, truth.index_rows()),
         *findings.payments.problems,
     ]
     rows = truth.rows("SELECT receipt, state FROM transcripts")

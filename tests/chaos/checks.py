@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from uuid import UUID
 
-    from tests.chaos.truth import Truth
+    from tests.chaos.truth import Reader, Row
 
 _SHOWN = 5
 
@@ -50,7 +50,7 @@ WHERE strpos(body -> 'messages' -> message_index ->> 'content', quote) = 0
 """
 
 
-def check_receipts(truth: Truth, receipts: Mapping[int, UUID]) -> tuple[list[str], Counter[str]]:
+def check_receipts(truth: Reader, receipts: Mapping[int, UUID]) -> tuple[list[str], Counter[str]]:
     """Every acknowledged receipt is done, or dead with a reason.
 
     Returns:
@@ -79,7 +79,7 @@ def check_open(left: Mapping[str, int]) -> list[str]:
     return [f"not final: {number} {name}" for name, number in left.items() if number]
 
 
-def check_memories(truth: Truth) -> list[str]:
+def check_memories(truth: Reader) -> list[str]:
     """Nothing is known twice, and all that is known rests on what was said."""
     checks = {
         "said twice": _TWICE_SAID,
@@ -96,7 +96,7 @@ def check_memories(truth: Truth) -> list[str]:
     ]
 
 
-def check_index(truth: Truth) -> list[str]:
+def check_index(truth: Reader, points: Iterable[Row]) -> list[str]:
     """The index holds the present state of each memory, and nothing else."""
     fields = ("tenant_id", "user_id", "scope", "version", "state")
     memories = truth.rows(
@@ -104,11 +104,11 @@ def check_index(truth: Truth) -> list[str]:
         " WHERE state IN ('active', 'superseded')"
     )
     wanted = {row["memory_id"]: tuple(row[name] for name in fields) for row in memories}
-    points = {row["memory_id"]: tuple(row[name] for name in fields) for row in truth.index_rows()}
-    stale = [key for key in wanted.keys() & points.keys() if wanted[key] != points[key]]
+    found = {row["memory_id"]: tuple(row[name] for name in fields) for row in points}
+    stale = [key for key in wanted.keys() & found.keys() if wanted[key] != found[key]]
     return [
-        *_list("not in the index", map(str, wanted.keys() - points.keys())),
-        *_list("only in the index", map(str, points.keys() - wanted.keys())),
+        *_list("not in the index", map(str, wanted.keys() - found.keys())),
+        *_list("only in the index", map(str, found.keys() - wanted.keys())),
         *_list("stale in the index", map(str, stale)),
     ]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tests.chaos.truth import Row, Truth
+    from tests.chaos.truth import Reader, Row
 
 _MEMORIES = "SELECT * FROM memories WHERE state <> 'merged'"
 _EVIDENCE = "SELECT memory_id, receipt, message_index, quote, event_at FROM evidence"
@@ -51,7 +51,7 @@ class Difference:
         ]
 
 
-def read_outline(truth: Truth) -> Outline:
+def read_outline(truth: Reader) -> Outline:
     """Everything current and everything that once was, of all users."""
     cited: dict[object, set[Known]] = {}
     for row in truth.rows(_EVIDENCE):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from tests.chaos.endpoint import Answered, BadDayEndpoint
-    from tests.chaos.truth import Truth
+    from tests.chaos.truth import Reader
 
 _REPLIES = """
 SELECT request_hash, extract(epoch FROM pg_xact_commit_timestamp(xmin))::float8 AS kept_at
@@ -59,7 +59,7 @@ class Payments:
         return found
 
 
-def count_payments(endpoint: BadDayEndpoint, truth: Truth, users: Collection[str]) -> Payments:
+def count_payments(endpoint: BadDayEndpoint, truth: Reader, users: Collection[str]) -> Payments:
     """Compare the endpoint's own count with the replies, request by request."""
     kept_at = {row["request_hash"]: row["kept_at"] for row in truth.rows(_REPLIES)}
     answers: defaultdict[str, list[Answered]] = defaultdict(list)

@@ -105,7 +105,7 @@ def invent_session(dice: random.Random, number: int, started_at: datetime) -> li
         messages.append({"role": "assistant", "content": dice.choice(REPLIES)})
     if dice.random() < 0.1:
         messages.append({"role": "tool", "name": "log", "content": _FILLER * 2})
-    if dice.random() < 0.02:
+    if dice.random() < 0.04:
         messages.insert(1, {"role": "assistant", "content": _FILLER * 180})
     return messages
 

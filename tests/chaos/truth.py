@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 import redis
@@ -37,6 +37,13 @@ _LEASED = """
 SELECT table_name FROM information_schema.columns
 WHERE table_schema = current_schema() AND column_name = 'lease_until'
 """
+
+
+class Reader(Protocol):
+    """Whoever answers a query."""
+
+    def rows(self, query: str) -> list[Row]:
+        """All rows of it."""
 
 
 class Truth:
