@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
-	eval-pairs eval-replay lock clean
+	chaos eval-pairs eval-replay lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,14 @@ imports: $(VENV)/.installed-dev ## the layers import only downwards (import-lint
 
 unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
 	$(BIN)/python -m pytest tests/$@
+
+# SEED, SESSIONS, USERS, FAULTS, WORKERS, GAP, DATASET, REPORT name options of tests.chaos.
+CHAOS_VALUES := SEED SESSIONS USERS FAULTS WORKERS GAP DRAIN DATASET REPORT
+CHAOS_OPTIONS = $(foreach name,$(CHAOS_VALUES),$(if $($(name)),--$(call lower,$(name)) $($(name)))) \
+	$(if $(KEEP),--keep)
+lower = $(shell echo $(1) | tr A-Z a-z)
+chaos: $(VENV)/.installed-dev ## SEED= SESSIONS= USERS= FAULTS= DATASET= REPORT=: lose nothing while all is killed
+	@$(BIN)/python -m tests.chaos $(CHAOS_OPTIONS)
 
 NAMED_SET = $(or $(DATASET),$(error name a data set: make $@ DATASET=folder))
 eval: $(VENV)/.installed ## DATASET=folder: recall measured offline and with recorded model outputs

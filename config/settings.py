@@ -16,9 +16,11 @@ from config.personal import PersonalDataSchema, PersonalDataSetting, make_person
 from config.policy import (
     BatchPolicy,
     GlobalPolicy,
+    IntakePolicy,
     JudgePolicy,
     LeasePolicy,
     Policies,
+    ProjectPolicy,
     RetryPolicy,
     VerbatimPolicy,
 )
@@ -123,6 +125,10 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=5, gt=0)
     distill_lease_seconds: float = Field(default=300.0, gt=0)
     consolidate_lease_seconds: float = Field(default=60.0, gt=0)
+    project_lease_seconds: float = Field(default=60.0, gt=0)
+    claim_idle_seconds: float = Field(
+        default=60.0, gt=0, description="What an intake has read this long is taken over."
+    )
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
@@ -149,6 +155,8 @@ class Settings(BaseSettings):
             lease=timedelta(seconds=self.batch_lease_seconds),
         )
         return Policies(
+            intake=IntakePolicy(claim_idle=timedelta(seconds=self.claim_idle_seconds)),
+            project=ProjectPolicy(lease=timedelta(seconds=self.project_lease_seconds)),
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
