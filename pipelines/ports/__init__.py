@@ -32,6 +32,7 @@ from pipelines.ports.generations import (
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Status, TranscriptClaim
 from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, VectorIndex
 from pipelines.ports.judge import Judge, VerdictStore
+from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
@@ -83,6 +84,7 @@ __all__ = [
     "Inbox",
     "IndexPoint",
     "Judge",
+    "KeyStore",
     "Ledger",
     "MemoryEvent",
     "MemoryStore",
@@ -101,6 +103,7 @@ __all__ = [
     "Review",
     "Sharing",
     "Status",
+    "StoredKey",
     "TokenCounter",
     "TranscriptClaim",
     "VectorIndex",
