@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -198,7 +199,9 @@ def export(
     with connect(api, data, tenant) as client:
         count = exports.run(client, user, export_format, output)
     name = tenant or "default"
-    hint = "" if count else f"; tenant {name!r} has none: name another with --tenant"
+    # With a key there is no other tenant to name.
+    is_told = count or os.environ.get("MEMSTILL_API_KEY")
+    hint = "" if is_told else f"; tenant {name!r} has none: name another with --tenant"
     err.print(f"{count} memories exported{hint}", markup=False)
 
 
