@@ -43,6 +43,7 @@ from pipelines.ports.index import (
     VectorIndex,
 )
 from pipelines.ports.judge import Judge, VerdictStore
+from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
@@ -96,6 +97,7 @@ __all__ = [
     "IndexPoint",
     "IndexedPoint",
     "Judge",
+    "KeyStore",
     "Ledger",
     "MemoryEvent",
     "MemoryStore",
@@ -117,6 +119,7 @@ __all__ = [
     "Review",
     "Sharing",
     "Status",
+    "StoredKey",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",
