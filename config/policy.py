@@ -262,6 +262,25 @@ class ProjectPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasePolicy:
+    """How an erasure goes on after its first transaction, which makes the subject invisible.
+
+    Attributes:
+        lease: So long nobody else goes on with it.
+        pause: What could not be done is tried again after this.
+        settle: Whatever was under way has ended by then; all is looked for once more.
+        deadline: By law it must be proven by then.
+        warn: One that is not proven by then is reported as overdue.
+    """
+
+    lease: timedelta = timedelta(minutes=5)
+    pause: timedelta = timedelta(seconds=30)
+    settle: timedelta = timedelta(minutes=10)
+    deadline: timedelta = timedelta(days=30)
+    warn: timedelta = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
 class PromotionRule:
     """A way from the session to the user; all conditions must hold.
 
@@ -453,6 +472,7 @@ class Policies:
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     slot: SlotPolicy = field(default_factory=SlotPolicy)
     consolidate: ConsolidatePolicy = field(default_factory=ConsolidatePolicy)
+    erase: ErasePolicy = field(default_factory=ErasePolicy)
     project: ProjectPolicy = field(default_factory=ProjectPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     sharing: GlobalPolicy = field(default_factory=GlobalPolicy)

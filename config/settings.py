@@ -16,6 +16,7 @@ from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_bu
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
 from config.policy import (
     BatchPolicy,
+    ErasePolicy,
     GlobalPolicy,
     IntakePolicy,
     JudgePolicy,
@@ -131,6 +132,11 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="What an intake has read this long is taken over."
     )
 
+    erase_seconds: float = Field(default=30.0, gt=0)
+    erase_settle_seconds: float = Field(
+        default=600.0, ge=0, description="After this all stores are searched for what was erased."
+    )
+
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
     auth: Literal["auto", "keys", "off"] = Field(
@@ -179,6 +185,7 @@ class Settings(BaseSettings):
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
+            erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,
             lease=lease,
             budget=replace(budget, batch_share=self.batch_price_share),

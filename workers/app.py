@@ -16,7 +16,7 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
-from workers.queues import BACKFILL, BATCHES, QUEUES, SHARE, SWEEP
+from workers.queues import BACKFILL, BATCHES, ERASE, QUEUES, SHARE, SWEEP
 
 
 def make_app(settings: Settings) -> Celery:
@@ -53,6 +53,11 @@ def make_app(settings: Settings) -> Celery:
                 "task": SHARE,
                 "schedule": settings.share_seconds,
                 "options": {"expires": settings.share_seconds},
+            },
+            "erase": {
+                "task": ERASE,
+                "schedule": settings.erase_seconds,
+                "options": {"expires": settings.erase_seconds * 2},
             },
             **_batch_schedule(settings),
         },

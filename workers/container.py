@@ -13,10 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from config.settings import Settings
+from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
+    PostgresErasures,
     PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
@@ -34,6 +38,7 @@ from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.distill import Distill
+from pipelines.flows.erase import Erase
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
@@ -94,6 +99,7 @@ class Container:
     restore: Restore
     share: Share
     redistill: Redistill
+    erase: Erase
     batch_store: PostgresBatches
     batches: RunBatches | None
     check_key: CheckKey | None
@@ -171,6 +177,7 @@ def _compose(
         clock,
         policies,
     )
+    share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
     return Container(
         clients=clients,
         settings=settings,
@@ -189,7 +196,18 @@ def _compose(
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
-        share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
+        share=share,
+        erase=Erase(
+            PostgresErasures(database),
+            store,
+            index,
+            _make_stream(settings, clients),
+            consolidate,
+            share,
+            waker,
+            clock,
+            policies,
+        ),
         batch_store=batch_store,
         batches=_make_batches(
             clients=clients,
@@ -205,6 +223,12 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
     )
+
+
+def _make_stream(settings: Settings, clients: ExitStack) -> IntakeStream:
+    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
+    clients.callback(redis.close)
+    return IntakeStream(redis, settings.key_prefix, settings.default_tenant)
 
 
 def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:

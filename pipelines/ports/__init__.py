@@ -19,6 +19,15 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.erasures import (
+    Erasure,
+    ErasureId,
+    ErasureState,
+    ErasureStore,
+    Forgotten,
+    Subject,
+    SubjectStream,
+)
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -86,7 +95,12 @@ __all__ = [
     "DueWork",
     "Embedder",
     "Entry",
+    "Erasure",
+    "ErasureId",
+    "ErasureState",
+    "ErasureStore",
     "FactReport",
+    "Forgotten",
     "Generation",
     "GenerationProgress",
     "GenerationStore",
@@ -120,6 +134,8 @@ __all__ = [
     "Sharing",
     "Status",
     "StoredKey",
+    "Subject",
+    "SubjectStream",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",
