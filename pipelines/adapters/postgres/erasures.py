@@ -79,7 +79,7 @@ class PostgresErasures:
                 else forget_session(connection, subject, now, lease)
             )
             row = _row(erasure) | {
-                "removed": {name: count for name, count in gone.removed.items() if count},
+                "removed": {str(name): count for name, count in gone.removed.items() if count},
                 "receipts": gone.receipts,
                 "memory_ids": gone.memory_ids,
                 # Whoever began it goes on with it; should that fail, another does.

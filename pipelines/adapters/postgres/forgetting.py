@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipelines.adapters.postgres.affected import find_affected
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.tables import (
+    api_keys,
     batch_items,
     budget_warnings,
     events,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 ERASED_EVENT = "memory_erased"
 # In the order in which rows that refer to others go first.
 _OF_OWNER = (
+    api_keys,
     memories,
     events,
     facts,
@@ -269,25 +271,25 @@ _CLEAN_EVENTS = text(
         'added', (
             SELECT coalesce(jsonb_agg(item), '[]') FROM jsonb_array_elements(
                 coalesce(body -> 'added', '[]')
-            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (:receipts))
+            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[])))
         ),
         'released', (
             SELECT coalesce(jsonb_agg(item), '[]') FROM jsonb_array_elements(
                 coalesce(body -> 'released', '[]')
-            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (:receipts))
+            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[])))
         )
     )
     WHERE tenant_id = :tenant AND user_id = '' AND EXISTS (
         SELECT FROM jsonb_array_elements(
             coalesce(body -> 'added', '[]') || coalesce(body -> 'released', '[]')
-        ) AS item WHERE CAST(item ->> 'receipt' AS uuid) = ANY (:receipts)
+        ) AS item WHERE CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[]))
     )
     """
 )
 _CLEAN_PROPOSALS = text(
     """
     UPDATE proposals SET memory_ids = ARRAY(
-        SELECT item FROM unnest(memory_ids) AS item WHERE NOT (item = ANY (:ids))
+        SELECT item FROM unnest(memory_ids) AS item WHERE NOT (item = ANY (CAST(:ids AS uuid[])))
     )
     WHERE tenant_id = :tenant AND memory_ids && CAST(:ids AS uuid[])
     """
@@ -333,7 +335,7 @@ _ADD_TO_EVERYONE = text(
         estimated_calls, prompt_tokens, completion_tokens, micros)
     SELECT tenant_id, '', day, model, purpose, calls, unpriced_calls, estimated_calls,
         prompt_tokens, completion_tokens, micros
-    FROM ledger WHERE tenant_id = ANY (:tenants) AND user_id = :user
+    FROM ledger WHERE tenant_id = ANY (CAST(:tenants AS text[])) AND user_id = :user
     ON CONFLICT (tenant_id, user_id, day, model, purpose) DO UPDATE SET
         calls = sums.calls + excluded.calls,
         unpriced_calls = sums.unpriced_calls + excluded.unpriced_calls,

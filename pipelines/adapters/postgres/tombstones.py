@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from pipelines.adapters.postgres.tables import erasures
+from pipelines.model import SHADOW
 from pipelines.ports import Subject
 
 if TYPE_CHECKING:
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 
     from pipelines.model import Owner, ReceiptId, Transcript
 
-# Any fixed number: it keeps these locks apart from others on hashes.
-_SEED = 11
+# The fixed number keeps these locks apart from others on hashes.
+_NAMES = "hashtextextended(name, 11)) FROM unnest(CAST(:names AS text[])) AS name"
+_LOCK = text(f"SELECT pg_advisory_xact_lock({_NAMES}")
+_LOCK_SHARED = text(f"SELECT pg_advisory_xact_lock_shared({_NAMES}")
 
 
 def lock_subjects(
     connection: Connection, whose: Collection[Owner], *, exclusive: bool = False
 ) -> None:
     """Until the end of the transaction nobody erases these owners, or nobody else takes in."""
-    take = func.pg_advisory_xact_lock if exclusive else func.pg_advisory_xact_lock_shared
-    names = func.unnest(["\x1f".join(owner.names) for owner in sorted(whose)]).alias("name")
-    connection.execute(select(take(func.hashtextextended(names.column, _SEED))))
+    names = [SHADOW.join(owner.names) for owner in sorted(whose)]
+    connection.execute(_LOCK if exclusive else _LOCK_SHARED, {"names": names})
 
 
 def find_erased(connection: Connection, batch: Sequence[Transcript]) -> set[ReceiptId]:
