@@ -26,6 +26,7 @@ from workers.batch_routes import add_batch_routes
 from workers.callers import caller as named_caller
 from workers.callers import read_id, tenant
 from workers.cost_routes import add_cost_routes
+from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.payloads import SystemClock, to_transcript
@@ -100,6 +101,7 @@ def create_api(container: Container) -> FastAPI:
     add_batch_routes(api, container)
     add_promote_routes(api, container)
     add_redistill_routes(api, container)
+    add_index_routes(api, container)
     return api
 
 

@@ -18,6 +18,7 @@ from workers import backfill as backfills
 from workers import (
     batch_commands,
     exports,
+    index_commands,
     memory_commands,
     promote_commands,
     redistill_commands,
@@ -48,6 +49,8 @@ app.add_typer(memory_commands.app, name="memory")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
+app.command()(index_commands.reconcile)
+app.command()(index_commands.reindex)
 
 
 def main() -> None:

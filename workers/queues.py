@@ -16,6 +16,7 @@ SWEEP = "memstill.sweep"
 SHARE = "memstill.share"
 BATCHES = "memstill.batches"
 REDISTILL = "memstill.redistill"
+TEND_INDEX = "memstill.tend_index"
 
 QUEUES = {
     DISTILL: "distill",
@@ -25,6 +26,7 @@ QUEUES = {
     SHARE: "sweep",
     BATCHES: "sweep",
     REDISTILL: "redistill",
+    TEND_INDEX: "sweep",
 }
 
 # Distilling that nobody waits for has a queue of its own.

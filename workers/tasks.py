@@ -19,6 +19,7 @@ from workers.queues import (
     REDISTILL,
     SHARE,
     SWEEP,
+    TEND_INDEX,
     lane_of_queue,
 )
 
@@ -75,6 +76,12 @@ def batches() -> None:
 def redistill() -> None:
     """Bring the users of generations on."""
     _perform(lambda container: container.redistill.run())
+
+
+@shared_task(name=TEND_INDEX)
+def tend_index() -> None:
+    """Bring a rebuild on, or compare the index with the rows when it is time."""
+    _perform(lambda container: container.upkeep.tend.run())
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

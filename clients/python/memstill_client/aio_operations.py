@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
+        Rebuild,
+        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import AsyncTransport
@@ -160,3 +162,25 @@ class AsyncOperations:
     async def drop_generation(self) -> Generation:
         """Delete what is not live: the generation, or after a switch what was live before."""
         return await self._http.ask(calls.generation_call(self._endpoints, "drop"))
+
+    async def reconcile(self, *, repair: bool = False) -> AsyncIterator[ReconcilePage]:
+        """See ``Memstill.reconcile``."""
+        after: UUID | None = None
+        while True:
+            page = await self._http.ask(calls.reconcile_call(after, self._endpoints, repair=repair))
+            yield page
+            after = page.next
+            if after is None:
+                return
+
+    async def reindex(self) -> Rebuild:
+        """See ``Memstill.reindex``."""
+        return await self._http.ask(calls.rebuild_call("reindex", self._endpoints))
+
+    async def proceed_reindex(self) -> Rebuild:
+        """See ``Memstill.proceed_reindex``."""
+        return await self._http.ask(calls.rebuild_call("proceed", self._endpoints))
+
+    async def cancel_reindex(self) -> Rebuild:
+        """See ``Memstill.cancel_reindex``."""
+        return await self._http.ask(calls.rebuild_call("cancel", self._endpoints))
