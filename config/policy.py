@@ -432,6 +432,25 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ReconcilePolicy:
+    """How the index is compared with the rows that it is derived from.
+
+    Attributes:
+        batch: Rows and points compared at once; each is held in memory meanwhile.
+        turn: What is left then is left to the next turn.
+        asked_turn: The same where somebody waits for the answer.
+        interval: From the beginning of one scheduled round to that of the next.
+        examples: Ids reported of each kind of difference.
+    """
+
+    batch: int = 1_000
+    turn: timedelta = timedelta(seconds=25)
+    asked_turn: timedelta = timedelta(seconds=5)
+    interval: timedelta = timedelta(days=1)
+    examples: int = 10
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """How backfill is handed to the model in batches, which take hours and cost less.
 
@@ -476,6 +495,7 @@ class Policies:
     project: ProjectPolicy = field(default_factory=ProjectPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     sharing: GlobalPolicy = field(default_factory=GlobalPolicy)
+    reconcile: ReconcilePolicy = field(default_factory=ReconcilePolicy)
     passage: PassagePolicy = field(default_factory=PassagePolicy)
     verbatim: VerbatimPolicy | None = field(default_factory=VerbatimPolicy)
     rank: RankPolicy = field(default_factory=RankPolicy)

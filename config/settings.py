@@ -23,6 +23,7 @@ from config.policy import (
     LeasePolicy,
     Policies,
     ProjectPolicy,
+    ReconcilePolicy,
     RetryPolicy,
     VerbatimPolicy,
 )
@@ -120,6 +121,9 @@ class Settings(BaseSettings):
     database_pool: int = Field(default=10, gt=0)
     sweep_seconds: float = Field(default=5.0, gt=0)
     share_seconds: float = Field(default=3600.0, gt=0)
+    reconcile_seconds: float = Field(
+        default=86_400.0, gt=0, description="The index is compared with the rows this often."
+    )
     share_min_users: int = Field(
         default=3, ge=2, description="So many users must say what may become everyone's."
     )
@@ -184,6 +188,7 @@ class Settings(BaseSettings):
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
+            reconcile=ReconcilePolicy(interval=timedelta(seconds=self.reconcile_seconds)),
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
             erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,

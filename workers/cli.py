@@ -20,6 +20,7 @@ from workers import (
     batch_commands,
     erase_commands,
     exports,
+    index_commands,
     key_commands,
     memory_commands,
     promote_commands,
@@ -54,6 +55,8 @@ app.add_typer(redistill_commands.app, name="redistill")
 app.add_typer(erase_commands.app, name="erasures")
 app.command()(erase_commands.erase)
 app.add_typer(key_commands.app, name="keys")
+app.command()(index_commands.reconcile)
+app.command()(index_commands.reindex)
 
 
 def main() -> None:

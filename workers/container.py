@@ -27,6 +27,7 @@ from pipelines.adapters.postgres import (
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
+    PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
     PostgresVerdicts,
@@ -39,6 +40,7 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
+from pipelines.flows.gated import GatedIndex
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
@@ -53,6 +55,7 @@ from workers.distillers import ConfiguredDistillers, configured_recipe, make_dis
 from workers.models import make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock
 from workers.retry import judge
+from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import CeleryWaker
 
 if TYPE_CHECKING:
@@ -65,9 +68,9 @@ if TYPE_CHECKING:
         Distillers,
         Embedder,
         Inbox,
+        RebuildableIndex,
         ReplyStore,
         TokenCounter,
-        VectorIndex,
         Waker,
     )
 
@@ -85,7 +88,7 @@ class Container:
     settings: Settings
     policies: Policies
     database: Database
-    index: VectorIndex
+    index: GatedIndex
     inbox: PostgresInbox
     store: PostgresMemoryStore
     costs: ShowCosts
@@ -100,6 +103,7 @@ class Container:
     share: Share
     redistill: Redistill
     erase: Erase
+    upkeep: IndexUpkeep
     batch_store: PostgresBatches
     batches: RunBatches | None
     check_key: CheckKey | None
@@ -124,7 +128,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     clients = ExitStack()
     embedder, tokens = make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
-    index = make_index(settings, embedder)
+    index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
     index.prepare()
     outbox = PostgresOutbox(database, policies.passage)
     refill_if_empty(outbox, index, SystemClock())
@@ -147,7 +151,7 @@ def _compose(
     settings: Settings,
     policies: Policies,
     database: Database,
-    index: VectorIndex,
+    index: GatedIndex,
     outbox: PostgresOutbox,
     embedder: Embedder,
     tokens: TokenCounter,
@@ -178,6 +182,7 @@ def _compose(
         policies,
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
+    project = Project(outbox, index, clock, policies.project, policies.retry)
     return Container(
         clients=clients,
         settings=settings,
@@ -190,7 +195,7 @@ def _compose(
         ingest=_make_ingest(inbox, waker, policies),
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
-        project=Project(outbox, index, clock, policies.project, policies.retry),
+        project=project,
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
@@ -207,6 +212,14 @@ def _compose(
             waker,
             clock,
             policies,
+        ),
+        upkeep=make_upkeep(
+            database=database,
+            index=index,
+            project=project,
+            waker=waker,
+            clock=clock,
+            policy=policies.reconcile,
         ),
         batch_store=batch_store,
         batches=_make_batches(
@@ -229,6 +242,13 @@ def _make_stream(settings: Settings, clients: ExitStack) -> IntakeStream:
     redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
     clients.callback(redis.close)
     return IntakeStream(redis, settings.key_prefix, settings.default_tenant)
+
+
+def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:
+    # Connections of its own: whoever writes the index may hold one of the store's meanwhile.
+    own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    clients.callback(own.close)
+    return PostgresRebuilds(own)
 
 
 def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
@@ -291,7 +311,7 @@ def _make_batches(
     return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
 
 
-def make_index(settings: Settings, embedder: Embedder) -> VectorIndex:
+def make_index(settings: Settings, embedder: Embedder) -> RebuildableIndex:
     """The index that ``MEMSTILL_INDEX_URL`` names."""
     url, model, size = settings.index_url, embedder.model, embedder.size
     if url == "pgvector":

@@ -46,14 +46,14 @@ Fields = dict[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
 
-def make_intake(container: Container) -> StreamIntake:
-    """The intake of a process, on a connection of its own."""
+def make_intake(container: Container, redis: Redis | None = None) -> StreamIntake:
+    """The intake of a process, on a connection of its own unless it is given one."""
     settings = container.settings
-    redis = Redis.from_url(
+    own = redis or Redis.from_url(
         settings.redis_url.get_secret_value(), socket_timeout=15, health_check_interval=15
     )
     return StreamIntake(
-        redis,
+        own,
         container.ingest,
         SystemClock(),
         container.policies.intake,
@@ -108,7 +108,11 @@ class StreamIntake:
                 self._redis.xgroup_delconsumer(self._key, GROUP, consumer["name"])
 
     def read_once(self) -> int:
-        """Take over what idles, read what is new, and ingest both; returns how many."""
+        """Take over what idles, else read what is new, and ingest it; returns how many."""
+        return self.take_over() or self._read(">", BLOCK_MS)
+
+    def take_over(self) -> int:
+        """Ingest a batch of what consumers have read and do not get done; returns how many."""
         idle_ms = int(self._policy.claim_idle / timedelta(milliseconds=1))
         claimed = cast(
             "Sequence[Any]",
@@ -118,7 +122,7 @@ class StreamIntake:
         )
         # Redis before 7 gives an entry that was trimmed as two Nones.
         idle = [entry for entry in claimed[1] if entry[0] is not None]
-        return self._ingest_entries(idle) or self._read(">", BLOCK_MS)
+        return self._ingest_entries(idle)
 
     def _resume(self) -> None:
         # What this consumer had read when a server went away is still its own.

@@ -17,6 +17,7 @@ SHARE = "memstill.share"
 BATCHES = "memstill.batches"
 REDISTILL = "memstill.redistill"
 ERASE = "memstill.erase"
+TEND_INDEX = "memstill.tend_index"
 
 QUEUES = {
     DISTILL: "distill",
@@ -27,6 +28,7 @@ QUEUES = {
     BATCHES: "sweep",
     REDISTILL: "redistill",
     ERASE: "sweep",
+    TEND_INDEX: "sweep",
 }
 
 # Distilling that nobody waits for has a queue of its own.

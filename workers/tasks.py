@@ -20,6 +20,7 @@ from workers.queues import (
     REDISTILL,
     SHARE,
     SWEEP,
+    TEND_INDEX,
     lane_of_queue,
 )
 
@@ -82,6 +83,12 @@ def redistill() -> None:
 def erase() -> None:
     """Go on with erasures, and prove those that are done."""
     _perform(lambda container: container.erase.run())
+
+
+@shared_task(name=TEND_INDEX)
+def tend_index() -> None:
+    """Bring a rebuild on, or compare the index with the rows when it is time."""
+    _perform(lambda container: container.upkeep.tend.run())
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
+        Rebuild,
+        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import AsyncTransport
@@ -183,3 +185,25 @@ class AsyncOperations:
     async def erasures(self) -> tuple[Erasure, ...]:
         """The tenant's latest erasures, the newest first."""
         return (await self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    async def reconcile(self, *, repair: bool = False) -> AsyncIterator[ReconcilePage]:
+        """See ``Memstill.reconcile``."""
+        after: UUID | None = None
+        while True:
+            page = await self._http.ask(calls.reconcile_call(after, self._endpoints, repair=repair))
+            yield page
+            after = page.next
+            if after is None:
+                return
+
+    async def reindex(self) -> Rebuild:
+        """See ``Memstill.reindex``."""
+        return await self._http.ask(calls.rebuild_call("reindex", self._endpoints))
+
+    async def proceed_reindex(self) -> Rebuild:
+        """See ``Memstill.proceed_reindex``."""
+        return await self._http.ask(calls.rebuild_call("proceed", self._endpoints))
+
+    async def cancel_reindex(self) -> Rebuild:
+        """See ``Memstill.cancel_reindex``."""
+        return await self._http.ask(calls.rebuild_call("cancel", self._endpoints))

@@ -26,8 +26,10 @@ from memstill_client.replies import (
     Promotion,
     PromotionPage,
     PromotionScan,
+    Rebuild,
     Recall,
     Receipt,
+    ReconcilePage,
     Reply,
     States,
     Status,
@@ -206,6 +208,19 @@ def recall_call(
     given = {name: value for name, value in limits.items() if value is not None}
     asked = {"query": query, "user_id": user_id, **given}
     return _json_call("/v1/recall", asked, Recall, endpoints)
+
+
+def reconcile_call(
+    after: UUID | None, endpoints: Endpoints, *, repair: bool
+) -> Call[ReconcilePage]:
+    """Compare the next part of the index with the rows."""
+    asked = {"after": None if after is None else str(after), "repair": repair}
+    return _json_call("/v1/index:reconcile", asked, ReconcilePage, endpoints)
+
+
+def rebuild_call(order: str, endpoints: Endpoints) -> Call[Rebuild]:
+    """Begin a rebuild of the index, or order something about it: ``proceed``."""
+    return Call("POST", f"/v1/index:{order}", Rebuild, tenant_id=endpoints.tenant_id)
 
 
 def make_tls(endpoints: Endpoints) -> ssl.SSLContext | bool:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
+        Rebuild,
+        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import Transport
@@ -217,3 +219,37 @@ class Operations:
     def erasures(self) -> tuple[Erasure, ...]:
         """The tenant's latest erasures, the newest first."""
         return (self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    def reconcile(self, *, repair: bool = False) -> Iterator[ReconcilePage]:
+        """Compare the index with the rows that it is derived from, of all tenants, part by part.
+
+        Args:
+            repair: Have what differs projected anew.
+        """
+        after: UUID | None = None
+        while True:
+            page = self._http.ask(calls.reconcile_call(after, self._endpoints, repair=repair))
+            yield page
+            after = page.next
+            if after is None:
+                return
+
+    def reindex(self) -> Rebuild:
+        """Begin to build the index anew beside the live one; one that is under way goes on."""
+        return self._http.ask(calls.rebuild_call("reindex", self._endpoints))
+
+    def proceed_reindex(self) -> Rebuild:
+        """Bring the rebuild on for some seconds; repeat it until its state is another.
+
+        Raises:
+            NotFound: There never was one.
+        """
+        return self._http.ask(calls.rebuild_call("proceed", self._endpoints))
+
+    def cancel_reindex(self) -> Rebuild:
+        """Give the rebuild up; the live index is as it was.
+
+        Raises:
+            NotFound: There never was one.
+        """
+        return self._http.ask(calls.rebuild_call("cancel", self._endpoints))
