@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from config.access import KeyPolicy
 from config.spending import BudgetPolicy
 
 
@@ -462,3 +463,4 @@ class Policies:
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    keys: KeyPolicy = field(default_factory=KeyPolicy)

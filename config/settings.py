@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -132,8 +133,25 @@ class Settings(BaseSettings):
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
+    auth: Literal["auto", "keys", "off"] = Field(
+        default="auto",
+        description="Whether the API asks for keys; auto: unless it listens on the loopback.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
+        try:
+            return ip_address(self.api_host).is_loopback
+        except ValueError:
+            return self.api_host == "localhost"
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the API asks for keys."""
+        return self.auth == "keys" or (self.auth == "auto" and not self.is_on_loopback)
 
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""

@@ -19,6 +19,7 @@ from pipelines.adapters.postgres import (
     PostgresBatches,
     PostgresGenerations,
     PostgresInbox,
+    PostgresKeys,
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
@@ -36,6 +37,7 @@ from pipelines.flows.distill import Distill
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
+from pipelines.flows.keys import CheckKey
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
@@ -71,6 +73,7 @@ class Container:
 
     Attributes:
         clients: Closes the connections to model endpoints.
+        check_key: None where the API asks for no key.
     """
 
     clients: ExitStack
@@ -93,6 +96,7 @@ class Container:
     redistill: Redistill
     batch_store: PostgresBatches
     batches: RunBatches | None
+    check_key: CheckKey | None
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -196,6 +200,9 @@ def _compose(
             replies=replies,
             inbox=inbox,
             waker=waker,
+        ),
+        check_key=(
+            CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
     )
 

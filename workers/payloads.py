@@ -16,6 +16,7 @@ def to_transcript(
     *,
     default_tenant: str,
     caller: str | None = None,
+    user: str | None = None,
     lane: Lane = Lane.INTERACTIVE,
 ) -> Transcript:
     """A checked transcript as the model's value, under its receipt.
@@ -24,13 +25,17 @@ def to_transcript(
         pushed: As the wire brought it.
         default_tenant: Whose it is when nobody says.
         caller: The tenant that the caller acts for, if known; no other may be named.
+        user: The only user that the caller acts for, if they are bound to one.
         lane: How urgent it is.
 
     Raises:
-        InvalidTranscript: It names another tenant than the caller's, or a secret as an id.
+        InvalidTranscript: It names another tenant or user than the caller's, or a secret as an
+            id.
     """
     if caller is not None and pushed.tenant_id not in {None, caller}:
         raise InvalidTranscript("tenant_id", "is another than the caller's; leave it out")
+    if user not in {None, pushed.user_id}:
+        raise InvalidTranscript("user_id", "is not the one that the API key acts for")
     owner = Owner(pushed.tenant_id or caller or default_tenant, pushed.user_id)
     secret = find_secret_id(
         tenant_id=owner.tenant_id, user_id=owner.user_id, session_id=pushed.session_id

@@ -5,28 +5,34 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import uuid
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EmbeddingMismatch
-from pipelines.ports import Hit
+from pipelines.model import MemoryId, MemoryState, Owner, Scope
+from pipelines.ports import Hit, IndexedPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from pipelines.model import MemoryId
-    from pipelines.ports import IndexPoint
+    from pipelines.ports import IndexPoint, Removal
 
 DENSE = "dense"
 LEXICAL = "lexical"
 # A collection without this field is of an earlier layout: nothing in it would be found.
 LAYOUT_FIELD = "state"
+# What a scan reads of a point.
+SCANNED_FIELDS = ("tenant_id", "user_id", "scope", "version", "state")
 
 # For the end of what has none: later than any time that can be written.
 _NO_END = 253_402_300_800
 
 # PostgreSQL cuts longer names silently.
-_MAX_NAME = 63
+MAX_NAME = 63
+# Characters of the token by which what is built beside a collection is named.
+TOKEN_LENGTH = 8
+_LAST_ID = 2**128 - 1
 
 
 def collection_name(prefix: str, model: str, size: int) -> str:
@@ -37,10 +43,20 @@ def collection_name(prefix: str, model: str, size: int) -> str:
     """
     plain = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
     name = f"{prefix}.{plain}-{size}"
-    if len(name) <= _MAX_NAME:
+    if len(name) <= MAX_NAME:
         return name
     tail = f"-{hashlib.sha256(model.encode()).hexdigest()[:8]}-{size}"
-    return f"{prefix}.{plain}"[: _MAX_NAME - len(tail)] + tail
+    return f"{prefix}.{plain}"[: MAX_NAME - len(tail)] + tail
+
+
+def successor_name(name: str, token: str) -> str:
+    """Name of what is built beside a collection, and stays when it has taken its place."""
+    return f"{name}.{token}"
+
+
+def plain_name(name: str) -> str:
+    """Name of the collection that something is, or was built beside."""
+    return ".".join(name.split(".")[:2])
 
 
 def check_sole_model(wanted: str, existing: Iterable[str]) -> None:
@@ -82,6 +98,32 @@ def group_by_version(points: Sequence[IndexPoint]) -> list[tuple[int, list[Index
     for point in points:
         groups[point.version].append(point)
     return sorted(groups.items())
+
+
+def group_removals(removals: Collection[Removal]) -> dict[int | None, list[MemoryId]]:
+    """Memories that can be removed under one condition: the version, or none."""
+    groups: dict[int | None, list[MemoryId]] = defaultdict(list)
+    for removal in removals:
+        groups[removal.version].append(removal.memory_id)
+    return groups
+
+
+def first_behind(after: MemoryId | None) -> uuid.UUID | None:
+    """The smallest id that a scan behind ``after`` may give; None behind the last of all."""
+    if after is None:
+        return uuid.UUID(int=0)
+    return uuid.UUID(int=after.int + 1) if after.int < _LAST_ID else None
+
+
+def read_scanned(memory_id: object, fields: Mapping[str, Any]) -> IndexedPoint:
+    """A point from the fields that a scan reads."""
+    return IndexedPoint(
+        MemoryId(uuid.UUID(str(memory_id))),
+        Owner(fields["tenant_id"], fields["user_id"]),
+        Scope(fields["scope"]),
+        fields["version"],
+        MemoryState(fields["state"]),
+    )
 
 
 def merge_hits(cosines: Mapping[MemoryId, float], lexical: Mapping[MemoryId, float]) -> list[Hit]:

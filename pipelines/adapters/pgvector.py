@@ -9,20 +9,25 @@ memories each, and any number of users.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
 from psycopg.errors import UndefinedTable
-from sqlalchemy import bindparam, text
+from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.collection import (
     LAYOUT_FIELD,
+    MAX_NAME,
+    TOKEN_LENGTH,
     check_sole_model,
     collection_name,
     merge_hits,
     payload_of,
+    read_scanned,
+    successor_name,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
 from pipelines.errors import (
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, TextClause
 
     from pipelines.model import Owner, Vector
-    from pipelines.ports import Hit, IndexPoint
+    from pipelines.ports import Hit, IndexedPoint, IndexPoint, Removal
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +95,19 @@ ON CONFLICT (memory_id) DO UPDATE SET
     embedding = excluded.embedding, terms = excluded.terms, weights = excluded.weights
 WHERE stored.version <= excluded.version
 """
-_REMOVE = "DELETE FROM {table} WHERE memory_id IN :ids"
+_REMOVE = """
+DELETE FROM {table}
+WHERE memory_id = :memory_id AND version <= coalesce(CAST(:version AS integer), version)
+"""
+_REMOVE_OWNER = "DELETE FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id"
+_SCAN = "SELECT memory_id, tenant_id, user_id, scope, version, state FROM {table}"
+_SCAN_FIRST = f"{_SCAN} ORDER BY memory_id LIMIT :limit"
+_SCAN_BEHIND = f"{_SCAN} WHERE memory_id > :after ORDER BY memory_id LIMIT :limit"
+_DROP = "DROP TABLE {table}"
+_TAKE_PLACE = """
+DROP TABLE IF EXISTS {live};
+ALTER TABLE {table} RENAME TO {live}
+"""
 _IS_EMPTY = "SELECT NOT EXISTS (SELECT FROM {table})"
 _COUNT = "SELECT count(*) FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id"
 
@@ -145,45 +162,45 @@ ORDER BY number, distance, memory_id
 """
 
 
-class PgvectorIndex:
-    """One table per embedding model, exact search over one user's rows.
+class PgvectorTable:
+    """Points in one table, searched exactly, one user's rows at a time.
 
     Args:
         engine: Shared with the caller, who closes it; its timeouts bound every call.
     """
 
-    def __init__(self, engine: Engine, prefix: str, model: str, size: int) -> None:
+    def __init__(self, engine: Engine, name: str, size: int) -> None:
         self._engine = engine
-        self._name = collection_name(prefix, model, size)
-        self._table = engine.dialect.identifier_preparer.quote(self._name)
+        self._name = name
+        self._table = self._quote(name)
         self._size = size
 
     def prepare(self) -> None:
-        """Create extension and table, or check them; safe when several processes start.
+        """Create the table unless it is there."""
+        self.create()
 
-        Raises:
-            EmbeddingMismatch: The table was filled by another embedding model.
-            ConfigurationError: PostgreSQL has no pgvector and may not get it.
-        """
-        self._prepare_extension()
-        with self._transaction() as connection:
-            connection.execute(text(_LOCK))
-            tables = list(connection.scalars(text(_TABLES)))
-            check_sole_model(self._name, tables)
-            if self._name not in tables or self._drop_old_layout(connection):
-                connection.execute(self._sql(_CREATE))
-                log.info("collection_created", collection=self._name)
-            self._check_size(connection)
-
-    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
         # One order for all writers: two that touch the same rows wait instead of deadlocking.
         rows = [_to_row(point) for point in sorted(upserts, key=_write_order)]
+        gone = [
+            {"memory_id": removal.memory_id, "version": removal.version}
+            for removal in sorted(removals, key=attrgetter("memory_id"))
+        ]
         with self._transaction() as connection:
             if rows:
                 connection.execute(self._sql(_UPSERT), rows)
-            if removals:
-                remove = self._sql(_REMOVE).bindparams(bindparam("ids", expanding=True))
-                connection.execute(remove, {"ids": sorted(removals)})
+            if gone:
+                connection.execute(self._sql(_REMOVE), gone)
+
+    def remove_owner(self, owner: Owner) -> None:
+        with self._transaction() as connection:
+            connection.execute(self._sql(_REMOVE_OWNER), _owner_values(owner))
+
+    def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
+        statement = self._sql(_SCAN_FIRST if after is None else _SCAN_BEHIND)
+        with self._transaction() as connection:
+            rows = connection.execute(statement, {"after": after, "limit": limit}).mappings().all()
+        return [read_scanned(row["memory_id"], {**row}) for row in rows]
 
     def is_empty(self) -> bool:
         with self._transaction() as connection:
@@ -237,8 +254,98 @@ class PgvectorIndex:
         """Close the connections of its engine."""
         self._engine.dispose()
 
+    def create(self) -> bool:
+        """Whether the table was missing; it is there now."""
+        with self._transaction() as connection:
+            connection.execute(text(_LOCK))
+            is_missing = self._name not in list(connection.scalars(text(_TABLES)))
+            if is_missing:
+                connection.execute(self._sql(_CREATE))
+                log.info("collection_created", collection=self._name)
+        return is_missing
+
     def _sql(self, template: str) -> TextClause:
         return text(template.format(table=self._table, size=self._size))
+
+    def _quote(self, name: str) -> str:
+        return self._engine.dialect.identifier_preparer.quote(name)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise IndexUnavailable(f"pgvector: {type(error).__name__}") from error
+        except DBAPIError as error:
+            if error.connection_invalidated or isinstance(error.orig, UndefinedTable):
+                raise IndexUnavailable(f"pgvector: {type(error.orig).__name__}") from error
+            if isinstance(error, DataError):
+                # Not chained: the driver's message quotes the values.
+                raise IndexRefused(f"pgvector: {type(error.orig).__name__}") from None
+            raise
+
+
+class PgvectorIndex(PgvectorTable):
+    """One table per embedding model, exact search over one user's rows.
+
+    Args:
+        engine: Shared with the caller, who closes it; its timeouts bound every call.
+    """
+
+    def __init__(self, engine: Engine, prefix: str, model: str, size: int) -> None:
+        super().__init__(engine, collection_name(prefix, model, size), size)
+
+    def prepare(self) -> None:
+        """Create extension and table, or check them; safe when several processes start.
+
+        Raises:
+            EmbeddingMismatch: The table was filled by another embedding model.
+            ConfigurationError: PostgreSQL has no pgvector and may not get it.
+        """
+        self._prepare_extension()
+        with self._transaction() as connection:
+            connection.execute(text(_LOCK))
+            tables = list(connection.scalars(text(_TABLES)))
+            check_sole_model(self._name, [name for name in tables if name.count(".") == 1])
+            if self._name not in tables or self._drop_old_layout(connection):
+                connection.execute(self._sql(_CREATE))
+                log.info("collection_created", collection=self._name)
+            self._check_size(connection)
+
+    def successor(self, token: str) -> PgvectorTable:
+        return PgvectorTable(self._engine, self._successor_name(token), self._size)
+
+    def make_successor(self, token: str) -> bool:
+        return self.successor(token).create()
+
+    def is_switched(self, token: str) -> bool:
+        """Never: it has the live name then, and nothing tells it from the one before."""
+        del token
+        return False
+
+    def switch(self, token: str) -> None:
+        built = self._quote(self._successor_name(token))
+        with self._transaction() as connection:
+            connection.execute(text(_LOCK))
+            connection.execute(text(_TAKE_PLACE.format(table=built, live=self._table)))
+        log.info("index_switched", collection=self._name)
+
+    def drop_leftovers(self, keep: str | None) -> int:
+        family = self._successor_name("")
+        kept = None if keep is None else self._successor_name(keep)
+        with self._transaction() as connection:
+            connection.execute(text(_LOCK))
+            tables = connection.scalars(text(_TABLES)).all()
+            left = [name for name in tables if name.startswith(family) and name != kept]
+            for name in left:
+                connection.execute(text(_DROP.format(table=self._quote(name))))
+                log.info("collection_dropped", collection=name)
+        return len(left)
+
+    def _successor_name(self, token: str) -> str:
+        # As many characters for every token: what another process left is known by its start.
+        return successor_name(self._name[: MAX_NAME - 1 - TOKEN_LENGTH], token)
 
     def _prepare_extension(self) -> None:
         try:
@@ -258,7 +365,7 @@ class PgvectorIndex:
         values = {"table": self._table, "field": LAYOUT_FIELD}
         if connection.scalar(text(_HAS_FIELD), values):
             return False
-        connection.execute(self._sql("DROP TABLE {table}"))
+        connection.execute(self._sql(_DROP))
         log.warning("old_index_dropped", collection=self._name)
         return True
 
@@ -270,21 +377,6 @@ class PgvectorIndex:
                 f"embedding model makes {self._size}: set the embedding model back, or start "
                 "on an empty index"
             )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
-            raise IndexUnavailable(f"pgvector: {type(error).__name__}") from error
-        except DBAPIError as error:
-            if error.connection_invalidated or isinstance(error.orig, UndefinedTable):
-                raise IndexUnavailable(f"pgvector: {type(error.orig).__name__}") from error
-            if isinstance(error, DataError):
-                # Not chained: the driver's message quotes the values.
-                raise IndexRefused(f"pgvector: {type(error.orig).__name__}") from None
-            raise
 
 
 def _to_row(point: IndexPoint) -> dict[str, object]:

@@ -30,8 +30,20 @@ from pipelines.ports.generations import (
     Recipe,
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
-from pipelines.ports.index import Hit, IndexPoint, Outbox, Projection, Ticket, VectorIndex
+from pipelines.ports.index import (
+    INDEXED_STATES,
+    Hit,
+    IndexedPoint,
+    IndexPoint,
+    Outbox,
+    Projection,
+    RebuildableIndex,
+    Removal,
+    Ticket,
+    VectorIndex,
+)
 from pipelines.ports.judge import Judge, VerdictStore
+from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
@@ -51,6 +63,7 @@ from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
     "BATCHED",
+    "INDEXED_STATES",
     "Accepted",
     "Batch",
     "BatchAnswer",
@@ -82,7 +95,9 @@ __all__ = [
     "Hold",
     "Inbox",
     "IndexPoint",
+    "IndexedPoint",
     "Judge",
+    "KeyStore",
     "Ledger",
     "MemoryEvent",
     "MemoryStore",
@@ -95,13 +110,16 @@ __all__ = [
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "RebuildableIndex",
     "Recipe",
+    "Removal",
     "Repeated",
     "ReplyStore",
     "Reranker",
     "Review",
     "Sharing",
     "Status",
+    "StoredKey",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",

@@ -230,17 +230,25 @@ class Inbox(Protocol):
         """
         ...
 
-    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+    def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
         """Where it stands.
 
+        Args:
+            tenant_id: Whose it must be.
+            receipt: Of a push.
+            user_id: The user whose it must be; None for any of the tenant's.
+
         Raises:
-            NotFound: This tenant has no such receipt.
+            NotFound: They have no such receipt.
         """
         ...
 
-    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+    def states(
+        self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
+    ) -> dict[str, int]:
         """How many of these receipts stand in each state; unknown ones as ``unknown``.
 
+        Where a user is named, another's count as unknown.
         Queued ones that wait for a batch are counted apart, as ``batched``.
         """
         ...

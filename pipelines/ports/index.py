@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pipelines.model import MemoryState
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
-    from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
+    from pipelines.model import MemoryId, Owner, Scope, Vector
+
+# Memories in these states have a point; a merged one says nothing of its own.
+INDEXED_STATES = frozenset({MemoryState.ACTIVE, MemoryState.SUPERSEDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,30 @@ class IndexPoint:
     state: MemoryState
     valid_from: datetime
     valid_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPoint:
+    """What the index says of a point, without what it is found by."""
+
+    memory_id: MemoryId
+    owner: Owner
+    scope: Scope
+    version: int
+    state: MemoryState
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A memory that must not be found any more.
+
+    Attributes:
+        version: The one at which that was decided; a newer point stays. None removes whatever
+            is there: the memory has no row any more.
+    """
+
+    memory_id: MemoryId
+    version: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +90,22 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
-        """Project memories; an upsert older than what is stored changes nothing.
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
+        """Project memories; what is older than what is stored changes nothing.
 
-        Durable when it returns. Repeating it is harmless.
+        Durable when it returns. Repeating it is harmless. A removal leaves no trace: an upsert
+        of any version that comes after it is stored.
+        """
+        ...
+
+    def remove_owner(self, owner: Owner) -> None:
+        """Remove all points of an owner, of whatever version."""
+        ...
+
+    def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
+        """The next points behind ``after`` in the order of their ids, whoever owns them.
+
+        Fewer than ``limit`` say that there are no more.
         """
         ...
 
@@ -108,6 +149,37 @@ class VectorIndex(Protocol):
         ...
 
 
+class RebuildableIndex(VectorIndex, Protocol):
+    """An index that can be built anew beside itself, under a token, and replaced in one step."""
+
+    def successor(self, token: str) -> VectorIndex:
+        """The index that is built beside this one; its contents are nobody's answers yet.
+
+        Owned by this index, which closes it. Calls to it raise ``IndexUnavailable`` if it was
+        not made.
+        """
+        ...
+
+    def make_successor(self, token: str) -> bool:
+        """Create it empty, unless it is there; whether it was created."""
+        ...
+
+    def is_switched(self, token: str) -> bool:
+        """Whether that one is in this one's place already, as far as the engine can tell."""
+        ...
+
+    def switch(self, token: str) -> None:
+        """Put the successor in this one's place: a search finds all in one or all in the other.
+
+        Every process that shares the index sees it at once.
+        """
+        ...
+
+    def drop_leftovers(self, keep: str | None) -> int:
+        """Delete what neither answers nor is the successor ``keep``; returns how many."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """A leased row of the outbox.
@@ -134,16 +206,17 @@ class Projection:
     """
 
     upserts: tuple[IndexPoint, ...] = ()
-    removals: tuple[MemoryId, ...] = ()
+    removals: tuple[Removal, ...] = ()
     tickets: tuple[Ticket, ...] = ()
 
     def split(self) -> list[Projection]:
         """One for each memory."""
         points = {point.memory_id: point for point in self.upserts}
+        removals = {removal.memory_id: removal for removal in self.removals}
         return [
             Projection((points[ticket.memory_id],), (), (ticket,))
             if ticket.memory_id in points
-            else Projection((), (ticket.memory_id,), (ticket,))
+            else Projection((), (removals[ticket.memory_id],), (ticket,))
             for ticket in self.tickets
         ]
 

@@ -13,14 +13,16 @@ from pipelines.adapters.lexical import (
     inverse_document_frequency,
     query_vector,
 )
+from pipelines.errors import IndexUnavailable
 from pipelines.model import MemoryState, Scope
+from pipelines.ports import IndexedPoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from pipelines.model import MemoryId, Owner, Vector
-    from pipelines.ports import Hit, IndexPoint
+    from pipelines.ports import Hit, IndexPoint, Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,36 @@ class _Entry:
 class InMemoryIndex:
     """Scans everything, behind one lock; for some thousands of points."""
 
-    def __init__(self) -> None:
-        self._entries: dict[MemoryId, _Entry] = {}
+    def __init__(self, *, is_made: bool = True) -> None:
+        self.points: dict[MemoryId, _Entry] = {}
+        self._is_made = is_made
+        self._successors: dict[str, InMemoryIndex] = {}
         self._lock = threading.Lock()
 
     def prepare(self) -> None:
         """Nothing to create: memory is always empty at first."""
 
-    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
         with self._lock:
             for point in upserts:
                 self._upsert(point)
-            for memory_id in removals:
-                self._entries.pop(memory_id, None)
+            for removal in removals:
+                self._remove(removal)
+
+    def remove_owner(self, owner: Owner) -> None:
+        with self._lock:
+            mine = [key for key, entry in self._entries.items() if entry.point.owner == owner]
+            for key in mine:
+                del self._entries[key]
+
+    def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
+        with self._lock:
+            behind = sorted(key for key in self._entries if after is None or key > after)
+            points = [self._entries[key].point for key in behind[:limit]]
+        return [
+            IndexedPoint(each.memory_id, each.owner, each.scope, each.version, each.state)
+            for each in points
+        ]
 
     def is_empty(self) -> bool:
         with self._lock:
@@ -89,6 +108,42 @@ class InMemoryIndex:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def successor(self, token: str) -> InMemoryIndex:
+        return self._successors.get(token, InMemoryIndex(is_made=False))
+
+    def make_successor(self, token: str) -> bool:
+        is_missing = token not in self._successors
+        self._successors.setdefault(token, InMemoryIndex())
+        return is_missing
+
+    def is_switched(self, token: str) -> bool:
+        """Never, as far as anybody can tell."""
+        del token
+        return False
+
+    def switch(self, token: str) -> None:
+        with self._lock:
+            self.points = self._successors.pop(token).points
+
+    def drop_leftovers(self, keep: str | None) -> int:
+        left = [token for token in self._successors if token != keep]
+        for token in left:
+            del self._successors[token]
+        return len(left)
+
+    @property
+    def _entries(self) -> dict[MemoryId, _Entry]:
+        if not self._is_made:
+            raise IndexUnavailable("no such index was made")
+        return self.points
+
+    def _remove(self, removal: Removal) -> None:
+        known = self._entries.get(removal.memory_id)
+        if known is not None and (
+            removal.version is None or known.point.version <= removal.version
+        ):
+            del self._entries[removal.memory_id]
 
     def _upsert(self, point: IndexPoint) -> None:
         known = self._entries.get(point.memory_id)

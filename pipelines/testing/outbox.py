@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.model import EVERYONE, MemoryState
-from pipelines.ports import IndexPoint, Projection
+from pipelines.model import EVERYONE
+from pipelines.ports import INDEXED_STATES, IndexPoint, Projection, Removal
 from pipelines.stages.passage import places_around, read_passages
 from pipelines.testing.tables import InMemoryTables
 
@@ -28,9 +28,13 @@ class InMemoryOutbox(InMemoryTables):
             fresh = [key for key, row in due.items() if not row.attempts]
             taken = fresh[:limit] or list(due)[:1]
             tickets = tuple(self._outbox[key].lease(key, now + lease) for key in taken)
-            rows = [self._memories[key] for key in taken]
-        indexed = [row for row in rows if row.state is not MemoryState.MERGED]
-        removals = tuple(row.id for row in rows if row.state is MemoryState.MERGED)
+            rows = {key: self._memories.get(key) for key in taken}
+        indexed = [row for row in rows.values() if row and row.state in INDEXED_STATES]
+        removals = tuple(
+            Removal(key, row.version if row else None)
+            for key, row in rows.items()
+            if not row or row.state not in INDEXED_STATES
+        )
         return Projection(tuple(map(self._as_point, indexed)), removals, tickets)
 
     def tick_off(self, projection: Projection) -> None:
@@ -56,9 +60,7 @@ class InMemoryOutbox(InMemoryTables):
 
     def refill(self, now: datetime) -> int:
         with self._lock:
-            indexed = [
-                key for key, row in self._memories.items() if row.state is not MemoryState.MERGED
-            ]
+            indexed = [key for key, row in self._memories.items() if row.state in INDEXED_STATES]
             added = [key for key in indexed if key not in self._outbox]
             self._enqueue(added, now)
         return len(added)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from pipelines.ports import VectorIndex
+    from pipelines.ports import RebuildableIndex
 
 MODEL = "Some/Model v2"
 SIZE = 8
@@ -29,7 +29,7 @@ SIZE = 8
 class Place(Protocol):
     """Where points are kept while indexes come and go."""
 
-    def open(self, model: str = MODEL, size: int = SIZE) -> VectorIndex:
+    def open(self, model: str = MODEL, size: int = SIZE) -> RebuildableIndex:
         """An index on this place, not yet prepared; the one opened before is released."""
         ...
 
@@ -41,7 +41,7 @@ class Place(Protocol):
 class MemoryPlace:
     """Keeps nothing: good for one index."""
 
-    def open(self, model: str = MODEL, size: int = SIZE) -> VectorIndex:
+    def open(self, model: str = MODEL, size: int = SIZE) -> RebuildableIndex:
         del model, size
         return InMemoryIndex()
 
@@ -56,7 +56,7 @@ class EdgePlace:
         self._path = path
         self._index: EdgeIndex | None = None
 
-    def open(self, model: str = MODEL, size: int = SIZE) -> VectorIndex:
+    def open(self, model: str = MODEL, size: int = SIZE) -> RebuildableIndex:
         self.leave()
         self._index = EdgeIndex(self._path, model, size)
         return self._index
@@ -73,7 +73,7 @@ class QdrantPlace:
         self._client = client
         self._prefix = prefix
 
-    def open(self, model: str = MODEL, size: int = SIZE) -> VectorIndex:
+    def open(self, model: str = MODEL, size: int = SIZE) -> RebuildableIndex:
         return QdrantServerIndex(self._client, self._prefix, model, size)
 
     def leave(self) -> None:
@@ -90,7 +90,7 @@ class PgvectorPlace:
         self._engine = engine
         self._prefix = prefix
 
-    def open(self, model: str = MODEL, size: int = SIZE) -> VectorIndex:
+    def open(self, model: str = MODEL, size: int = SIZE) -> RebuildableIndex:
         return PgvectorIndex(self._engine, self._prefix, model, size)
 
     def leave(self) -> None:
@@ -124,7 +124,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture(params=["memory", *LASTING])
-def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+def index(request: pytest.FixtureRequest) -> Iterator[RebuildableIndex]:
     """An empty index of each kind, prepared."""
     made = _make_place(request.param, request)
     opened = made.open()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
-from pipelines.ports import Hit, IndexPoint
+from pipelines.ports import Hit, IndexPoint, Removal
 from tests.builders import START
 
 if TYPE_CHECKING:
@@ -54,6 +54,11 @@ def make_point(
         valid_from,
         valid_to,
     )
+
+
+def gone(point: IndexPoint) -> Removal:
+    """What removes a point that is not newer than this one."""
+    return Removal(point.memory_id, point.version)
 
 
 def found(hits: Sequence[Hit]) -> list[MemoryId]:

@@ -14,6 +14,7 @@ from qdrant_edge import UpdateOperation
 from pipelines.adapters.collection import LAYOUT_FIELD
 from pipelines.adapters.qdrant_edge import EdgeIndex
 from pipelines.errors import ConfigurationError, IndexUnavailable
+from pipelines.ports import Removal
 from tests.contract.points import ALICE, SIZE, along, make_point
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from pipelines.adapters.qdrant_edge import EdgeIndex
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
-from pipelines.ports import IndexPoint
+from pipelines.ports import IndexPoint, Removal
 
 index = EdgeIndex(Path(sys.argv[1]), "some-model", 8)
 index.prepare()
@@ -38,7 +39,7 @@ for number in range(300):
         key, owner, Scope.USER, "s1", 1, vector, "kayak", MemoryState.ACTIVE, datetime.now(UTC)
     )
     index.apply([point], [])
-index.apply([], [MemoryId(uuid.UUID(int=0))])
+index.apply([], [Removal(MemoryId(uuid.UUID(int=0)), 1)])
 print("applied", flush=True)
 sys.stdin.read()
 """
@@ -94,7 +95,8 @@ def test_edge_index_starts_anew_when_its_layout_is_old(tmp_path: Path) -> None:
     index = EdgeIndex(tmp_path, "some-model", SIZE)
     index.prepare()
     index.apply([make_point("tea")], [])
-    index._shard.update(UpdateOperation.delete_field_index(LAYOUT_FIELD))
+    with index._using() as opened:
+        opened.shard.update(UpdateOperation.delete_field_index(LAYOUT_FIELD))
     index.close()
 
     again = EdgeIndex(tmp_path, "some-model", SIZE)
@@ -132,7 +134,7 @@ def test_edge_index_keeps_the_newest_when_it_vacuums_in_between(tmp_path: Path) 
     points = [make_point(f"tea {number}", along(number % SIZE)) for number in range(1_200)]
     for version in range(1, 6):
         index.apply([replace(point, version=version) for point in points], [])
-    index.apply([], [point.memory_id for point in points[1:]])
+    index.apply([], [Removal(point.memory_id, None) for point in points[1:]])
     assert 1 == index.count(ALICE)
     assert [[points[0].memory_id]] == index.neighbours(ALICE, [along(0)], 5)
     index.close()

@@ -168,7 +168,7 @@ def drain(stores: Stores) -> list[tuple[str, ...]]:
     stores.outbox.tick_off(projection)
     return [
         tuple(sorted(point.text for point in projection.upserts)),
-        tuple(str(key) for key in projection.removals),
+        tuple(f"{item.memory_id}@{item.version}" for item in projection.removals),
     ]
 
 
@@ -356,6 +356,40 @@ def test_inbox_hides_a_receipt_from_other_tenants(stores: Stores) -> None:
         "queued": 1,
         "unknown": 1,
     }
+
+
+def test_inbox_hides_a_receipt_from_other_users_when_one_is_named(stores: Stores) -> None:
+    """Whoever acts for one user is answered as if there were no other."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    with pytest.raises(NotFound) as foreign:
+        stores.inbox.status("acme", transcript.id, "bob")
+    with pytest.raises(NotFound) as absent:
+        stores.inbox.status("acme", receipt_id(ALICE, "never"), "bob")
+    shown = str(foreign.value).replace(str(transcript.id), str(receipt_id(ALICE, "never")))
+    assert str(absent.value) == shown
+    assert {"unknown": 1} == stores.inbox.states("acme", [transcript.id], "bob")
+    assert transcript.id == stores.inbox.status("acme", transcript.id, "alice").receipt
+    assert {"queued": 1} == stores.inbox.states("acme", [transcript.id], "alice")
+
+
+def test_store_hides_a_memory_from_other_users_when_one_is_named(stores: Stores) -> None:
+    """What is everyone's is also theirs."""
+    own = make_memory(make_fact("User likes tea."))
+    shared = make_memory(
+        make_fact("PgBouncer breaks.", owner=Owner.everyone("acme")), scope=Scope.GLOBAL
+    )
+    for memory in (own, shared):
+        stores.memories.mark_owner_due(memory.owner, START)
+        claim = stores.memories.claim_owner(memory.owner, START, LEASE)
+        assert claim is not None
+        stores.memories.commit_plan(claim, Plan((Insert(memory),)), START)
+
+    with pytest.raises(NotFound, match=f"no memory has the id {own.id}"):
+        stores.memories.find_memory("acme", own.id, "bob")
+    assert own.id == stores.memories.find_memory("acme", own.id, "alice").id
+    assert shared.id == stores.memories.find_memory("acme", shared.id, "bob").id
 
 
 # ---- users and plans --------------------------------------------------------------------------
@@ -580,7 +614,7 @@ def test_outbox_removes_what_was_merged(stores: Stores) -> None:
         claim_owner(stores), Plan((Refile(gone, memory.evidence),), {memory.id: 1}, {}), START
     )
 
-    assert [(), (str(memory.id),)] == drain(stores)
+    assert [(), (f"{memory.id}@2",)] == drain(stores)
 
 
 def test_outbox_tells_the_words_of_the_passage_beside_the_statement(stores: Stores) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,17 +12,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pipelines.errors import EmbeddingMismatch
+from pipelines.errors import EmbeddingMismatch, IndexUnavailable
 from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
+from pipelines.ports import IndexedPoint, Removal
 from pipelines.testing.index import InMemoryIndex
 from tests.builders import day
-from tests.contract.points import ALICE, BOB, OTHER_ALICE, SIZE, along, found, make_point
+from tests.contract.points import (
+    ALICE,
+    BOB,
+    OTHER_ALICE,
+    SIZE,
+    along,
+    found,
+    gone,
+    make_point,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from pipelines.ports import Hit, VectorIndex
+    from pipelines.ports import Hit, RebuildableIndex, VectorIndex
     from tests.contract.conftest import Place
 
 
@@ -208,14 +219,14 @@ def test_index_is_empty_until_anybody_has_a_point(index: VectorIndex) -> None:
     point = make_point("tea", owner=BOB)
     index.apply([point], [])
     assert not index.is_empty()
-    index.apply([], [point.memory_id])
+    index.apply([], [gone(point)])
     assert index.is_empty()
 
 
 def test_every_call_answers_when_the_index_is_empty(index: VectorIndex) -> None:
     """Nothing stored is nothing found, and nothing to do is done."""
     index.apply([], [])
-    index.apply([], [MemoryId(uuid.uuid4())])
+    index.apply([], [Removal(MemoryId(uuid.uuid4()), version) for version in (None, 3)])
     assert [] == index.search(ALICE, "s1", along(0), "anything", 5)
     assert [] == index.neighbours(ALICE, [], 5)
     assert [[], []] == index.neighbours(ALICE, [along(0), along(1)], 5)
@@ -263,10 +274,10 @@ def test_apply_keeps_the_newest_when_a_batch_holds_several_versions(index: Vecto
 def test_apply_is_harmless_when_it_is_repeated(index: VectorIndex) -> None:
     """The same batch twice leaves the same answers and one point each."""
     points = [make_point(f"tea number {number}", along(number)) for number in range(4)]
-    gone = make_point("gone")
-    index.apply([*points, gone], [gone.memory_id])
+    removed = make_point("gone")
+    index.apply([*points, removed], [gone(removed)])
     before = index.search(ALICE, None, along(1), "tea", 10)
-    index.apply(points, [gone.memory_id])
+    index.apply(points, [gone(removed)])
     assert before == index.search(ALICE, None, along(1), "tea", 10)
     assert 4 == index.count(ALICE)
 
@@ -275,10 +286,74 @@ def test_apply_makes_removed_memories_unfindable(index: VectorIndex) -> None:
     """What was removed is found by neither leg and not counted; the others stay."""
     stays, goes = make_point("kayak stays", along(1)), make_point("kayak goes", along(2))
     index.apply([stays, goes], [])
-    index.apply([], [goes.memory_id])
+    index.apply([], [gone(goes)])
     assert [stays.memory_id] == found(index.search(ALICE, "s1", along(2), "kayak goes", 10))
     assert [[stays.memory_id]] == index.neighbours(ALICE, [along(2)], 10)
     assert 1 == index.count(ALICE)
+
+
+def test_apply_keeps_the_newer_point_when_a_removal_comes_late(index: VectorIndex) -> None:
+    """A removal that was decided before the point was written again removes nothing."""
+    point = make_point("kayak")
+    newer = replace(point, version=4)
+    index.apply([newer], [])
+    index.apply([], [Removal(point.memory_id, 3)])
+    assert 1 == index.count(ALICE)
+    index.apply([], [Removal(point.memory_id, 4)])
+    assert 0 == index.count(ALICE)
+
+
+def test_apply_removes_any_version_when_the_memory_has_no_row(index: VectorIndex) -> None:
+    """What PostgreSQL knows nothing of goes, however new it looks; its neighbours stay."""
+    orphan, stays = make_point("kayak", version=9), make_point("tea")
+    index.apply([orphan, stays], [])
+    index.apply([], [Removal(orphan.memory_id, None), Removal(stays.memory_id, 0)])
+    assert [stays.memory_id] == found(index.search(ALICE, None, along(0), "kayak tea", 5))
+
+
+def test_remove_owner_removes_all_of_one_user_and_nothing_else(index: VectorIndex) -> None:
+    """Points of any version, state and session go; other users and tenants keep theirs."""
+    past = make_point("b", state=MemoryState.SUPERSEDED, valid_to=day(1), version=7)
+    mine = [make_point("a", session_id="s9", scope=Scope.SESSION), past]
+    others = [make_point("c", owner=owner) for owner in (BOB, OTHER_ALICE)]
+    index.apply([*mine, *others], [])
+    index.remove_owner(ALICE)
+    index.remove_owner(ALICE)
+    assert [0, 1, 1] == [index.count(owner) for owner in (ALICE, BOB, OTHER_ALICE)]
+
+
+def test_scan_gives_every_point_once_in_the_order_of_ids(index: VectorIndex) -> None:
+    """Whoever owns it, in whatever state: page by page until a short one, with what it is."""
+    points = [
+        make_point(
+            f"tea {number}",
+            owner=(ALICE, BOB, OTHER_ALICE)[number % 3],
+            version=number + 1,
+            scope=Scope.SESSION if number % 2 else Scope.USER,
+            state=MemoryState.SUPERSEDED if number % 4 == 0 else MemoryState.ACTIVE,
+            valid_to=day(1) if number % 4 == 0 else None,
+        )
+        for number in range(11)
+    ]
+    index.apply(points, [])
+    points.sort(key=lambda point: point.memory_id)
+    expected = [
+        IndexedPoint(each.memory_id, each.owner, each.scope, each.version, each.state)
+        for each in points
+    ]
+
+    pages: list[list[IndexedPoint]] = [index.scan(None, 4)]
+    while len(pages[-1]) == 4:
+        pages.append(index.scan(pages[-1][-1].memory_id, 4))
+
+    assert [expected[:4], expected[4:8], expected[8:]] == pages
+    assert expected[3:5] == index.scan(_just_before(expected[3].memory_id), 2)
+    assert [] == index.scan(expected[-1].memory_id, 5)
+    assert [] == index.scan(MemoryId(uuid.UUID(int=2**128 - 1)), 5)
+
+
+def _just_before(key: MemoryId) -> MemoryId:
+    return MemoryId(uuid.UUID(int=key.int - 1))
 
 
 def test_neighbours_answers_each_vector_in_order_when_several_are_asked(index: VectorIndex) -> None:
@@ -350,7 +425,7 @@ def test_calls_are_safe_when_eight_threads_write_and_read(index: VectorIndex) ->
                 make_point(f"tea {thread} {round_}", along(n % SIZE, 0.1 * round_), owner=owner)
                 for n in range(5)
             ]
-            index.apply(points, [points[0].memory_id])
+            index.apply(points, [gone(points[0])])
             assert found(index.search(owner, None, along(round_ % SIZE), "tea", 5))
             assert index.neighbours(owner, [along(0), along(1)], 3)
         return thread
@@ -386,3 +461,129 @@ def test_prepare_refuses_another_embedding_model_when_the_place_is_filled(
     assert "set the embedding model back" in str(refusal.value)
     again = lasting.open()
     again.prepare()
+
+
+# ---- built anew -------------------------------------------------------------------------------
+
+
+def test_successor_answers_nobody_until_the_switch(index: RebuildableIndex) -> None:
+    """What is built beside the index is seen after the switch, and then it alone."""
+    before, after = make_point("before", along(1)), make_point("after", along(1))
+    index.apply([before], [])
+    assert index.make_successor("aaaa1111")
+    assert not index.make_successor("aaaa1111")
+    index.successor("aaaa1111").apply([after], [])
+    assert [before.memory_id] == found(index.search(ALICE, None, along(1), "", 5))
+    assert [after.memory_id] == [
+        item.memory_id for item in index.successor("aaaa1111").scan(None, 9)
+    ]
+
+    index.switch("aaaa1111")
+
+    assert [after.memory_id] == found(index.search(ALICE, None, along(1), "", 5))
+    assert [[after.memory_id]] == index.neighbours(ALICE, [along(1)], 5)
+    index.apply([before], [gone(after)])
+    assert [before.memory_id] == [item.memory_id for item in index.scan(None, 9)]
+
+
+def test_successor_takes_the_place_of_one_that_did_before(index: RebuildableIndex) -> None:
+    """An index can be built anew any number of times, and leaves nothing behind."""
+    points = [make_point(f"tea {number}") for number in range(3)]
+    for number, point in enumerate(points):
+        index.make_successor(f"aaaa000{number}")
+        index.successor(f"aaaa000{number}").apply([point], [])
+        index.switch(f"aaaa000{number}")
+        index.drop_leftovers(None)
+    assert [points[-1].memory_id] == [item.memory_id for item in index.scan(None, 9)]
+    assert 0 == index.drop_leftovers(None)
+
+
+def test_successor_is_unavailable_when_it_was_not_made(index: RebuildableIndex) -> None:
+    """Nobody writes into what is not there, and nothing comes into being by writing."""
+    stranger = index.successor("bbbb2222")
+    with pytest.raises(IndexUnavailable):
+        stranger.apply([make_point("tea")], [])
+    with pytest.raises(IndexUnavailable):
+        stranger.scan(None, 5)
+    assert index.make_successor("bbbb2222")
+
+
+def test_drop_leftovers_keeps_what_answers_and_what_is_being_built(index: RebuildableIndex) -> None:
+    """What a rebuild that died left is deleted; the live index and the present one are not."""
+    live, built = make_point("live"), make_point("built")
+    index.apply([live], [])
+    for token in ("cccc0001", "cccc0002", "cccc0003"):
+        index.make_successor(token)
+    index.successor("cccc0002").apply([built], [])
+
+    assert 2 == index.drop_leftovers("cccc0002")
+
+    assert 1 == index.count(ALICE)
+    assert [built.memory_id] == [
+        item.memory_id for item in index.successor("cccc0002").scan(None, 5)
+    ]
+    assert 1 == index.drop_leftovers(None)
+    assert 1 == index.count(ALICE)
+
+
+def test_switched_index_is_found_when_it_is_opened_again(lasting: Place) -> None:
+    """A later start finds the one that took the place, under the same embedding model."""
+    first = lasting.open()
+    first.prepare()
+    first.apply([make_point("before")], [])
+    first.make_successor("dddd1111")
+    after = make_point("after")
+    first.successor("dddd1111").apply([after], [])
+    assert not first.is_switched("dddd1111")
+    first.switch("dddd1111")
+    first.drop_leftovers(None)
+
+    second = lasting.open()
+    second.prepare()
+
+    assert [after.memory_id] == [item.memory_id for item in second.scan(None, 5)]
+    with pytest.raises(EmbeddingMismatch):
+        lasting.open("other", SIZE).prepare()
+
+
+def test_successor_is_found_when_the_index_is_opened_again(lasting: Place) -> None:
+    """A rebuild goes on where a process that was killed has left it."""
+    first = lasting.open()
+    first.prepare()
+    first.make_successor("eeee1111")
+    point = make_point("tea")
+    first.successor("eeee1111").apply([point], [])
+
+    second = lasting.open()
+    second.prepare()
+
+    assert not second.make_successor("eeee1111")
+    assert [point.memory_id] == [
+        item.memory_id for item in second.successor("eeee1111").scan(None, 5)
+    ]
+    assert second.is_empty()
+
+
+def test_searches_find_everything_while_the_index_is_switched(index: RebuildableIndex) -> None:
+    """No call fails and no memory is missed by those who search meanwhile."""
+    points = [make_point(f"tea {number}", along(number % SIZE)) for number in range(40)]
+    index.apply(points, [])
+    stop = threading.Event()
+
+    def search() -> int:
+        count = 0
+        while not stop.is_set():
+            assert 40 == len(index.search(ALICE, None, along(0), "tea", 40))
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(4) as pool:
+        searching = [pool.submit(search) for _ in range(4)]
+        for number in range(2):
+            token = f"ffff000{number}"
+            index.make_successor(token)
+            index.successor(token).apply(points, [])
+            index.switch(token)
+            index.drop_leftovers(None)
+        stop.set()
+        assert all(future.result() for future in searching)

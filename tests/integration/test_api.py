@@ -183,7 +183,7 @@ def test_dropped_index_is_filled_again_when_a_process_starts(
     work(container)
     owner = Owner("default", "alice")
     ids = [memory.id for memory in container.store.export_memories("default", "alice", None, 10)]
-    container.index.apply([], ids)
+    container.index.remove_owner(owner)
     assert 0 == container.index.count(owner)
 
     again = open_container(container.settings, make_app(container.settings))

@@ -5,6 +5,7 @@ from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.installation import check_embedder
+from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
@@ -18,6 +19,7 @@ __all__ = [
     "PostgresBatches",
     "PostgresGenerations",
     "PostgresInbox",
+    "PostgresKeys",
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",

@@ -191,13 +191,15 @@ class PostgresInbox:
             # Later sessions of this user may have waited for this one.
             mark_due(connection, claim.transcript.owner, now)
 
-    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+    def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
         with self._database.transaction() as connection:
-            return read_status(connection, tenant_id, receipt)
+            return read_status(connection, tenant_id, receipt, user_id)
 
-    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+    def states(
+        self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
+    ) -> dict[str, int]:
         with self._database.transaction() as connection:
-            found = count_states(connection, tenant_id, receipts)
+            found = count_states(connection, tenant_id, receipts, user_id)
         unknown = len(set(receipts)) - sum(found.values())
         return found | ({"unknown": unknown} if unknown else {})
 

@@ -34,7 +34,15 @@ from pipelines.adapters.postgres.tables import (
     transcripts,
 )
 from pipelines.errors import LeaseLost, NotFound
-from pipelines.model import FactOutcome, Memory, MemoryId, MemoryState, Owner, TranscriptState
+from pipelines.model import (
+    EVERYONE,
+    FactOutcome,
+    Memory,
+    MemoryId,
+    MemoryState,
+    Owner,
+    TranscriptState,
+)
 from pipelines.ports import MemoryEvent, OwnerClaim, Review
 from pipelines.stages.dedup import statement_key
 
@@ -189,8 +197,11 @@ class PostgresMemoryStore:
                 found[key] = (*found.get(key, ()), read_fact(row))
         return found
 
-    def find_memory(self, tenant_id: str, key: MemoryId) -> Memory:
-        found = self._load(memories.c.tenant_id == tenant_id, memories.c.id == key)
+    def find_memory(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Memory:
+        conditions = [memories.c.tenant_id == tenant_id, memories.c.id == key]
+        if user_id is not None:
+            conditions.append(memories.c.user_id.in_([user_id, EVERYONE]))
+        found = self._load(*conditions)
         if not found:
             raise NotFound(f"no memory has the id {key}")
         return found[0]

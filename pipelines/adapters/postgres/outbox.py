@@ -22,7 +22,7 @@ from pipelines.adapters.postgres.passages import load_passages
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import memories, outbox
 from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
-from pipelines.ports import IndexPoint, Projection, Ticket
+from pipelines.ports import INDEXED_STATES, IndexPoint, Projection, Removal, Ticket
 
 if TYPE_CHECKING:
     import uuid
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from config.policy import PassagePolicy
     from pipelines.adapters.postgres.database import Database
 
-# A merged memory says nothing of its own.
 _PORTION = 500
-_INDEXED = (MemoryState.ACTIVE.value, MemoryState.SUPERSEDED.value)
+_INDEXED = sorted(state.value for state in INDEXED_STATES)
 
 
 class PostgresOutbox:
@@ -139,15 +138,18 @@ def _read_projection(
     connection: Connection, tickets: tuple[Ticket, ...], policy: PassagePolicy
 ) -> Projection:
     waiting = [ticket.memory_id for ticket in tickets]
-    statement = select(memories).where(memories.c.id.in_(waiting), memories.c.state.in_(_INDEXED))
-    rows = connection.execute(statement).mappings().all()
+    found = connection.execute(select(memories).where(memories.c.id.in_(waiting))).mappings().all()
+    rows = [row for row in found if row["state"] in _INDEXED]
     # What is everyone's rests on the words of single users: those are no other user's business.
     own = [row["id"] for row in rows if row["user_id"] != EVERYONE]
     passages = load_passages(connection, own, policy)
     owned = _read_owners(connection, rows)
     upserts = tuple(_read_point(row, owned[row["id"]], passages.get(row["id"], "")) for row in rows)
     kept = {point.memory_id for point in upserts}
-    return Projection(upserts, tuple(key for key in waiting if key not in kept), tickets)
+    versions = {row["id"]: row["version"] for row in found}
+    gone = (key for key in waiting if key not in kept)
+    removals = tuple(Removal(key, versions.get(key)) for key in gone)
+    return Projection(upserts, removals, tickets)
 
 
 def _read_owners(

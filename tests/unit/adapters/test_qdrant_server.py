@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ALICE = Owner("acme", "alice")
 COLLECTION = "/collections/memstill.some-model-8"
+NAME = COLLECTION.removeprefix("/collections/")
+ALIAS = f"{NAME}.live"
 FIELDS = {
     "tenant_id",
     "user_id",
@@ -52,12 +54,14 @@ class Server:
         raced: bool = False,
         points: int | None = None,
         fields: tuple[str, ...] = (),
+        live: str | None = None,
     ) -> None:
         self.version = version
         self.size = size
         self.raced = raced
         self.points = points
         self.fields = fields
+        self.live = live
         self.requests: list[tuple[str, str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -66,8 +70,10 @@ class Server:
         if request.url.path == "/":
             return httpx.Response(200, json={"title": "qdrant", "version": self.version})
         if request.url.path == "/collections":
-            name = COLLECTION.removeprefix("/collections/")
-            return self._ok({"collections": [] if self.points is None else [{"name": name}]})
+            return self._ok({"collections": [] if self.points is None else [{"name": NAME}]})
+        if request.url.path == "/aliases":
+            found = {"alias_name": ALIAS, "collection_name": self.live}
+            return self._ok({"aliases": [found] if self.live else []})
         if request.method == "PUT" and request.url.path.count("/") == 2 and self.raced:
             return httpx.Response(409, json={"status": {"error": "already exists"}})
         if request.method == "PUT" and request.url.path.endswith("/index"):
@@ -104,7 +110,7 @@ def test_prepare_partitions_by_tenant_when_the_collection_is_new() -> None:
     """No graph over everybody's points; fields are indexed, tenants kept together on disk."""
     server = Server()
     make_index(server).prepare()
-    created = [body for method, path, body in server.requests if method == "PUT"]
+    created = [body for method, _, body in server.requests if method == "PUT"]
     collection, *fields = created
     assert {"m": 0, "payload_m": 16} == collection["hnsw_config"]
     assert {"lexical": {"modifier": "idf"}} == collection["sparse_vectors"]
@@ -128,6 +134,26 @@ def test_prepare_makes_the_collection_anew_when_its_layout_is_old() -> None:
     make_index(server).prepare()
     changes = [(method, path) for method, path, _ in server.requests if method != "GET"]
     assert [("DELETE", COLLECTION), ("PUT", COLLECTION)] == changes[:2]
+
+
+def test_prepare_names_the_collection_of_an_earlier_release_when_it_has_no_alias() -> None:
+    """A plain collection is brought over by naming it: nothing is copied and nothing dropped."""
+    server = Server(points=7, fields=("state",))
+    make_index(server).prepare()
+    changes = [item for item in server.requests if item[1] == "/collections/aliases"]
+    create = {"create_alias": {"collection_name": NAME, "alias_name": ALIAS}}
+    assert [("POST", "/collections/aliases", {"actions": [create]})] == changes
+
+
+def test_switch_moves_the_alias_in_one_request() -> None:
+    """The alias names the one before or the one after, at no time none."""
+    server = Server(points=7, fields=("state",), live=NAME)
+    make_index(server).switch("12345678")
+    (change,) = [body for _, path, body in server.requests if path == "/collections/aliases"]
+    delete, create = change["actions"]
+    assert {"delete_alias": {"alias_name": ALIAS}} == delete
+    moved = {"collection_name": f"{NAME}.12345678", "alias_name": ALIAS}
+    assert {"create_alias": moved} == create
 
 
 @pytest.mark.parametrize(("points", "fields"), [(7, ("state",)), (0, ())])

@@ -19,8 +19,7 @@ from tests.unit.flows.distilling import LEASE
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pipelines.model import MemoryId
-    from pipelines.ports import IndexPoint
+    from pipelines.ports import IndexPoint, Removal
 
 CLOCK = ManualClock(START)
 
@@ -47,7 +46,7 @@ class PickyIndex(InMemoryIndex):
         self.refused = refused
         self.sizes: list[int] = []
 
-    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
         self.sizes.append(len(upserts))
         if any(self.refused in point.text for point in upserts):
             raise IndexRefused("a point is not to be had")
@@ -59,7 +58,7 @@ class AwayIndex(InMemoryIndex):
 
     is_away = True
 
-    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[MemoryId]) -> None:
+    def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
         if self.is_away:
             raise IndexUnavailable("no answer")
         super().apply(upserts, removals)

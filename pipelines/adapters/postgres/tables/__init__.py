@@ -1,5 +1,6 @@
 """The tables of the truth, as SQLAlchemy sees them; migrations create them."""
 
+from pipelines.adapters.postgres.tables.access import api_keys
 from pipelines.adapters.postgres.tables.common import metadata
 from pipelines.adapters.postgres.tables.memory import (
     events,
@@ -28,6 +29,7 @@ from pipelines.adapters.postgres.tables.upkeep import (
 from pipelines.adapters.postgres.tables.work import outbox, owners, transcripts
 
 __all__ = [
+    "api_keys",
     "batch_items",
     "batches",
     "budget_warnings",

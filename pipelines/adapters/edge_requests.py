@@ -1,0 +1,160 @@
+"""What Qdrant Edge is asked: points, filters and requests in the engine's own types."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    HasIdCondition,
+    IdfParams,
+    IntegerIndexParams,
+    KeywordIndexParams,
+    MatchValue,
+    Modifier,
+    Point,
+    Prefetch,
+    Query,
+    QueryRequest,
+    RangeFloat,
+    SearchParams,
+    SparseVector,
+    UpdateOperation,
+)
+
+from pipelines.adapters.collection import DENSE, LEXICAL, payload_of
+from pipelines.adapters.lexical import document_vector, query_vector
+from pipelines.model import MemoryId, MemoryState, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from qdrant_edge import ConditionType, EdgeShard, ScoredPoint
+
+    from pipelines.model import Owner, Vector
+    from pipelines.ports import IndexPoint
+
+# Building a graph stops every query until it is done (53 s for 30,000 vectors on two cores),
+# and scanning as many takes 17 ms: the shard stays without a graph.
+_NEVER_KB = 1_000_000_000
+
+
+def make_config(size: int) -> EdgeConfig:
+    """Vectors of both kinds, and no graph."""
+    return EdgeConfig(
+        vectors={DENSE: EdgeVectorParams(size, Distance.Cosine)},
+        sparse_vectors={LEXICAL: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        optimizers=EdgeOptimizersConfig(indexing_threshold=_NEVER_KB),
+    )
+
+
+def index_fields(shard: EdgeShard) -> None:
+    """Index the fields of a shard by which it is filtered, as far as they are not."""
+    fields: dict[str, KeywordIndexParams | IntegerIndexParams] = {
+        "tenant_id": KeywordIndexParams(is_tenant=True),
+        "user_id": KeywordIndexParams(),
+        "scope": KeywordIndexParams(),
+        "session_id": KeywordIndexParams(),
+        "version": IntegerIndexParams(lookup=False, range=True),
+        "state": KeywordIndexParams(),
+        "valid_from": IntegerIndexParams(lookup=False, range=True),
+        "valid_to": IntegerIndexParams(lookup=False, range=True),
+    }
+    present = shard.info().payload_schema
+    for name, schema in fields.items():
+        if name not in present:
+            shard.update(UpdateOperation.create_field_index(name, schema))
+
+
+def to_point(point: IndexPoint) -> Point:
+    """A memory as the engine stores it."""
+    words = document_vector(point.text)
+    return Point(
+        uuid.UUID(int=point.memory_id.int),
+        {
+            DENSE: point.vector.tolist(),
+            LEXICAL: SparseVector(list(words.indices), list(words.values)),
+        },
+        payload_of(point),
+    )
+
+
+def search_requests(
+    owner: Owner, visible: Filter, vector: Vector, text: str, limit: int
+) -> list[QueryRequest]:
+    """The candidates of both legs, scored once by cosine and once by words."""
+    words = query_vector(text)
+    dense, by_owner = dense_query(vector), SearchParams(idf=IdfParams(corpus=owned_by(owner)))
+    if not words:
+        return [QueryRequest(limit=limit, query=dense, filter=visible)]
+    lexical = Query.Nearest(SparseVector(list(words.indices), list(words.values)), using=LEXICAL)
+    legs = [
+        Prefetch(limit=limit, query=dense, filter=visible),
+        Prefetch(limit=limit, query=lexical, filter=visible, params=by_owner),
+    ]
+    return [
+        QueryRequest(limit=2 * limit, query=dense, prefetches=legs),
+        QueryRequest(limit=2 * limit, query=lexical, prefetches=legs, params=by_owner),
+    ]
+
+
+def dense_query(vector: Vector) -> Query:
+    """Nearest by meaning."""
+    return Query.Nearest(vector.tolist(), using=DENSE)
+
+
+def id_of(point: ScoredPoint) -> MemoryId:
+    """The memory that a point stands for."""
+    return MemoryId(uuid.UUID(str(point.id)))
+
+
+def _is(field: str, value: str) -> FieldCondition:
+    return FieldCondition(field, match=MatchValue(value))
+
+
+def owned_by(owner: Owner) -> Filter:
+    """All of an owner."""
+    return Filter(must=[_is("tenant_id", owner.tenant_id), _is("user_id", owner.user_id)])
+
+
+def current_of(owner: Owner) -> Filter:
+    """What holds, of an owner."""
+    return Filter(must=[owned_by(owner), _is("state", MemoryState.ACTIVE)])
+
+
+def visible_to(owner: Owner, session_id: str | None, as_of: datetime | None) -> Filter:
+    """What a session of the owner may find, now or as of a date."""
+    scopes: list[ConditionType] = [_is("scope", wide) for wide in (Scope.USER, Scope.GLOBAL)]
+    if session_id is not None:
+        scopes.append(_is("session_id", session_id))
+    mine = current_of(owner) if as_of is None else Filter(must=[owned_by(owner), *_held(as_of)])
+    return Filter(must=[mine, Filter(should=scopes)])
+
+
+def _held(as_of: datetime) -> list[ConditionType]:
+    at = as_of.timestamp()
+    return [
+        FieldCondition("valid_from", range=RangeFloat(lte=at)),
+        FieldCondition("valid_to", range=RangeFloat(gt=at)),
+    ]
+
+
+def not_newer_than(version: int) -> Filter:
+    """What an operation decided at a version may touch."""
+    return Filter(must=[FieldCondition("version", range=RangeFloat(lte=version))])
+
+
+def removal_of(version: int | None, keys: Sequence[MemoryId]) -> UpdateOperation:
+    """Remove these points, as far as they are not newer."""
+    if version is None:
+        return UpdateOperation.delete_points(list(keys))
+    condition = Filter(must=[HasIdCondition(set(keys)), not_newer_than(version)])
+    return UpdateOperation.delete_points_by_filter(condition)
