@@ -136,7 +136,8 @@ def _settle(
     with open_truth(stack) as truth:
         left = wait_drained(truth, lambda: agents.is_busy, plan.drain_seconds, tell)
         findings.problems += check_open(left)
-        return _look(truth, stack, agents, findings)
+        told = _look(truth, stack, agents, findings)
+    return None if any(left.values()) else told
 
 
 def _look(truth: Truth, stack: Stack, agents: Agents, findings: Findings) -> _Told:

@@ -56,7 +56,7 @@ class Plan:
     workers: int = 3
     threads: int = 8
     fault_gap_seconds: float = 4.0
-    drain_seconds: float = 300.0
+    drain_seconds: float = 600.0
     dataset: Path | None = None
     has_reference: bool = True
 
