@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
+    max_deaths: int = Field(
+        default=3, gt=0, description="So many workers may die over one piece of work."
+    )
     distill_lease_seconds: float = Field(default=300.0, gt=0)
     consolidate_lease_seconds: float = Field(default=60.0, gt=0)
     project_lease_seconds: float = Field(default=60.0, gt=0)
@@ -166,7 +169,9 @@ class Settings(BaseSettings):
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""
         retry = RetryPolicy(
-            base=timedelta(seconds=self.retry_base_seconds), max_attempts=self.max_attempts
+            base=timedelta(seconds=self.retry_base_seconds),
+            max_attempts=self.max_attempts,
+            max_deaths=self.max_deaths,
         )
         lease = LeasePolicy(
             distill=timedelta(seconds=self.distill_lease_seconds),
