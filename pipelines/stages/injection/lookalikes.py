@@ -6,6 +6,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from pipelines.stages.composed import compatible
+
 # Each look-alike before the Latin letter that it passes for.
 _PAIRS = (
     "аa еe оo рp сc уy хx іi јj ѕs ԁd һh АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ІI ЈJ ЅS "
@@ -30,7 +32,7 @@ def plain_letters(text: str) -> str:
 def as_read(text: str) -> str:
     """What somebody reads: nothing hidden, no accents put on top, no s p a c e d words."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _HIDDEN.sub("", text)).translate(_TABLE)
+        text = compatible(_HIDDEN.sub("", text)).translate(_TABLE)
         marks = unicodedata.normalize("NFD", text)
         text = "".join(sign for sign in marks if not unicodedata.combining(sign))
     return _SPACED.sub(lambda word: _NOT_A_LETTER.sub("", word.group()), text)
