@@ -24,8 +24,22 @@ def without_heaps(text: str) -> str:
     return text if text.isascii() else _heaps().sub(r"\1", text)
 
 
+def without_marks(text: str) -> str:
+    """A text whose letters have lost their accents and other marks."""
+    return text if text.isascii() else unicodedata.normalize("NFD", text).translate(_no_marks())
+
+
+@lru_cache(maxsize=1)
+def _marks() -> tuple[str, ...]:
+    return tuple(filter(unicodedata.combining, map(chr, range(_FIRST_MARK, _LAST_MARK))))
+
+
+@lru_cache(maxsize=1)
+def _no_marks() -> dict[int, None]:
+    return dict.fromkeys(map(ord, _marks()))
+
+
 @lru_cache(maxsize=1)
 def _heaps() -> re.Pattern[str]:
-    marks = filter(unicodedata.combining, map(chr, range(_FIRST_MARK, _LAST_MARK)))
-    any_mark = f"[{''.join(map(re.escape, marks))}]"
+    any_mark = f"[{''.join(map(re.escape, _marks()))}]"
     return re.compile(f"({any_mark}{{{_MAX_MARKS}}}){any_mark}+")
