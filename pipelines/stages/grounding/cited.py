@@ -62,11 +62,11 @@ def display_speaker(message: Message) -> str:
 class Cited:
     """A message of a transcript, or a stretch of a long one; many drafts cite it, read once."""
 
-    def __init__(self, message: Message, time_zone: str, whole: Cited | None = None) -> None:
+    def __init__(self, message: Message, time_zone: str, *, is_stretch: bool = False) -> None:
         self.message = message
         self.speaker = display_speaker(message)
         self._time_zone = time_zone
-        self._whole = whole
+        self._is_stretch = is_stretch
         self._cursor = 0
 
     @cached_property
@@ -99,7 +99,7 @@ class Cited:
         return QuotedText(self.message.content)
 
     def _stretch(self, parts: list[str]) -> Cited:
-        stretch = Cited(self.message, self._time_zone, whole=self)
+        stretch = Cited(self.message, self._time_zone, is_stretch=True)
         stretch.parts = parts
         return stretch
 
@@ -152,9 +152,9 @@ class Cited:
 
     @cached_property
     def gives_orders(self) -> bool:
-        """Whether anything in the message is an order to the memory."""
-        if self._whole is not None:
-            return self._whole.gives_orders
+        """Whether anything in it is an order to the memory, also what only poses as its own."""
+        if self._is_stretch:
+            return any(map(is_memory_order, self.parts))
         return is_memory_order(self.message.content)
 
     @property

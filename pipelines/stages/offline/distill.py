@@ -38,6 +38,7 @@ _CONVERSING = frozenset({Role.USER, Role.ASSISTANT})
 # evidence (recall at 10 .73 against .71); longer answers gain nothing.
 _SHORT_ANSWER = 60
 _LONGEST_QUESTION = 160
+_LONGEST_OUTPUT = 50_000
 _ASSISTANT_IMPORTANCE = 0.45
 _ORDER_IMPORTANCE = 0.5
 _IMAGE_IMPORTANCE = 0.35
@@ -124,9 +125,10 @@ class _Question:
 def _read(message: Message, time_zone: str, limit: int) -> _Turn:
     """At most one sentence more than the limit: then it is known that there are more.
 
-    Tool and system messages are only cut where one contains an order to the memory.
+    Tool and system messages are only cut where the beginning of one contains an order to the
+    memory: none of what they say is kept, but such an order shall be seen.
     """
-    is_read = message.role in _CONVERSING or is_memory_order(message.content)
+    is_read = message.role in _CONVERSING or is_memory_order(message.content[:_LONGEST_OUTPUT])
     parts = unfenced_parts(message.content) if is_read else ()
     return _Turn(
         message=message,
