@@ -104,6 +104,22 @@ class DistillPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """How much of one transcript the offline distiller reads, so that none holds a worker up.
+
+    A transcript of 10 MB can hold millions of sentences; 5,000 statements are more than any
+    session of a person tells. What is not read is said to be so, as a refusal in the receipt.
+
+    Attributes:
+        max_sentences: Looked at.
+        max_drafts: Proposed.
+    """
+
+    max_sentences: int = 20_000
+    max_drafts: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class GroundPolicy:
     """How much of a statement the messages that it cites must say.
 
