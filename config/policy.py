@@ -413,6 +413,19 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadPolicy:
+    """How many dead letters are handled at once.
+
+    Attributes:
+        batch: In one transaction.
+        turn: Whoever asked is answered after this, and asks for the rest.
+    """
+
+    batch: int = 500
+    turn: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """How backfill is handed to the model in batches, which take hours and cost less.
 
@@ -464,3 +477,4 @@ class Policies:
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
+    dead: DeadPolicy = field(default_factory=DeadPolicy)

@@ -18,6 +18,7 @@ from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
 from workers import (
     batch_commands,
+    dead_commands,
     exports,
     key_commands,
     memory_commands,
@@ -50,6 +51,7 @@ app.add_typer(memory_commands.app, name="memory")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
+app.add_typer(dead_commands.app, name="dead")
 app.add_typer(key_commands.app, name="keys")
 
 

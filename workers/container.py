@@ -17,6 +17,7 @@ from config.settings import Settings
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
+    PostgresDeadLetters,
     PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
@@ -33,6 +34,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
+from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
@@ -46,7 +48,7 @@ from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.models import make_client, make_embedder, make_judge, make_reranker
-from workers.payloads import SystemClock
+from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.waker import CeleryWaker
 
@@ -97,6 +99,7 @@ class Container:
     batch_store: PostgresBatches
     batches: RunBatches | None
     check_key: CheckKey | None
+    dead: DeadLetterOffice
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -171,6 +174,7 @@ def _compose(
         clock,
         policies,
     )
+    ingest = _make_ingest(inbox, waker, policies)
     return Container(
         clients=clients,
         settings=settings,
@@ -180,7 +184,7 @@ def _compose(
         inbox=inbox,
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
-        ingest=_make_ingest(inbox, waker, policies),
+        ingest=ingest,
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
         project=Project(outbox, index, clock, policies.project, policies.retry),
@@ -203,6 +207,9 @@ def _compose(
         ),
         check_key=(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
+        ),
+        dead=DeadLetterOffice(
+            PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
         ),
     )
 

@@ -19,6 +19,7 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.dead import DeadFilter, DeadLetter, DeadLetters, StoredReply
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -81,6 +82,9 @@ __all__ = [
     "ChatRequest",
     "Clock",
     "CostReport",
+    "DeadFilter",
+    "DeadLetter",
+    "DeadLetters",
     "Distiller",
     "Distillers",
     "DueWork",
@@ -120,6 +124,7 @@ __all__ = [
     "Sharing",
     "Status",
     "StoredKey",
+    "StoredReply",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",

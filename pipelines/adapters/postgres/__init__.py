@@ -2,6 +2,7 @@
 
 from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
+from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.installation import check_embedder
@@ -17,6 +18,7 @@ from pipelines.adapters.postgres.work import PostgresWorkTable
 __all__ = [
     "Database",
     "PostgresBatches",
+    "PostgresDeadLetters",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresKeys",
