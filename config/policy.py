@@ -466,6 +466,18 @@ class ReconcilePolicy:
     examples: int = 10
 
 
+class DeadPolicy:
+    """How many dead letters are handled at once.
+
+    Attributes:
+        batch: In one transaction.
+        turn: Whoever asked is answered after this, and asks for the rest.
+    """
+
+    batch: int = 500
+    turn: timedelta = timedelta(seconds=5)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """How backfill is handed to the model in batches, which take hours and cost less.
@@ -520,3 +532,4 @@ class Policies:
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
+    dead: DeadPolicy = field(default_factory=DeadPolicy)

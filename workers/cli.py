@@ -18,6 +18,7 @@ from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
 from workers import (
     batch_commands,
+    dead_commands,
     erase_commands,
     exports,
     index_commands,
@@ -54,6 +55,7 @@ app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
 app.add_typer(erase_commands.app, name="erasures")
 app.command()(erase_commands.erase)
+app.add_typer(dead_commands.app, name="dead")
 app.add_typer(key_commands.app, name="keys")
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)

@@ -20,6 +20,7 @@ from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
+    PostgresDeadLetters,
     PostgresErasures,
     PostgresGenerations,
     PostgresInbox,
@@ -38,6 +39,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
+from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
 from pipelines.flows.gated import GatedIndex
@@ -53,7 +55,7 @@ from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.models import make_client, make_embedder, make_judge, make_reranker
-from workers.payloads import SystemClock
+from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import CeleryWaker
@@ -107,6 +109,7 @@ class Container:
     batch_store: PostgresBatches
     batches: RunBatches | None
     check_key: CheckKey | None
+    dead: DeadLetterOffice
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -183,6 +186,7 @@ def _compose(
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
     project = Project(outbox, index, clock, policies.project, policies.retry)
+    ingest = _make_ingest(inbox, waker, policies)
     return Container(
         clients=clients,
         settings=settings,
@@ -192,7 +196,7 @@ def _compose(
         inbox=inbox,
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
-        ingest=_make_ingest(inbox, waker, policies),
+        ingest=ingest,
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
         project=project,
@@ -234,6 +238,9 @@ def _compose(
         ),
         check_key=(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
+        ),
+        dead=DeadLetterOffice(
+            PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
         ),
     )
 

@@ -19,6 +19,7 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.dead import DeadFilter, DeadLetter, DeadLetters, StoredReply
 from pipelines.ports.erasures import (
     Erasure,
     ErasureId,
@@ -104,6 +105,9 @@ __all__ = [
     "ChatRequest",
     "Clock",
     "CostReport",
+    "DeadFilter",
+    "DeadLetter",
+    "DeadLetters",
     "Difference",
     "Distiller",
     "Distillers",
@@ -158,6 +162,7 @@ __all__ = [
     "Standing",
     "Status",
     "StoredKey",
+    "StoredReply",
     "Subject",
     "SubjectStream",
     "Ticket",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import resource
-import sys
 import threading
 import time
 import traceback
@@ -12,7 +11,6 @@ import uuid
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -264,7 +262,9 @@ class Campaign:
 
     def _recall(self, owner: Owner, case: Case) -> None:
         name = owner.tenant_id
-        if not owner.user_id or not (name.isascii() and name.isprintable() and name == name.strip()):
+        if not owner.user_id or not (
+            name.isascii() and name.isprintable() and name == name.strip()
+        ):
             # No header can name such a tenant.
             return
         query = nasty_text(self._rng, self._rng.choice((1, 20, 300, 7_000, 9_000)))

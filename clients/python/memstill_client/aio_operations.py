@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
+from memstill_client.dead_letters import AsyncDeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import AsyncTransport
 
 
-class AsyncOperations:
+class AsyncOperations(AsyncDeadLetters):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

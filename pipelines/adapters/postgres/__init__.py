@@ -2,6 +2,7 @@
 
 from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
+from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
@@ -20,6 +21,7 @@ from pipelines.adapters.postgres.work import PostgresWorkTable
 __all__ = [
     "Database",
     "PostgresBatches",
+    "PostgresDeadLetters",
     "PostgresErasures",
     "PostgresGenerations",
     "PostgresInbox",
