@@ -161,7 +161,8 @@ def _compose(
     app: Celery,
 ) -> Container:
     clock, waker = SystemClock(), CeleryWaker(app)
-    inbox = PostgresInbox(database, policies.batch.wait if policies.batch.is_on else timedelta())
+    wait = policies.batch.wait if policies.batch.is_on else timedelta()
+    inbox = PostgresInbox(database, wait, policies.rate)
     store = PostgresMemoryStore(database)
     ledger = PostgresLedger(database, policies.budget, clock)
     replies = PostgresReplies(database, ledger)

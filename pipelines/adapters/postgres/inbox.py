@@ -22,6 +22,7 @@ from pipelines.adapters.postgres.parking import (
     count_states,
     park_likes,
 )
+from pipelines.adapters.postgres.rates import hold_back
 from pipelines.adapters.postgres.status import read_status
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
 from pipelines.adapters.postgres.tombstones import find_erased, is_erased
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from config.rates import RatePolicy
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Fact, Refusal
     from pipelines.ports import Place, Status, TranscriptClaim
@@ -52,17 +54,26 @@ class PostgresInbox:
     Args:
         database: Where the transcripts are.
         backfill_wait: Backfill is first due so much later: until then it can be put in a batch.
+        rates: How many of a tenant's are taken up in a minute; None is as many as come.
     """
 
-    def __init__(self, database: Database, backfill_wait: timedelta = timedelta()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        backfill_wait: timedelta = timedelta(),
+        rates: RatePolicy | None = None,
+    ) -> None:
         self._database = database
         self._backfill_wait = backfill_wait
+        self._rates = rates
 
     def accept(self, batch: Sequence[Transcript], now: datetime) -> list[Accepted]:
         with self._database.transaction() as connection:
             erased = find_erased(connection, batch)
             kept = [item for item in batch if item.id not in erased]
             fresh = _insert_new(connection, kept, now, self._backfill_wait)
+            if self._rates is not None:
+                hold_back(connection, _each(kept, fresh), self._rates, now)
             hashes = _stored_hashes(connection, [item.id for item in kept])
             return [
                 Accepted(item.id, is_duplicate=False, is_erased=True)
@@ -258,6 +269,11 @@ def _insert_new(
         .returning(transcripts.c.receipt)
     )
     return set(connection.execute(statement).scalars())
+
+
+def _each(batch: Sequence[Transcript], fresh: Collection[uuid.UUID]) -> list[Transcript]:
+    """Each of the fresh ones once, in the order of the batch."""
+    return list({item.id: item for item in batch if item.id in fresh}.values())
 
 
 def _stored_hashes(connection: Connection, receipts: Sequence[ReceiptId]) -> dict[Any, str]:
