@@ -48,16 +48,29 @@ class InMemoryInbox(InMemoryTables):
         self._bury_row(replace(item, id=receipt), "idempotency_key: used before", now)
         return Accepted(receipt, is_duplicate=False)
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
+        del pushed_at
         digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
         key = f"unreadable/{digest}"
         receipt = receipt_id(owner, key)
         with self._lock:
-            self._bury_row(Transcript(receipt, owner, "", now, (), key, digest), reason, now)
+            self._bury_row(
+                Transcript(receipt, owner, "", now, (), key, digest), reason, now, payload
+            )
         return receipt
 
-    def _bury_row(self, item: Transcript, reason: str, now: datetime) -> None:
+    def _bury_row(
+        self, item: Transcript, reason: str, now: datetime, payload: str | None = None
+    ) -> None:
         row = TranscriptRow(item, TranscriptState.DEAD, now, now, reason=reason, finished_at=now)
+        row.payload = payload
         self._transcripts.setdefault(item.id, row)
 
     def find_owner(self, receipt: ReceiptId) -> Owner | None:
