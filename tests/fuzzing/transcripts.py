@@ -145,12 +145,12 @@ def _make_document(rng: random.Random, number: int, largest: int) -> dict[str, A
         "session_id": f"s-{number}",
         "messages": [
             _make_message(rng, number, place, largest)
-            for place in range(rng.choice((1, 1, 2, 3, 5, 30)))
+            for place in range(rng.choice((1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 30)))
         ],
     }
-    if rng.random() < 0.5:  # noqa: PLR2004 - half of them
+    if rng.random() < 0.5:
         document["started_at"] = f"2026-0{rng.randint(1, 9)}-1{rng.randint(0, 9)}T09:00:00Z"
-    if rng.random() < 0.3:  # noqa: PLR2004 - some of them
+    if rng.random() < 0.3:
         document["time_zone"] = rng.choice(ZONES[:6])
         document["metadata"] = {nasty_text(rng, 8): nasty_text(rng, 40)}
     return document
@@ -158,20 +158,20 @@ def _make_document(rng: random.Random, number: int, largest: int) -> dict[str, A
 
 def _make_message(rng: random.Random, number: int, place: int, largest: int) -> dict[str, Any]:
     length = min(largest, rng.choice((5, 40, 200, 200, 1_000, 3_000)))
-    if rng.random() < 0.004 and place == 0:  # noqa: PLR2004 - few are large, and then very
+    if rng.random() < 0.0005 and place == 0:
         length = rng.randint(1, largest)
     said = f"{CANARY}{number} {nasty_text(rng, length)}"
     message: dict[str, Any] = {"role": rng.choice(_ROLES), "content": said}
-    if rng.random() < 0.3:  # noqa: PLR2004 - some of them
+    if rng.random() < 0.3:
         message["name"] = rng.choice(("Ana", "Bob", "Jos\u00e9", "user", "System"))
-    if rng.random() < 0.1:  # noqa: PLR2004 - few of them
+    if rng.random() < 0.1:
         message["tool_call"] = {"name": "search", "arguments": nasty_text(rng, 50)}
     return message
 
 
 def _written(rng: random.Random, document: dict[str, Any]) -> bytes:
     """Escaped, or in UTF-8 in which half a character is three broken bytes."""
-    text = json.dumps(document, ensure_ascii=rng.random() < 0.5)  # noqa: PLR2004 - either
+    text = json.dumps(document, ensure_ascii=rng.random() < 0.5)
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -233,7 +233,7 @@ def _drop_message_field(rng: random.Random, document: dict[str, Any]) -> None:
 def _nest(rng: random.Random, document: dict[str, Any]) -> None:
     value: Any = rng.choice(VALUES)
     for _ in range(rng.choice((10, 62, 63, 64, 65, 190, 300))):
-        value = {"a": value} if rng.random() < 0.5 else [value]  # noqa: PLR2004 - either
+        value = {"a": value} if rng.random() < 0.5 else [value]
     document["metadata"] = {"deep": value}
 
 
@@ -243,7 +243,7 @@ def _say_nothing(rng: random.Random, document: dict[str, Any]) -> None:
 
 
 def _repeat_messages(rng: random.Random, document: dict[str, Any]) -> None:
-    document["messages"] = [_any_message(rng, document)] * rng.choice((2, 40, 300))
+    document["messages"] = [_any_message(rng, document)] * rng.choice((2, 2, 40, 40, 300))
 
 
 def _use_key_again(rng: random.Random, document: dict[str, Any]) -> None:
