@@ -2,6 +2,7 @@
 
 from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
+from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.installation import check_embedder
@@ -28,4 +29,5 @@ __all__ = [
     "PostgresVerdicts",
     "PostgresWorkTable",
     "check_embedder",
+    "check_fence",
 ]
