@@ -16,8 +16,6 @@ from tests.endpoint import hang
 from workers.embedded.children import is_listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.endpoint import ScriptedEndpoint
 
 CANARY = "quagga"
@@ -63,7 +61,7 @@ class Load:
 
 
 @pytest.fixture
-def api_url(modelled: Deployment) -> Iterator[str]:
+def api_url(modelled: Deployment) -> str:
     """The API as a process of its own, beside two workers and beat."""
     port = free_port()
     modelled.env |= {
