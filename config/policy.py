@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from config.access import KeyPolicy
+from config.rates import RatePolicy
 from config.spending import BudgetPolicy
 
 
@@ -466,6 +467,7 @@ class ReconcilePolicy:
     examples: int = 10
 
 
+@dataclass(frozen=True, slots=True)
 class DeadPolicy:
     """How many dead letters are handled at once.
 
@@ -530,6 +532,7 @@ class Policies:
     recall: RecallPolicy = field(default_factory=RecallPolicy)
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    rate: RatePolicy = field(default_factory=RatePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
