@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+from config.access import KeyPolicy
+from config.rates import RatePolicy
 from config.spending import BudgetPolicy
 
 
@@ -100,6 +102,22 @@ class DistillPolicy:
     overlap_messages: int = 2
     max_repairs: int = 2
     max_sessions: int = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """How much of one transcript the offline distiller reads, so that none holds a worker up.
+
+    A transcript of 10 MB can hold millions of sentences; 5,000 statements are more than any
+    session of a person tells. What is not read is said to be so, as a refusal in the receipt.
+
+    Attributes:
+        max_sentences: Looked at.
+        max_drafts: Proposed.
+    """
+
+    max_sentences: int = 20_000
+    max_drafts: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +276,25 @@ class ProjectPolicy:
     max_batches: int = 20
     lease: timedelta = timedelta(minutes=1)
     pause: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasePolicy:
+    """How an erasure goes on after its first transaction, which makes the subject invisible.
+
+    Attributes:
+        lease: So long nobody else goes on with it.
+        pause: What could not be done is tried again after this.
+        settle: Whatever was under way has ended by then; all is looked for once more.
+        deadline: By law it must be proven by then.
+        warn: One that is not proven by then is reported as overdue.
+    """
+
+    lease: timedelta = timedelta(minutes=5)
+    pause: timedelta = timedelta(seconds=30)
+    settle: timedelta = timedelta(minutes=10)
+    deadline: timedelta = timedelta(days=30)
+    warn: timedelta = timedelta(days=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +468,19 @@ class ReconcilePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadPolicy:
+    """How many dead letters are handled at once.
+
+    Attributes:
+        batch: In one transaction.
+        turn: Whoever asked is answered after this, and asks for the rest.
+    """
+
+    batch: int = 500
+    turn: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
 class BatchPolicy:
     """How backfill is handed to the model in batches, which take hours and cost less.
 
@@ -471,6 +521,7 @@ class Policies:
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     slot: SlotPolicy = field(default_factory=SlotPolicy)
     consolidate: ConsolidatePolicy = field(default_factory=ConsolidatePolicy)
+    erase: ErasePolicy = field(default_factory=ErasePolicy)
     project: ProjectPolicy = field(default_factory=ProjectPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     sharing: GlobalPolicy = field(default_factory=GlobalPolicy)
@@ -481,4 +532,7 @@ class Policies:
     recall: RecallPolicy = field(default_factory=RecallPolicy)
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    rate: RatePolicy = field(default_factory=RatePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    keys: KeyPolicy = field(default_factory=KeyPolicy)
+    dead: DeadPolicy = field(default_factory=DeadPolicy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +16,18 @@ from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_bu
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
 from config.policy import (
     BatchPolicy,
+    ErasePolicy,
     GlobalPolicy,
+    IntakePolicy,
     JudgePolicy,
     LeasePolicy,
     Policies,
+    ProjectPolicy,
     ReconcilePolicy,
     RetryPolicy,
     VerbatimPolicy,
 )
+from config.rates import RatesSchema, RatesSetting, make_rate_policy
 
 
 class Settings(BaseSettings):
@@ -88,6 +93,10 @@ class Settings(BaseSettings):
         default_factory=BudgetsSchema,
         description="What tenants and users may spend in a UTC day: docs/decisions/0010.",
     )
+    rates: RatesSetting = Field(
+        default_factory=RatesSchema,
+        description='Sessions taken up per tenant: {"default": {"per_minute": 60, "burst": 20}}.',
+    )
     budget_recheck_seconds: float = Field(default=300.0, gt=0)
 
     judge_wait_seconds: float = Field(
@@ -125,18 +134,49 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
+    max_deaths: int = Field(
+        default=3, gt=0, description="So many workers may die over one piece of work."
+    )
     distill_lease_seconds: float = Field(default=300.0, gt=0)
     consolidate_lease_seconds: float = Field(default=60.0, gt=0)
+    project_lease_seconds: float = Field(default=60.0, gt=0)
+    claim_idle_seconds: float = Field(
+        default=60.0, gt=0, description="What an intake has read this long is taken over."
+    )
+
+    erase_seconds: float = Field(default=30.0, gt=0)
+    erase_settle_seconds: float = Field(
+        default=600.0, ge=0, description="After this all stores are searched for what was erased."
+    )
 
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
+    auth: Literal["auto", "keys", "off"] = Field(
+        default="auto",
+        description="Whether the API asks for keys; auto: unless it listens on the loopback.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @property
+    def is_on_loopback(self) -> bool:
+        """Whether only this machine can reach the API."""
+        try:
+            return ip_address(self.api_host).is_loopback
+        except ValueError:
+            return self.api_host == "localhost"
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether the API asks for keys."""
+        return self.auth == "keys" or (self.auth == "auto" and not self.is_on_loopback)
 
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""
         retry = RetryPolicy(
-            base=timedelta(seconds=self.retry_base_seconds), max_attempts=self.max_attempts
+            base=timedelta(seconds=self.retry_base_seconds),
+            max_attempts=self.max_attempts,
+            max_deaths=self.max_deaths,
         )
         lease = LeasePolicy(
             distill=timedelta(seconds=self.distill_lease_seconds),
@@ -153,13 +193,17 @@ class Settings(BaseSettings):
             lease=timedelta(seconds=self.batch_lease_seconds),
         )
         return Policies(
+            intake=IntakePolicy(claim_idle=timedelta(seconds=self.claim_idle_seconds)),
+            project=ProjectPolicy(lease=timedelta(seconds=self.project_lease_seconds)),
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
             reconcile=ReconcilePolicy(interval=timedelta(seconds=self.reconcile_seconds)),
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
+            erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,
             lease=lease,
+            rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
         )

@@ -9,6 +9,9 @@
     ├── ConfigurationError          refused at start-up, with the remedy
     │   └── EmbeddingMismatch       the store was filled by another embedding model
     ├── NotFound                    no such receipt or memory for this tenant
+    ├── AccessRefused               nothing was read or written: who asks may not
+    │   ├── KeyRefused              no API key, or one that is unknown, expired or revoked
+    │   └── NotAllowed              the key does not reach so far: its scopes, tenant or user
     ├── DependencyUnavailable       a server is down, slow or refusing: try again later
     │   ├── StoreUnavailable        PostgreSQL
     │   ├── QueueUnavailable        Redis
@@ -65,6 +68,26 @@ class EmbeddingMismatch(ConfigurationError):
 
 class NotFound(MemstillError):
     """No such receipt or memory for this tenant and user."""
+
+
+class AccessRefused(MemstillError):
+    """Who asks may not; ``field`` names what is in the way, the message says what to do."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class KeyRefused(AccessRefused):
+    """No API key was sent, or one that is unknown, expired or revoked."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("Authorization", reason)
+
+
+class NotAllowed(AccessRefused):
+    """The API key opens less than this."""
 
 
 class DependencyUnavailable(MemstillError):

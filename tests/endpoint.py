@@ -236,6 +236,9 @@ class ScriptedEndpoint:
                 return self._queue.popleft()
         return fault or self._usual_answer(call)
 
+    def note_sent(self, call: Call, answer: Scripted) -> None:
+        """A whole answer went out; one that its caller had no more ear for did not."""
+
     def _find_fault(self, text: str) -> Scripted | None:
         return next((answer for key, answer in self._keyed.items() if key in text), None)
 
@@ -361,7 +364,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = json.loads(raw)
         call = Call(self.path, body, {name.lower(): text for name, text in self.headers.items()})
-        self._send(self.server.endpoint.answer(call))
+        answer = self.server.endpoint.answer(call)
+        self._send(answer)
+        self.server.endpoint.note_sent(call, answer)
 
     def do_GET(self) -> None:
         if not self._send_batch_api(b""):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
+import structlog
 import uvicorn
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
@@ -13,9 +14,11 @@ from starlette.concurrency import run_in_threadpool
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import parse_transcript
 from pipelines.errors import (
+    AccessRefused,
     DependencyUnavailable,
     IdempotencyConflict,
     InputError,
+    KeyRefused,
     NotFound,
     OwnerBusy,
     StoreRefused,
@@ -23,9 +26,10 @@ from pipelines.errors import (
 from pipelines.flows.recall import Question
 from pipelines.model import Lane, Owner
 from workers.batch_routes import add_batch_routes
-from workers.callers import caller as named_caller
-from workers.callers import read_id, tenant
+from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
 from workers.cost_routes import add_cost_routes
+from workers.dead_routes import add_dead_routes
+from workers.erase_routes import add_erase_routes
 from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from pipelines.model import Transcript
     from pipelines.ports import Accepted
     from workers.container import Container
+
+log = structlog.get_logger(__name__)
 
 MAX_BULK_LINES = 1_000
 MAX_BULK_BYTES = 64 * 1024 * 1024
@@ -75,6 +81,8 @@ class ReceiptsBody(BaseModel):
 def make_server(container: Container) -> uvicorn.Server:
     """The API on the address that the settings name, not yet started."""
     settings = container.settings
+    if not (settings.needs_keys or settings.is_on_loopback):
+        log.warning("api_open_to_everyone", host=settings.api_host, remedy="MEMSTILL_AUTH=keys")
     return uvicorn.Server(
         uvicorn.Config(
             create_api(container),
@@ -91,6 +99,7 @@ def create_api(container: Container) -> FastAPI:
     """The application on a connected container."""
     api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
     api.state.container = container
+    api.router.route_class = ScopedRoute
     _handle_errors(api)
     _add_health(api, container)
     _add_intake(api, container)
@@ -101,7 +110,9 @@ def create_api(container: Container) -> FastAPI:
     add_batch_routes(api, container)
     add_promote_routes(api, container)
     add_redistill_routes(api, container)
+    add_erase_routes(api, container)
     add_index_routes(api, container)
+    add_dead_routes(api, container)
     return api
 
 
@@ -139,6 +150,14 @@ def _handle_errors(api: FastAPI) -> None:
         response.headers["Retry-After"] = "1"
         return response
 
+    @api.exception_handler(AccessRefused)
+    def access_refused(_: Request, error: AccessRefused) -> Response:
+        if not isinstance(error, KeyRefused):
+            return _error(403, "forbidden", error.field, error.reason)
+        response = _error(401, "unauthorized", error.field, error.reason)
+        response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
     @api.exception_handler(NotFound)
     def not_found(_: Request, error: NotFound) -> Response:
         return _error(404, "not_found", None, str(error))
@@ -172,7 +191,7 @@ def _add_intake(api: FastAPI, container: Container) -> None:
     @api.post("/v1/transcripts", status_code=202)
     async def push(
         request: Request,
-        caller: Annotated[str | None, Depends(named_caller)],
+        caller: Writer,
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, container.policies.intake.max_bytes)
@@ -182,7 +201,7 @@ def _add_intake(api: FastAPI, container: Container) -> None:
     @api.post("/v1/transcripts:bulk")
     async def push_many(
         request: Request,
-        caller: Annotated[str | None, Depends(named_caller)],
+        caller: Writer,
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, MAX_BULK_BYTES)
@@ -191,20 +210,22 @@ def _add_intake(api: FastAPI, container: Container) -> None:
 
 def _add_status(api: FastAPI, container: Container) -> None:
     @api.get("/v1/transcripts/{receipt}")
-    def status(receipt: str, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return status_view(container.inbox.status(tenant_id, read_id(receipt)))
+    def status(receipt: str, caller: Follower) -> dict[str, Any]:
+        key = read_id(receipt)
+        return status_view(container.inbox.status(caller.tenant_id, key, caller.user_id))
 
     @api.post("/v1/transcripts:states")
-    def states(body: ReceiptsBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+    def states(body: ReceiptsBody, caller: Follower) -> dict[str, Any]:
         receipts = [read_id(receipt) for receipt in body.receipts]
-        return {"states": container.inbox.states(tenant_id, receipts)}
+        return {"states": container.inbox.states(caller.tenant_id, receipts, caller.user_id)}
 
 
 def _add_recall(api: FastAPI, container: Container) -> None:
-    def answer(body: RecallBody, tenant_id: str) -> dict[str, Any]:
+    def answer(body: RecallBody, caller: Caller) -> dict[str, Any]:
+        caller.narrow(body.user_id)
         limits = container.policies.recall
         question = Question(
-            owner=Owner(tenant_id, body.user_id),
+            owner=Owner(caller.tenant_id, body.user_id),
             query=body.query,
             session_id=body.session_id,
             max_memories=limits.max_memories if body.max_memories is None else body.max_memories,
@@ -214,14 +235,12 @@ def _add_recall(api: FastAPI, container: Container) -> None:
         return recalled_view(container.recall.run(question))
 
     @api.get("/v1/recall")
-    def recall_get(
-        query: Annotated[RecallBody, Query()], tenant_id: Annotated[str, Depends(tenant)]
-    ) -> dict[str, Any]:
-        return answer(query, tenant_id)
+    def recall_get(query: Annotated[RecallBody, Query()], caller: Reader) -> dict[str, Any]:
+        return answer(query, caller)
 
     @api.post("/v1/recall")
-    def recall_post(body: RecallBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return answer(body, tenant_id)
+    def recall_post(body: RecallBody, caller: Reader) -> dict[str, Any]:
+        return answer(body, caller)
 
 
 # ---- bodies -----------------------------------------------------------------------------------
@@ -239,16 +258,20 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _parse(container: Container, raw: bytes, caller: str | None, lane: Lane) -> Transcript:
+def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
     return to_transcript(
-        pushed, default_tenant=container.settings.default_tenant, caller=caller, lane=lane
+        pushed,
+        default_tenant=caller.tenant_id,
+        caller=caller.tenant_id if caller.is_named else None,
+        user=caller.user_id,
+        lane=lane,
     )
 
 
-def _accept_one(container: Container, raw: bytes, caller: str | None, lane: Lane) -> Accepted:
+def _accept_one(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Accepted:
     transcript = _parse(container, raw, caller, lane)
     answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
@@ -257,7 +280,7 @@ def _accept_one(container: Container, raw: bytes, caller: str | None, lane: Lane
 
 
 def _accept_lines(
-    container: Container, raw: bytes, caller: str | None, lane: Lane
+    container: Container, raw: bytes, caller: Caller, lane: Lane
 ) -> list[dict[str, Any]]:
     lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
     if len(lines) > MAX_BULK_LINES:

@@ -16,7 +16,7 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
-from workers.queues import BACKFILL, BATCHES, QUEUES, SHARE, SWEEP, TEND_INDEX
+from workers.queues import BACKFILL, BATCHES, ERASE, QUEUES, SHARE, SWEEP, TEND_INDEX
 
 # Most of the time it only looks whether something is due.
 TEND_SECONDS = 60.0
@@ -56,6 +56,11 @@ def make_app(settings: Settings) -> Celery:
                 "task": SHARE,
                 "schedule": settings.share_seconds,
                 "options": {"expires": settings.share_seconds},
+            },
+            "erase": {
+                "task": ERASE,
+                "schedule": settings.erase_seconds,
+                "options": {"expires": settings.erase_seconds * 2},
             },
             "tend_index": {
                 "task": TEND_INDEX,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from pipelines.errors import InputError
 from pipelines.outcome import Done
-from workers.callers import tenant
+from workers.callers import TenantAdmin
 
 if TYPE_CHECKING:
     from pipelines.ports import BatchReport
@@ -21,15 +21,15 @@ def add_batch_routes(api: FastAPI, container: Container) -> None:
     """Add them to the application."""
 
     @api.get("/v1/batches")
-    def batches(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        found = container.batch_store.report(tenant_id, SHOWN)
+    def batches(caller: TenantAdmin) -> dict[str, Any]:
+        found = container.batch_store.report(caller.tenant_id, SHOWN)
         return {
             "is_on": container.batches is not None,
             "batches": [batch_view(report) for report in found],
         }
 
     @api.post("/v1/batches:poll")
-    def poll() -> dict[str, int]:
+    def poll(_: TenantAdmin) -> dict[str, int]:
         if container.batches is None:
             raise InputError("MEMSTILL_MODEL_BATCH", "is off; set it to on where the server runs")
         outcome = container.batches.run()

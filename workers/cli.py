@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -17,8 +18,11 @@ from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
 from workers import (
     batch_commands,
+    dead_commands,
+    erase_commands,
     exports,
     index_commands,
+    key_commands,
     memory_commands,
     promote_commands,
     redistill_commands,
@@ -49,6 +53,10 @@ app.add_typer(memory_commands.app, name="memory")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
+app.add_typer(erase_commands.app, name="erasures")
+app.command()(erase_commands.erase)
+app.add_typer(dead_commands.app, name="dead")
+app.add_typer(key_commands.app, name="keys")
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)
 
@@ -69,7 +77,7 @@ def main() -> None:
     except ValidationError as error:
         _fail("; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors()))
     except UnicodeError:
-        _fail("--tenant: must be plain ASCII; name the tenant as its API key does")
+        _fail("--tenant, MEMSTILL_API_KEY: must be plain ASCII; they travel as headers")
 
 
 def _fail(reason: str) -> None:
@@ -199,7 +207,9 @@ def export(
     with connect(api, data, tenant) as client:
         count = exports.run(client, user, export_format, output)
     name = tenant or "default"
-    hint = "" if count else f"; tenant {name!r} has none: name another with --tenant"
+    # With a key there is no other tenant to name.
+    is_told = count or os.environ.get("MEMSTILL_API_KEY")
+    hint = "" if is_told else f"; tenant {name!r} has none: name another with --tenant"
     err.print(f"{count} memories exported{hint}", markup=False)
 
 

@@ -13,12 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from config.settings import Settings
+from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
+    PostgresDeadLetters,
+    PostgresErasures,
     PostgresGenerations,
     PostgresInbox,
+    PostgresKeys,
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
@@ -28,16 +34,20 @@ from pipelines.adapters.postgres import (
     PostgresVerdicts,
     PostgresWorkTable,
     check_embedder,
+    check_fence,
 )
 from pipelines.errors import ConfigurationError
 from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
+from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
+from pipelines.flows.erase import Erase
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
+from pipelines.flows.keys import CheckKey
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
@@ -46,7 +56,7 @@ from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.models import make_client, make_embedder, make_judge, make_reranker
-from workers.payloads import SystemClock
+from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import CeleryWaker
@@ -74,6 +84,7 @@ class Container:
 
     Attributes:
         clients: Closes the connections to model endpoints.
+        check_key: None where the API asks for no key.
     """
 
     clients: ExitStack
@@ -94,9 +105,12 @@ class Container:
     restore: Restore
     share: Share
     redistill: Redistill
+    erase: Erase
     upkeep: IndexUpkeep
     batch_store: PostgresBatches
     batches: RunBatches | None
+    check_key: CheckKey | None
+    dead: DeadLetterOffice
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -118,6 +132,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     clients = ExitStack()
     embedder, tokens = make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
+    check_fence(database)
     index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
     index.prepare()
     outbox = PostgresOutbox(database, policies.passage)
@@ -148,7 +163,8 @@ def _compose(
     app: Celery,
 ) -> Container:
     clock, waker = SystemClock(), CeleryWaker(app)
-    inbox = PostgresInbox(database, policies.batch.wait if policies.batch.is_on else timedelta())
+    wait = policies.batch.wait if policies.batch.is_on else timedelta()
+    inbox = PostgresInbox(database, wait, policies.rate)
     store = PostgresMemoryStore(database)
     ledger = PostgresLedger(database, policies.budget, clock)
     replies = PostgresReplies(database, ledger)
@@ -171,7 +187,9 @@ def _compose(
         clock,
         policies,
     )
+    share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
     project = Project(outbox, index, clock, policies.project, policies.retry)
+    ingest = _make_ingest(inbox, waker, policies)
     return Container(
         clients=clients,
         settings=settings,
@@ -181,7 +199,7 @@ def _compose(
         inbox=inbox,
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
-        ingest=_make_ingest(inbox, waker, policies),
+        ingest=ingest,
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
         project=project,
@@ -190,6 +208,18 @@ def _compose(
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
+        share=share,
+        erase=Erase(
+            PostgresErasures(database),
+            store,
+            index,
+            _make_stream(settings, clients),
+            consolidate,
+            share,
+            waker,
+            clock,
+            policies,
+        ),
         upkeep=make_upkeep(
             database=database,
             index=index,
@@ -198,7 +228,6 @@ def _compose(
             clock=clock,
             policy=policies.reconcile,
         ),
-        share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
         batch_store=batch_store,
         batches=_make_batches(
             clients=clients,
@@ -210,7 +239,19 @@ def _compose(
             inbox=inbox,
             waker=waker,
         ),
+        check_key=(
+            CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
+        ),
+        dead=DeadLetterOffice(
+            PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
+        ),
     )
+
+
+def _make_stream(settings: Settings, clients: ExitStack) -> IntakeStream:
+    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
+    clients.callback(redis.close)
+    return IntakeStream(redis, settings.key_prefix, settings.default_tenant)
 
 
 def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date  # noqa: TC003 - FastAPI reads signatures at run time
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 
 from pipelines.stages.cost import to_money
-from workers.callers import tenant
+from workers.callers import TenantAdmin
 
 if TYPE_CHECKING:
     from config.spending import Limit
@@ -23,11 +23,11 @@ def add_cost_routes(api: FastAPI, container: Container) -> None:
 
     @api.get("/v1/cost")
     def cost(
-        tenant_id: Annotated[str, Depends(tenant)],
+        caller: TenantAdmin,
         user_id: Annotated[str | None, Query(min_length=1)] = None,
         since: date | None = None,
     ) -> dict[str, Any]:
-        return cost_view(container.costs.run(tenant_id, user_id, since))
+        return cost_view(container.costs.run(caller.tenant_id, user_id, since))
 
 
 def cost_view(costs: Costs) -> dict[str, Any]:

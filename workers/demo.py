@@ -33,7 +33,10 @@ def run_demo(console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="memstill-demo-") as directory:
         _rule(console, "the embedded stack, in a temporary directory")
         stack = make_stack(
-            Path(directory), find_free_port(), lambda line: console.print(f"  {line}")
+            Path(directory),
+            find_free_port(),
+            lambda line: console.print(f"  {line}"),
+            {"MEMSTILL_AUTH": "off"},
         )
         with stack, Memstill(api_url=stack.endpoints.api_url, redis_url="") as client:
             statuses = [_push(console, client, session) for session in _load_sessions()]

@@ -175,27 +175,32 @@ class StreamIntake:
         try:
             self._ingest_batch([entry])
         except StoreRefused as error:
-            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}")
+            pushed_at = _pushed_at(entry[0], self._clock.now())
+            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}", pushed_at)
 
     def _parse(self, entry_id: bytes, fields: Fields) -> Transcript | None:
+        now = _pushed_at(entry_id, self._clock.now())
         if FIELD not in fields:
             # Without any field it was deleted while it was pending.
             if fields:
-                self._refuse(repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}")
+                self._refuse(
+                    repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}", now
+                )
             return None
-        now = _pushed_at(entry_id, self._clock.now())
         try:
             lane = _lane_of(fields)
             pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
-            return to_transcript(pushed, default_tenant=self._default_tenant, lane=lane)
+            return to_transcript(
+                pushed, default_tenant=self._default_tenant, lane=lane, pushed_at=now
+            )
         except InvalidTranscript as error:
-            self._refuse(fields[FIELD], str(error))
+            self._refuse(fields[FIELD], str(error), now)
             return None
 
-    def _refuse(self, payload: bytes, reason: str) -> None:
+    def _refuse(self, payload: bytes, reason: str, pushed_at: datetime) -> None:
         kept = payload[: self._policy.max_bytes].decode("utf-8", "replace")
         owner = _owner_named_in(payload) or Owner(self._default_tenant, "")
-        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason)
+        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason, pushed_at)
 
 
 def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:

@@ -1,10 +1,19 @@
-"""Reads the time that somebody asks about."""
+"""Reads the time that somebody asks about, and spans of it."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+import re
+from datetime import UTC, date, datetime, time, timedelta
 
 from pipelines.errors import InputError
+
+_SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 
 
 def read_moment(text: str, field: str, *, of_day: time = time.max) -> datetime:
@@ -30,3 +39,15 @@ def read_moment(text: str, field: str, *, of_day: time = time.max) -> datetime:
         raise InputError(
             field, "is no date; send YYYY-MM-DD, or a date and time with its offset"
         ) from None
+
+
+def read_span(text: str, field: str) -> timedelta:
+    """A span of time as people write it: ``90s``, ``15m``, ``1h``, ``30d``.
+
+    Raises:
+        InputError: It is none.
+    """
+    found = _SPAN.fullmatch(text.strip())
+    if found is None:
+        raise InputError(field, "is no span of time; write it as 90s, 15m, 1h or 30d")
+    return int(found[1]) * _UNITS[found[2]]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import TranscriptV1, content_hash
+from memstill_client.wire import TranscriptV1, content_hash, parse_transcript
+from pipelines.errors import InvalidTranscript as Unreadable
 from pipelines.model import Lane, Message, Owner, ReceiptId, Role, Transcript, receipt_id
 from pipelines.stages.redaction.clean import find_secret_id
+
+if TYPE_CHECKING:
+    from pipelines.ports import DeadLetter
 
 
 def to_transcript(
@@ -16,7 +21,9 @@ def to_transcript(
     *,
     default_tenant: str,
     caller: str | None = None,
+    user: str | None = None,
     lane: Lane = Lane.INTERACTIVE,
+    pushed_at: datetime | None = None,
 ) -> Transcript:
     """A checked transcript as the model's value, under its receipt.
 
@@ -24,13 +31,18 @@ def to_transcript(
         pushed: As the wire brought it.
         default_tenant: Whose it is when nobody says.
         caller: The tenant that the caller acts for, if known; no other may be named.
+        user: The only user that the caller acts for, if they are bound to one.
         lane: How urgent it is.
+        pushed_at: When it was appended to the Stream, if it was.
 
     Raises:
-        InvalidTranscript: It names another tenant than the caller's, or a secret as an id.
+        InvalidTranscript: It names another tenant or user than the caller's, or a secret as an
+            id.
     """
     if caller is not None and pushed.tenant_id not in {None, caller}:
         raise InvalidTranscript("tenant_id", "is another than the caller's; leave it out")
+    if user not in {None, pushed.user_id}:
+        raise InvalidTranscript("user_id", "is not the one that the API key acts for")
     owner = Owner(pushed.tenant_id or caller or default_tenant, pushed.user_id)
     secret = find_secret_id(
         tenant_id=owner.tenant_id, user_id=owner.user_id, session_id=pushed.session_id
@@ -48,6 +60,7 @@ def to_transcript(
         idempotency_key=pushed.idempotency_key,
         content_hash=content_hash(pushed),
         lane=lane,
+        pushed_at=pushed_at,
         messages=tuple(
             Message(
                 index=index,
@@ -69,6 +82,23 @@ def to_receipt(text: str) -> ReceiptId:
         ValueError: It is no UUID.
     """
     return ReceiptId(uuid.UUID(text))
+
+
+def read_payload(payload: str, letter: DeadLetter) -> Transcript:
+    """What could not be read when it was pushed, by the present parser and under its tenant.
+
+    Raises:
+        Unreadable: It still cannot; a time that was ahead of every clock then may have come.
+    """
+    tenant = letter.owner.tenant_id
+    try:
+        try:
+            pushed = parse_transcript(payload, now=letter.received_at)
+        except InvalidTranscript:
+            pushed = parse_transcript(payload, now=datetime.now(UTC))
+        return to_transcript(pushed, default_tenant=tenant, caller=tenant, lane=letter.lane)
+    except InvalidTranscript as error:
+        raise Unreadable(error.field, error.reason) from None
 
 
 class SystemClock:

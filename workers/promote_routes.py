@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.stages.sharing.share import OPEN_STATES, ProposalState
-from workers.callers import read_id, tenant
+from workers.callers import TenantAdmin, read_id
 
 if TYPE_CHECKING:
     from pipelines.stages.sharing.share import Proposal
@@ -31,34 +31,34 @@ def add_promote_routes(api: FastAPI, container: Container) -> None:
 
     @api.get("/v1/promotions")
     def promotions(
-        tenant_id: Annotated[str, Depends(tenant)],
+        caller: TenantAdmin,
         state: ProposalState | None = None,
         after: str | None = None,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
     ) -> dict[str, Any]:
         states = OPEN_STATES if state is None else (state,)
         start = None if after is None else read_id(after, "after")
-        page = share.sharing.list_proposals(tenant_id, states, start, limit)
+        page = share.sharing.list_proposals(caller.tenant_id, states, start, limit)
         more = str(page[-1].id) if len(page) == limit else None
         return {"promotions": [promotion_view(item) for item in page], "next": more}
 
     @api.post("/v1/promotions:scan")
-    def scan(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, int]:
-        return share.scan(tenant_id).counts()
+    def scan(caller: TenantAdmin) -> dict[str, int]:
+        return share.scan(caller.tenant_id).counts()
 
     @api.post("/v1/promotions/{promotion}:approve")
     def approve(
-        promotion: str, tenant_id: Annotated[str, Depends(tenant)], body: DecisionBody | None = None
+        promotion: str, caller: TenantAdmin, body: DecisionBody | None = None
     ) -> dict[str, Any]:
         key = read_id(promotion, "promotion")
-        return promotion_view(share.approve(tenant_id, key, (body or DecisionBody()).by))
+        return promotion_view(share.approve(caller.tenant_id, key, (body or DecisionBody()).by))
 
     @api.post("/v1/promotions/{promotion}:reject")
     def reject(
-        promotion: str, tenant_id: Annotated[str, Depends(tenant)], body: DecisionBody | None = None
+        promotion: str, caller: TenantAdmin, body: DecisionBody | None = None
     ) -> dict[str, Any]:
         key = read_id(promotion, "promotion")
-        return promotion_view(share.reject(tenant_id, key, (body or DecisionBody()).by))
+        return promotion_view(share.reject(caller.tenant_id, key, (body or DecisionBody()).by))
 
 
 def promotion_view(proposal: Proposal) -> dict[str, Any]:

@@ -16,6 +16,7 @@ SWEEP = "memstill.sweep"
 SHARE = "memstill.share"
 BATCHES = "memstill.batches"
 REDISTILL = "memstill.redistill"
+ERASE = "memstill.erase"
 TEND_INDEX = "memstill.tend_index"
 
 QUEUES = {
@@ -26,6 +27,7 @@ QUEUES = {
     SHARE: "sweep",
     BATCHES: "sweep",
     REDISTILL: "redistill",
+    ERASE: "sweep",
     TEND_INDEX: "sweep",
 }
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from workers.callers import tenant
+from workers.callers import TenantAdmin
 from workers.distillers import choose_recipe
 from workers.moments import read_moment
 
@@ -43,7 +43,7 @@ def add_redistill_routes(api: FastAPI, container: Container) -> None:
     flow = container.redistill
 
     @api.post("/v1/redistill", status_code=202)
-    def start(body: RedistillBody, tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
+    def start(body: RedistillBody, caller: TenantAdmin) -> dict[str, Any]:
         recipe = choose_recipe(
             container.settings,
             container.policies,
@@ -52,37 +52,37 @@ def add_redistill_routes(api: FastAPI, container: Container) -> None:
             prompt=body.prompt,
         )
         since = read_moment(body.since, "since", of_day=time.min)
-        return generation_view(flow.start(tenant_id, recipe, since, body.user_id))
+        return generation_view(flow.start(caller.tenant_id, recipe, since, body.user_id))
 
     @api.get("/v1/redistill")
-    def progress(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return generation_view(flow.read_progress(tenant_id))
+    def progress(caller: TenantAdmin) -> dict[str, Any]:
+        return generation_view(flow.read_progress(caller.tenant_id))
 
     @api.get("/v1/redistill/diff")
     def diff(
-        tenant_id: Annotated[str, Depends(tenant)],
+        caller: TenantAdmin,
         user_id: str | None = None,
         after: str = "",
         limit: Annotated[int, Query(ge=1, le=MAX_USERS)] = 20,
     ) -> dict[str, Any]:
         if user_id is not None:
-            found = flow.compare_user(tenant_id, user_id)
+            found = flow.compare_user(caller.tenant_id, user_id)
             return {"users": [difference_view(found)], "next": None}
-        page = flow.list_differences(tenant_id, after, limit)
+        page = flow.list_differences(caller.tenant_id, after, limit)
         more = page[-1].user_id if len(page) == limit else None
         return {"users": [difference_view(item) for item in page], "next": more}
 
     @api.post("/v1/redistill:switch", status_code=202)
-    def switch(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return generation_view(flow.switch(tenant_id))
+    def switch(caller: TenantAdmin) -> dict[str, Any]:
+        return generation_view(flow.switch(caller.tenant_id))
 
     @api.post("/v1/redistill:back-out", status_code=202)
-    def back_out(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return generation_view(flow.back_out(tenant_id))
+    def back_out(caller: TenantAdmin) -> dict[str, Any]:
+        return generation_view(flow.back_out(caller.tenant_id))
 
     @api.post("/v1/redistill:drop", status_code=202)
-    def drop(tenant_id: Annotated[str, Depends(tenant)]) -> dict[str, Any]:
-        return generation_view(flow.drop(tenant_id))
+    def drop(caller: TenantAdmin) -> dict[str, Any]:
+        return generation_view(flow.drop(caller.tenant_id))
 
 
 def generation_view(progress: GenerationProgress) -> dict[str, Any]:

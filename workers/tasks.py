@@ -15,6 +15,7 @@ from workers.queues import (
     BATCHES,
     CONSOLIDATE,
     DISTILL,
+    ERASE,
     PROJECT,
     REDISTILL,
     SHARE,
@@ -76,6 +77,12 @@ def batches() -> None:
 def redistill() -> None:
     """Bring the users of generations on."""
     _perform(lambda container: container.redistill.run())
+
+
+@shared_task(name=ERASE)
+def erase() -> None:
+    """Go on with erasures, and prove those that are done."""
+    _perform(lambda container: container.erase.run())
 
 
 @shared_task(name=TEND_INDEX)

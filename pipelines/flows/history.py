@@ -31,13 +31,13 @@ class History:
 
     store: MemoryStore
 
-    def run(self, tenant_id: str, key: MemoryId) -> Told:
+    def run(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Told:
         """Read it.
 
         Raises:
-            NotFound: This tenant has no such memory.
+            NotFound: This tenant, or the user if one is named, has no such memory.
         """
-        memory = self.store.find_memory(tenant_id, key)
+        memory = self.store.find_memory(tenant_id, key, user_id)
         timeline = [memory]
         if memory.slot is not None:
             timeline = self.store.load_slot(memory.owner, memory.slot)

@@ -35,15 +35,15 @@ class Restore:
     generations: OpenGenerations
     clock: Clock
 
-    def run(self, tenant_id: str, key: MemoryId) -> Memory:
+    def run(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Memory:
         """Restore it; what it was retired for stays current too.
 
         Raises:
-            NotFound: This tenant has no such memory.
+            NotFound: This tenant, or the user if one is named, has no such memory.
             InputError: It is current already, or it ended by its own word.
             OwnerBusy: Another worker holds the user right now.
         """
-        memory = self.store.find_memory(tenant_id, key)
+        memory = self.store.find_memory(tenant_id, key, user_id)
         successor = self._successor_of(memory)
         pair = _pair(memory, successor)
         self.verdicts.keep_verdicts(

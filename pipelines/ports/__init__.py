@@ -19,6 +19,16 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.dead import DeadFilter, DeadLetter, DeadLetters, StoredReply
+from pipelines.ports.erasures import (
+    Erasure,
+    ErasureId,
+    ErasureState,
+    ErasureStore,
+    Forgotten,
+    Subject,
+    SubjectStream,
+)
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -43,6 +53,7 @@ from pipelines.ports.index import (
     VectorIndex,
 )
 from pipelines.ports.judge import Judge, VerdictStore
+from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
@@ -94,14 +105,22 @@ __all__ = [
     "ChatRequest",
     "Clock",
     "CostReport",
+    "DeadFilter",
+    "DeadLetter",
+    "DeadLetters",
     "Difference",
     "Distiller",
     "Distillers",
     "DueWork",
     "Embedder",
     "Entry",
+    "Erasure",
+    "ErasureId",
+    "ErasureState",
+    "ErasureStore",
     "Expected",
     "FactReport",
+    "Forgotten",
     "Generation",
     "GenerationProgress",
     "GenerationStore",
@@ -113,6 +132,7 @@ __all__ = [
     "IndexTruth",
     "IndexedPoint",
     "Judge",
+    "KeyStore",
     "Ledger",
     "MemoryEvent",
     "MemoryStore",
@@ -141,6 +161,10 @@ __all__ = [
     "Sharing",
     "Standing",
     "Status",
+    "StoredKey",
+    "StoredReply",
+    "Subject",
+    "SubjectStream",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",

@@ -27,10 +27,12 @@ class Accepted:
 
     Attributes:
         is_duplicate: It was known; the receipt is the first one's.
+        is_erased: It was not taken in: its subject was erased after it had been pushed.
     """
 
     receipt: ReceiptId
     is_duplicate: bool
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,22 @@ class Inbox(Protocol):
 
         Two with one receipt in one batch count as a push and its repetition. A key that was
         used for other content is filed as a dead letter under a receipt of its own, which
-        is what is answered.
+        is what is answered. What was on the Stream when its subject was erased is not stored.
         """
         ...
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
         """File something unreadable from the Stream as a dead letter with its reason.
 
-        ``payload`` is kept for replay, secrets redacted by the caller.
+        ``payload`` is kept for replay, secrets redacted by the caller; not if its owner was
+        erased after it had been pushed.
         """
         ...
 
@@ -230,17 +240,25 @@ class Inbox(Protocol):
         """
         ...
 
-    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+    def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
         """Where it stands.
 
+        Args:
+            tenant_id: Whose it must be.
+            receipt: Of a push.
+            user_id: The user whose it must be; None for any of the tenant's.
+
         Raises:
-            NotFound: This tenant has no such receipt.
+            NotFound: They have no such receipt.
         """
         ...
 
-    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+    def states(
+        self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
+    ) -> dict[str, int]:
         """How many of these receipts stand in each state; unknown ones as ``unknown``.
 
+        Where a user is named, another's count as unknown.
         Queued ones that wait for a batch are counted apart, as ``batched``.
         """
         ...

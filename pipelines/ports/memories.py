@@ -141,11 +141,17 @@ class MemoryStore(Protocol):
         """Let the user be leased, although no new fact waits."""
         ...
 
-    def find_memory(self, tenant_id: str, key: MemoryId) -> Memory:
+    def find_memory(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Memory:
         """One memory in any state.
 
+        Args:
+            tenant_id: Whose it must be.
+            key: As recall and export name it.
+            user_id: The user whose it must be, unless it is everyone's; None for any of the
+                tenant's.
+
         Raises:
-            NotFound: This tenant has no such memory.
+            NotFound: They have no such memory.
         """
         ...
 

@@ -48,16 +48,29 @@ class InMemoryInbox(InMemoryTables):
         self._bury_row(replace(item, id=receipt), "idempotency_key: used before", now)
         return Accepted(receipt, is_duplicate=False)
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
+        del pushed_at
         digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
         key = f"unreadable/{digest}"
         receipt = receipt_id(owner, key)
         with self._lock:
-            self._bury_row(Transcript(receipt, owner, "", now, (), key, digest), reason, now)
+            self._bury_row(
+                Transcript(receipt, owner, "", now, (), key, digest), reason, now, payload
+            )
         return receipt
 
-    def _bury_row(self, item: Transcript, reason: str, now: datetime) -> None:
+    def _bury_row(
+        self, item: Transcript, reason: str, now: datetime, payload: str | None = None
+    ) -> None:
         row = TranscriptRow(item, TranscriptState.DEAD, now, now, reason=reason, finished_at=now)
+        row.payload = payload
         self._transcripts.setdefault(item.id, row)
 
     def find_owner(self, receipt: ReceiptId) -> Owner | None:
@@ -199,10 +212,10 @@ class InMemoryInbox(InMemoryTables):
             row.reason, row.last_error = reason, error
             self._mark_due(claim.transcript.owner, now)
 
-    def status(self, tenant_id: str, receipt: ReceiptId) -> Status:
+    def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
         with self._lock:
             row = self._transcripts.get(receipt)
-            if row is None or row.transcript.owner.tenant_id != tenant_id:
+            if row is None or not _is_of(row, tenant_id, user_id):
                 raise NotFound(f"no transcript has the receipt {receipt}")
             reports = self._reports(receipt)
             counts: dict[str, int] = {}
@@ -228,12 +241,14 @@ class InMemoryInbox(InMemoryTables):
             return None
         return self._owners.get(row.transcript.owner, OwnerRow()).last_error
 
-    def states(self, tenant_id: str, receipts: Collection[ReceiptId]) -> dict[str, int]:
+    def states(
+        self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
+    ) -> dict[str, int]:
         result: dict[str, int] = {}
         with self._lock:
             for receipt in set(receipts):
                 row = self._transcripts.get(receipt)
-                is_known = row is not None and row.transcript.owner.tenant_id == tenant_id
+                is_known = row is not None and _is_of(row, tenant_id, user_id)
                 name = row.shown_state if row is not None and is_known else "unknown"
                 result[name] = result.get(name, 0) + 1
         return result
@@ -264,6 +279,11 @@ def _may_join(row: TranscriptRow, lead: TranscriptClaim, now: datetime) -> bool:
 
 def _place(row: TranscriptRow) -> Place:
     return Place(row.transcript.id, row.transcript.owner)
+
+
+def _is_of(row: TranscriptRow, tenant_id: str, user_id: str | None) -> bool:
+    owner = row.transcript.owner
+    return owner.tenant_id == tenant_id and user_id in {None, owner.user_id}
 
 
 def _size(transcript: Transcript) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LeaseLost, NotFound, VersionConflict
-from pipelines.model import FactOutcome, MemoryState, TranscriptState
+from pipelines.model import EVERYONE, FactOutcome, MemoryState, TranscriptState
 from pipelines.ports import MemoryEvent, OwnerClaim, Review
 from pipelines.stages.dedup import statement_key
 from pipelines.testing.tables import OPEN_STATES, InMemoryTables
@@ -122,10 +122,12 @@ class InMemoryMemories(InMemoryTables):
         with self._lock:
             self._mark_due(owner, now)
 
-    def find_memory(self, tenant_id: str, key: MemoryId) -> Memory:
+    def find_memory(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Memory:
         with self._lock:
             found = self._memories.get(key)
         if found is None or found.owner.tenant_id != tenant_id:
+            raise NotFound(f"no memory has the id {key}")
+        if user_id is not None and found.owner.user_id not in {user_id, EVERYONE}:
             raise NotFound(f"no memory has the id {key}")
         return found
 

@@ -44,6 +44,7 @@ class TranscriptRow:
     batch: UUID | None = None
     deaths: int = 0
     turn_at: datetime | None = None
+    payload: str | None = None
 
     @property
     def shown_state(self) -> str:
@@ -155,6 +156,21 @@ class InMemoryTables:
     _outbox: dict[MemoryId, OutboxRow] = field(default_factory=dict)
     _reviews: dict[Owner, dict[MemoryId, Review]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def rows(self) -> list[TranscriptRow]:
+        """The rows of all transcripts, to be changed."""
+        with self._lock:
+            return list(self._transcripts.values())
+
+    def row(self, receipt: ReceiptId) -> TranscriptRow:
+        """The row of a transcript, to be changed."""
+        with self._lock:
+            return self._transcripts[receipt]
+
+    def delete_row(self, receipt: ReceiptId) -> None:
+        """Forget a transcript."""
+        with self._lock:
+            del self._transcripts[receipt]
 
     def _line_up(self, now: datetime) -> int:
         waiting = [row for row in self._transcripts.values() if row.state in WAITING_STATES]

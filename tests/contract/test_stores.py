@@ -358,6 +358,40 @@ def test_inbox_hides_a_receipt_from_other_tenants(stores: Stores) -> None:
     }
 
 
+def test_inbox_hides_a_receipt_from_other_users_when_one_is_named(stores: Stores) -> None:
+    """Whoever acts for one user is answered as if there were no other."""
+    transcript = make_transcript("hello")
+    stores.inbox.accept([transcript], START)
+
+    with pytest.raises(NotFound) as foreign:
+        stores.inbox.status("acme", transcript.id, "bob")
+    with pytest.raises(NotFound) as absent:
+        stores.inbox.status("acme", receipt_id(ALICE, "never"), "bob")
+    shown = str(foreign.value).replace(str(transcript.id), str(receipt_id(ALICE, "never")))
+    assert str(absent.value) == shown
+    assert {"unknown": 1} == stores.inbox.states("acme", [transcript.id], "bob")
+    assert transcript.id == stores.inbox.status("acme", transcript.id, "alice").receipt
+    assert {"queued": 1} == stores.inbox.states("acme", [transcript.id], "alice")
+
+
+def test_store_hides_a_memory_from_other_users_when_one_is_named(stores: Stores) -> None:
+    """What is everyone's is also theirs."""
+    own = make_memory(make_fact("User likes tea."))
+    shared = make_memory(
+        make_fact("PgBouncer breaks.", owner=Owner.everyone("acme")), scope=Scope.GLOBAL
+    )
+    for memory in (own, shared):
+        stores.memories.mark_owner_due(memory.owner, START)
+        claim = stores.memories.claim_owner(memory.owner, START, LEASE)
+        assert claim is not None
+        stores.memories.commit_plan(claim, Plan((Insert(memory),)), START)
+
+    with pytest.raises(NotFound, match=f"no memory has the id {own.id}"):
+        stores.memories.find_memory("acme", own.id, "bob")
+    assert own.id == stores.memories.find_memory("acme", own.id, "alice").id
+    assert shared.id == stores.memories.find_memory("acme", shared.id, "bob").id
+
+
 # ---- users and plans --------------------------------------------------------------------------
 
 
@@ -731,7 +765,9 @@ def test_work_table_finds_due_users_and_a_waiting_outbox(stores: Stores) -> None
 def test_replies_keep_the_first_answer_to_a_request(stores: Stores) -> None:
     """A request that was paid once is answered from the store for ever."""
     reply = ChatReply('{"facts": []}', "model", 10, 2)
-    paid_for = PaidFor(ALICE, Purpose.DISTILL, (receipt_id(ALICE, "k"),))
+    talk = make_transcript("I like tea.")
+    stores.inbox.accept([talk], START)
+    paid_for = PaidFor(ALICE, Purpose.DISTILL, (talk.id,))
 
     assert None is stores.replies.find_reply("hash")
     for kept in (reply, replace(reply, text="other")):

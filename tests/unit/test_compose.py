@@ -39,6 +39,18 @@ def test_compose_sets_only_settings_that_exist(services: dict[str, dict[str, Any
         assert variables <= known, name
 
 
+def test_compose_api_asks_for_keys_unless_it_is_told_otherwise(
+    services: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In its container it listens everywhere, so the usual setting is not off."""
+    env = services["api"]["environment"]
+    assert "${MEMSTILL_AUTH:-auto}" == env["MEMSTILL_AUTH"]
+    monkeypatch.setenv("MEMSTILL_API_HOST", env["MEMSTILL_API_HOST"])
+    monkeypatch.setenv("MEMSTILL_AUTH", "auto")
+
+    assert Settings().needs_keys
+
+
 def test_compose_runs_commands_that_exist(services: dict[str, dict[str, Any]]) -> None:
     """Every ``memstill`` command of the file is one of the command line's."""
     commands = get_command(app)

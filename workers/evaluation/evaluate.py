@@ -86,7 +86,8 @@ def _open_api(plan: Plan, scratch: Path, console: Console) -> Iterator[str]:
     if plan.api_url is not None:
         yield plan.api_url
         return
-    stack = make_stack(scratch / "data", find_free_port(), lambda _: None, plan.env)
+    env = {"MEMSTILL_AUTH": "off", **(plan.env or {})}
+    stack = make_stack(scratch / "data", find_free_port(), lambda _: None, env)
     with ExitStack() as undo:
         with console.status("starting a memstill of its own …"):
             undo.enter_context(stack)

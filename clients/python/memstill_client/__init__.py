@@ -12,6 +12,8 @@ tenants or many calls in asynchronous code make a ``Memstill`` or an ``AsyncMems
 """
 
 from memstill_client.aio import AsyncMemstill
+from memstill_client.dead_replies import DeadLetter, DeadLetterDetail, DeadRun
+from memstill_client.erasures import Erasure
 from memstill_client.errors import (
     InvalidTranscript,
     MemstillError,
@@ -40,6 +42,10 @@ from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 __all__ = [
     "AsyncMemstill",
     "Cost",
+    "DeadLetter",
+    "DeadLetterDetail",
+    "DeadRun",
+    "Erasure",
     "FactReport",
     "Generation",
     "InvalidTranscript",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from memstill_client.erasures import Erasure, ErasurePage
 from memstill_client.errors import MemstillError, NotFinished, NotFound, Unavailable
 from memstill_client.replies import (
     Accepted,
@@ -174,6 +175,24 @@ def differences_call(
     """Ask for the next page of what a generation changes."""
     asked = {"user_id": user_id, "after": after}
     return _query_call("/v1/redistill/diff", asked, DifferencePage, endpoints)
+
+
+def erase_call(user_id: str, session_id: str | None, endpoints: Endpoints) -> Call[Erasure]:
+    """Have a user erased, or one session."""
+    path = f"/v1/users/{quote(user_id, safe='')}"
+    query = "" if session_id is None else f"?{urlencode({'session_id': session_id})}"
+    return Call("DELETE", path + query, Erasure, tenant_id=endpoints.tenant_id)
+
+
+def erasure_call(erasure_id: UUID | str, endpoints: Endpoints) -> Call[Erasure]:
+    """Ask how far an erasure is."""
+    path = f"/v1/erasures/{quote(str(erasure_id), safe='')}"
+    return Call("GET", path, Erasure, tenant_id=endpoints.tenant_id)
+
+
+def erasures_call(endpoints: Endpoints) -> Call[ErasurePage]:
+    """Ask for the latest erasures."""
+    return Call("GET", "/v1/erasures", ErasurePage, tenant_id=endpoints.tenant_id)
 
 
 def recall_call(

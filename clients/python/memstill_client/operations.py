@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
+from memstill_client.dead_letters import DeadLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from memstill_client.endpoints import Endpoints
+    from memstill_client.erasures import Erasure
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import Transport
 
 
-class Operations:
+class Operations(DeadLetters):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints
@@ -196,6 +198,28 @@ class Operations:
     def drop_generation(self) -> Generation:
         """Delete what is not live: the generation, or after a switch what was live before."""
         return self._http.ask(calls.generation_call(self._endpoints, "drop"))
+
+    def erase(self, user_id: str, session_id: str | None = None) -> Erasure:
+        """Erase a user everywhere, or one session; when it returns, it is invisible.
+
+        Files are gone within seconds as a rule; ``erasure`` says when that is proven.
+
+        Raises:
+            Unavailable: Nothing was erased; repeat the call.
+        """
+        return self._http.ask(calls.erase_call(user_id, session_id, self._endpoints))
+
+    def erasure(self, erasure_id: UUID | str) -> Erasure:
+        """The receipt of an erasure, as it stands now.
+
+        Raises:
+            NotFound: The tenant has no such erasure.
+        """
+        return self._http.ask(calls.erasure_call(erasure_id, self._endpoints))
+
+    def erasures(self) -> tuple[Erasure, ...]:
+        """The tenant's latest erasures, the newest first."""
+        return (self._http.ask(calls.erasures_call(self._endpoints))).erasures
 
     def reconcile(self, *, repair: bool = False) -> Iterator[ReconcilePage]:
         """Compare the index with the rows that it is derived from, of all tenants, part by part.

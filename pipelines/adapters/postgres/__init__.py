@@ -2,10 +2,14 @@
 
 from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
+from pipelines.adapters.postgres.dead import PostgresDeadLetters
+from pipelines.adapters.postgres.erasures import PostgresErasures
+from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
 from pipelines.adapters.postgres.installation import check_embedder
+from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
@@ -18,9 +22,12 @@ from pipelines.adapters.postgres.work import PostgresWorkTable
 __all__ = [
     "Database",
     "PostgresBatches",
+    "PostgresDeadLetters",
+    "PostgresErasures",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
+    "PostgresKeys",
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
@@ -31,4 +38,5 @@ __all__ = [
     "PostgresVerdicts",
     "PostgresWorkTable",
     "check_embedder",
+    "check_fence",
 ]

@@ -64,7 +64,7 @@ def count_parked(connection: Connection, tenant_id: str) -> dict[str, int]:
 
 
 def count_states(
-    connection: Connection, tenant_id: str, receipts: Collection[ReceiptId]
+    connection: Connection, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None
 ) -> dict[str, int]:
     """How many stand in each state; queued ones that wait for a batch are counted apart."""
     is_batched = and_(
@@ -73,7 +73,11 @@ def count_states(
     state = case((is_batched, literal(BATCHED)), else_=transcripts.c.state).label("named")
     statement = (
         select(state, func.count())
-        .where(transcripts.c.receipt.in_(receipts), transcripts.c.tenant_id == tenant_id)
+        .where(
+            transcripts.c.receipt.in_(receipts),
+            transcripts.c.tenant_id == tenant_id,
+            true() if user_id is None else transcripts.c.user_id == user_id,
+        )
         .group_by(state)
     )
     return {row[0]: int(row[1]) for row in connection.execute(statement)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 _UNCONSOLIDATED = (TranscriptState.DISTILLED.value,)
 
 
-def read_status(connection: Connection, tenant_id: str, receipt: ReceiptId) -> Status:
+def read_status(
+    connection: Connection, tenant_id: str, receipt: ReceiptId, user_id: str | None
+) -> Status:
     """Where a transcript stands.
 
     Raises:
-        NotFound: This tenant has no such receipt.
+        NotFound: This tenant, or the user if one is named, has no such receipt.
     """
     wanted = select(transcripts).where(
-        transcripts.c.receipt == receipt, transcripts.c.tenant_id == tenant_id
+        transcripts.c.receipt == receipt,
+        transcripts.c.tenant_id == tenant_id,
+        true() if user_id is None else transcripts.c.user_id == user_id,
     )
     row = connection.execute(wanted).mappings().one_or_none()
     if row is None:

@@ -86,6 +86,7 @@ _MAKERS: tuple[tuple[str, str], ...] = (
     ("LTAI cio", rf"[A-Za-z0-9]{{16,32}}{_END}"),
     ("rzp_live_ rzp_test_", r"[A-Za-z0-9]{14,}+"),
     ("SG.", r"[\w-]{16,}+\.[\w-]{16,}+"),
+    ("memstill_", r"[0-9a-f]{16}_[\w-]{43}"),
 )
 _MAKER_KEYS = tuple(
     Shape(

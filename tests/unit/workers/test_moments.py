@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipelines.errors import InputError
-from workers.moments import read_moment
+from workers.moments import read_moment, read_span
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,25 @@ def test_moment_is_refused_with_its_field_when_it_is_none(stated: str) -> None:
     """The refusal says what to send instead."""
     with pytest.raises(InputError, match="as_of: is no date; send YYYY-MM-DD"):
         read_moment(stated, "as_of")
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("15m", timedelta(minutes=15)),
+        (" 1h ", timedelta(hours=1)),
+        ("30d", timedelta(days=30)),
+        ("0s", timedelta()),
+    ],
+)
+def test_span_is_read_as_people_write_it(stated: str, expected: timedelta) -> None:
+    """A number and its unit."""
+    assert expected == read_span(stated, "--grace")
+
+
+@pytest.mark.parametrize("stated", ["", "1", "h", "-1h", "1.5h", "1w", "\u0661h", "9999999d"])
+def test_span_is_refused_with_its_field_when_it_is_none(stated: str) -> None:
+    """The refusal says how one is written."""
+    with pytest.raises(InputError, match="--grace: is no span of time; write it as 90s"):
+        read_span(stated, "--grace")

@@ -1,6 +1,8 @@
 """The tables of the truth, as SQLAlchemy sees them; migrations create them."""
 
+from pipelines.adapters.postgres.tables.access import api_keys
 from pipelines.adapters.postgres.tables.common import metadata
+from pipelines.adapters.postgres.tables.erasure import erasures
 from pipelines.adapters.postgres.tables.memory import (
     events,
     evidence,
@@ -28,9 +30,11 @@ from pipelines.adapters.postgres.tables.upkeep import (
 from pipelines.adapters.postgres.tables.work import outbox, owners, transcripts
 
 __all__ = [
+    "api_keys",
     "batch_items",
     "batches",
     "budget_warnings",
+    "erasures",
     "events",
     "evidence",
     "facts",
