@@ -34,6 +34,7 @@ from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from pipelines.model import Owner, Transcript
     from pipelines.ports import Accepted
@@ -106,8 +107,10 @@ class ListeningIngest(Ingest):
         self.heard.extend(answer.receipt for answer in answers)
         return answers
 
-    def refuse(self, owner: Owner, payload: str, reason: str) -> ReceiptId:
-        receipt = Ingest.refuse(self, owner, payload, reason)
+    def refuse(
+        self, owner: Owner, payload: str, reason: str, pushed_at: datetime | None = None
+    ) -> ReceiptId:
+        receipt = Ingest.refuse(self, owner, payload, reason, pushed_at)
         self.heard.append(receipt)
         return receipt
 
