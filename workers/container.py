@@ -34,6 +34,7 @@ from pipelines.adapters.postgres import (
     PostgresVerdicts,
     PostgresWorkTable,
     check_embedder,
+    check_fence,
 )
 from pipelines.errors import ConfigurationError
 from pipelines.flows.batch import RunBatches
@@ -131,6 +132,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     clients = ExitStack()
     embedder, tokens = make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
+    check_fence(database)
     index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
     index.prepare()
     outbox = PostgresOutbox(database, policies.passage)

@@ -98,7 +98,7 @@ class PostgresInbox:
             "content_hash": digest,
             "body": {"schema_version": 1, "unreadable": payload},
         }
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             if pushed_at is None or not is_erased(connection, owner, pushed_at):
                 connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
         return receipt
@@ -144,11 +144,12 @@ class PostgresInbox:
             return [lead, *lease_all(connection, taken, now, lease)]
 
     def load_transcripts(self, owner: Owner, receipts: Collection[ReceiptId]) -> list[Transcript]:
+        # The text of a generation's copy is the live tenant's.
         with self._database.transaction() as connection:
             return load_texts(connection, owner, receipts)
 
     def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _update_held(connection, claim, lease_until=until)
 
     def commit_distilled(
@@ -159,7 +160,7 @@ class PostgresInbox:
         now: datetime,
     ) -> None:
         rows = fact_rows(claim.transcript, accepted, refusals)
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
                 connection.execute(insert(facts), rows)
@@ -168,7 +169,7 @@ class PostgresInbox:
     def postpone(
         self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
     ) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -188,7 +189,7 @@ class PostgresInbox:
         *,
         whole_tenant: bool,
     ) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -201,11 +202,11 @@ class PostgresInbox:
             park_likes(connection, claim.transcript, due_at, reason, now, whole_tenant=whole_tenant)
 
     def count_parked(self, tenant_id: str) -> dict[str, int]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return count_parked(connection, tenant_id)
 
     def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -218,13 +219,13 @@ class PostgresInbox:
             mark_due(connection, claim.transcript.owner, now)
 
     def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return read_status(connection, tenant_id, receipt, user_id)
 
     def states(
         self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
     ) -> dict[str, int]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             found = count_states(connection, tenant_id, receipts, user_id)
         unknown = len(set(receipts)) - sum(found.values())
         return found | ({"unknown": unknown} if unknown else {})
