@@ -14,6 +14,7 @@ tenants or many calls in asynchronous code make a ``Memstill`` or an ``AsyncMems
 from memstill_client.aio import AsyncMemstill
 from memstill_client.dead_replies import DeadLetter, DeadLetterDetail, DeadRun
 from memstill_client.errors import (
+    Busy,
     InvalidTranscript,
     MemstillError,
     NotConfigured,
@@ -40,6 +41,7 @@ from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "Busy",
     "Cost",
     "DeadLetter",
     "DeadLetterDetail",
