@@ -104,6 +104,22 @@ class DistillPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class OfflinePolicy:
+    """How much of one transcript the offline distiller reads, so that none holds a worker up.
+
+    A transcript of 10 MB can hold millions of sentences; 5,000 statements are more than any
+    session of a person tells. What is not read is said to be so, as a refusal in the receipt.
+
+    Attributes:
+        max_sentences: Looked at.
+        max_drafts: Proposed.
+    """
+
+    max_sentences: int = 20_000
+    max_drafts: int = 5_000
+
+
+@dataclass(frozen=True, slots=True)
 class GroundPolicy:
     """How much of a statement the messages that it cites must say.
 
@@ -262,6 +278,25 @@ class ProjectPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasePolicy:
+    """How an erasure goes on after its first transaction, which makes the subject invisible.
+
+    Attributes:
+        lease: So long nobody else goes on with it.
+        pause: What could not be done is tried again after this.
+        settle: Whatever was under way has ended by then; all is looked for once more.
+        deadline: By law it must be proven by then.
+        warn: One that is not proven by then is reported as overdue.
+    """
+
+    lease: timedelta = timedelta(minutes=5)
+    pause: timedelta = timedelta(seconds=30)
+    settle: timedelta = timedelta(minutes=10)
+    deadline: timedelta = timedelta(days=30)
+    warn: timedelta = timedelta(days=3)
+
+
+@dataclass(frozen=True, slots=True)
 class PromotionRule:
     """A way from the session to the user; all conditions must hold.
 
@@ -413,6 +448,24 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class ReconcilePolicy:
+    """How the index is compared with the rows that it is derived from.
+
+    Attributes:
+        batch: Rows and points compared at once; each is held in memory meanwhile.
+        turn: What is left then is left to the next turn.
+        asked_turn: The same where somebody waits for the answer.
+        interval: From the beginning of one scheduled round to that of the next.
+        examples: Ids reported of each kind of difference.
+    """
+
+    batch: int = 1_000
+    turn: timedelta = timedelta(seconds=25)
+    asked_turn: timedelta = timedelta(seconds=5)
+    interval: timedelta = timedelta(days=1)
+    examples: int = 10
+
+
 class DeadPolicy:
     """How many dead letters are handled at once.
 
@@ -466,9 +519,11 @@ class Policies:
     judge: JudgePolicy = field(default_factory=JudgePolicy)
     slot: SlotPolicy = field(default_factory=SlotPolicy)
     consolidate: ConsolidatePolicy = field(default_factory=ConsolidatePolicy)
+    erase: ErasePolicy = field(default_factory=ErasePolicy)
     project: ProjectPolicy = field(default_factory=ProjectPolicy)
     promotion: PromotionPolicy = field(default_factory=PromotionPolicy)
     sharing: GlobalPolicy = field(default_factory=GlobalPolicy)
+    reconcile: ReconcilePolicy = field(default_factory=ReconcilePolicy)
     passage: PassagePolicy = field(default_factory=PassagePolicy)
     verbatim: VerbatimPolicy | None = field(default_factory=VerbatimPolicy)
     rank: RankPolicy = field(default_factory=RankPolicy)

@@ -16,12 +16,14 @@ from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_bu
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
 from config.policy import (
     BatchPolicy,
+    ErasePolicy,
     GlobalPolicy,
     IntakePolicy,
     JudgePolicy,
     LeasePolicy,
     Policies,
     ProjectPolicy,
+    ReconcilePolicy,
     RetryPolicy,
     VerbatimPolicy,
 )
@@ -119,16 +121,27 @@ class Settings(BaseSettings):
     database_pool: int = Field(default=10, gt=0)
     sweep_seconds: float = Field(default=5.0, gt=0)
     share_seconds: float = Field(default=3600.0, gt=0)
+    reconcile_seconds: float = Field(
+        default=86_400.0, gt=0, description="The index is compared with the rows this often."
+    )
     share_min_users: int = Field(
         default=3, ge=2, description="So many users must say what may become everyone's."
     )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
+    max_deaths: int = Field(
+        default=3, gt=0, description="So many workers may die over one piece of work."
+    )
     distill_lease_seconds: float = Field(default=300.0, gt=0)
     consolidate_lease_seconds: float = Field(default=60.0, gt=0)
     project_lease_seconds: float = Field(default=60.0, gt=0)
     claim_idle_seconds: float = Field(
         default=60.0, gt=0, description="What an intake has read this long is taken over."
+    )
+
+    erase_seconds: float = Field(default=30.0, gt=0)
+    erase_settle_seconds: float = Field(
+        default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
     api_host: str = "127.0.0.1"
@@ -156,7 +169,9 @@ class Settings(BaseSettings):
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""
         retry = RetryPolicy(
-            base=timedelta(seconds=self.retry_base_seconds), max_attempts=self.max_attempts
+            base=timedelta(seconds=self.retry_base_seconds),
+            max_attempts=self.max_attempts,
+            max_deaths=self.max_deaths,
         )
         lease = LeasePolicy(
             distill=timedelta(seconds=self.distill_lease_seconds),
@@ -178,7 +193,9 @@ class Settings(BaseSettings):
             personal_data=make_personal_data_policy(self.personal_data),
             sharing=GlobalPolicy(min_users=self.share_min_users),
             verbatim=VerbatimPolicy() if self.verbatim == "on" else None,
+            reconcile=ReconcilePolicy(interval=timedelta(seconds=self.reconcile_seconds)),
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
+            erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,
             lease=lease,
             budget=replace(budget, batch_share=self.batch_price_share),

@@ -155,6 +155,8 @@ class Transcript:
         lane: As it was pushed first.
         copy_of: The receipt of the pushed transcript, where this one was copied into a shadow
             generation: what is found in it cites that one.
+        pushed_at: When it was appended to the Stream, by the Stream's clock; None for one that
+            came another way, or is read from the inbox.
     """
 
     id: ReceiptId
@@ -170,6 +172,7 @@ class Transcript:
     redactions: dict[str, int] = field(default_factory=dict)
     lane: Lane = Lane.INTERACTIVE
     copy_of: ReceiptId | None = None
+    pushed_at: datetime | None = None
 
     @property
     def ended_at(self) -> datetime:

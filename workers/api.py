@@ -29,6 +29,8 @@ from workers.batch_routes import add_batch_routes
 from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
+from workers.erase_routes import add_erase_routes
+from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.payloads import SystemClock, to_transcript
@@ -108,6 +110,8 @@ def create_api(container: Container) -> FastAPI:
     add_batch_routes(api, container)
     add_promote_routes(api, container)
     add_redistill_routes(api, container)
+    add_erase_routes(api, container)
+    add_index_routes(api, container)
     add_dead_routes(api, container)
     return api
 

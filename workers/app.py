@@ -16,7 +16,10 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
-from workers.queues import BACKFILL, BATCHES, QUEUES, SHARE, SWEEP
+from workers.queues import BACKFILL, BATCHES, ERASE, QUEUES, SHARE, SWEEP, TEND_INDEX
+
+# Most of the time it only looks whether something is due.
+TEND_SECONDS = 60.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -53,6 +56,16 @@ def make_app(settings: Settings) -> Celery:
                 "task": SHARE,
                 "schedule": settings.share_seconds,
                 "options": {"expires": settings.share_seconds},
+            },
+            "erase": {
+                "task": ERASE,
+                "schedule": settings.erase_seconds,
+                "options": {"expires": settings.erase_seconds * 2},
+            },
+            "tend_index": {
+                "task": TEND_INDEX,
+                "schedule": TEND_SECONDS,
+                "options": {"expires": TEND_SECONDS},
             },
             **_batch_schedule(settings),
         },

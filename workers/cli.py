@@ -19,7 +19,9 @@ from workers import backfill as backfills
 from workers import (
     batch_commands,
     dead_commands,
+    erase_commands,
     exports,
+    index_commands,
     key_commands,
     memory_commands,
     promote_commands,
@@ -51,8 +53,12 @@ app.add_typer(memory_commands.app, name="memory")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
+app.add_typer(erase_commands.app, name="erasures")
+app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
 app.add_typer(key_commands.app, name="keys")
+app.command()(index_commands.reconcile)
+app.command()(index_commands.reindex)
 
 
 def main() -> None:

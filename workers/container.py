@@ -13,17 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from config.settings import Settings
+from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
     PostgresDeadLetters,
+    PostgresErasures,
     PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
+    PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
     PostgresVerdicts,
@@ -36,6 +41,8 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
+from pipelines.flows.erase import Erase
+from pipelines.flows.gated import GatedIndex
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
@@ -50,6 +57,7 @@ from workers.distillers import ConfiguredDistillers, configured_recipe, make_dis
 from workers.models import make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
+from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import CeleryWaker
 
 if TYPE_CHECKING:
@@ -62,9 +70,9 @@ if TYPE_CHECKING:
         Distillers,
         Embedder,
         Inbox,
+        RebuildableIndex,
         ReplyStore,
         TokenCounter,
-        VectorIndex,
         Waker,
     )
 
@@ -82,7 +90,7 @@ class Container:
     settings: Settings
     policies: Policies
     database: Database
-    index: VectorIndex
+    index: GatedIndex
     inbox: PostgresInbox
     store: PostgresMemoryStore
     costs: ShowCosts
@@ -96,6 +104,8 @@ class Container:
     restore: Restore
     share: Share
     redistill: Redistill
+    erase: Erase
+    upkeep: IndexUpkeep
     batch_store: PostgresBatches
     batches: RunBatches | None
     check_key: CheckKey | None
@@ -121,7 +131,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     clients = ExitStack()
     embedder, tokens = make_embedder(settings, policies, clients)
     check_embedder(database, embedder)
-    index = make_index(settings, embedder)
+    index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
     index.prepare()
     outbox = PostgresOutbox(database, policies.passage)
     refill_if_empty(outbox, index, SystemClock())
@@ -144,7 +154,7 @@ def _compose(
     settings: Settings,
     policies: Policies,
     database: Database,
-    index: VectorIndex,
+    index: GatedIndex,
     outbox: PostgresOutbox,
     embedder: Embedder,
     tokens: TokenCounter,
@@ -174,6 +184,8 @@ def _compose(
         clock,
         policies,
     )
+    share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
+    project = Project(outbox, index, clock, policies.project, policies.retry)
     ingest = _make_ingest(inbox, waker, policies)
     return Container(
         clients=clients,
@@ -187,13 +199,32 @@ def _compose(
         ingest=ingest,
         distill=_make_distill(inbox, distillers, waker, policies),
         consolidate=consolidate,
-        project=Project(outbox, index, clock, policies.project, policies.retry),
+        project=project,
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
         sweep=Sweep(PostgresWorkTable(database), waker, clock),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
-        share=Share(store, PostgresSharing(database), embedder, waker, clock, policies),
+        share=share,
+        erase=Erase(
+            PostgresErasures(database),
+            store,
+            index,
+            _make_stream(settings, clients),
+            consolidate,
+            share,
+            waker,
+            clock,
+            policies,
+        ),
+        upkeep=make_upkeep(
+            database=database,
+            index=index,
+            project=project,
+            waker=waker,
+            clock=clock,
+            policy=policies.reconcile,
+        ),
         batch_store=batch_store,
         batches=_make_batches(
             clients=clients,
@@ -212,6 +243,19 @@ def _compose(
             PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
         ),
     )
+
+
+def _make_stream(settings: Settings, clients: ExitStack) -> IntakeStream:
+    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
+    clients.callback(redis.close)
+    return IntakeStream(redis, settings.key_prefix, settings.default_tenant)
+
+
+def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:
+    # Connections of its own: whoever writes the index may hold one of the store's meanwhile.
+    own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
+    clients.callback(own.close)
+    return PostgresRebuilds(own)
 
 
 def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
@@ -274,7 +318,7 @@ def _make_batches(
     return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
 
 
-def make_index(settings: Settings, embedder: Embedder) -> VectorIndex:
+def make_index(settings: Settings, embedder: Embedder) -> RebuildableIndex:
     """The index that ``MEMSTILL_INDEX_URL`` names."""
     url, model, size = settings.index_url, embedder.model, embedder.size
     if url == "pgvector":

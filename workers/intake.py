@@ -46,14 +46,14 @@ Fields = dict[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
 
-def make_intake(container: Container) -> StreamIntake:
-    """The intake of a process, on a connection of its own."""
+def make_intake(container: Container, redis: Redis | None = None) -> StreamIntake:
+    """The intake of a process, on a connection of its own unless it is given one."""
     settings = container.settings
-    redis = Redis.from_url(
+    own = redis or Redis.from_url(
         settings.redis_url.get_secret_value(), socket_timeout=15, health_check_interval=15
     )
     return StreamIntake(
-        redis,
+        own,
         container.ingest,
         SystemClock(),
         container.policies.intake,
@@ -108,7 +108,11 @@ class StreamIntake:
                 self._redis.xgroup_delconsumer(self._key, GROUP, consumer["name"])
 
     def read_once(self) -> int:
-        """Take over what idles, read what is new, and ingest both; returns how many."""
+        """Take over what idles, else read what is new, and ingest it; returns how many."""
+        return self.take_over() or self._read(">", BLOCK_MS)
+
+    def take_over(self) -> int:
+        """Ingest a batch of what consumers have read and do not get done; returns how many."""
         idle_ms = int(self._policy.claim_idle / timedelta(milliseconds=1))
         claimed = cast(
             "Sequence[Any]",
@@ -118,7 +122,7 @@ class StreamIntake:
         )
         # Redis before 7 gives an entry that was trimmed as two Nones.
         idle = [entry for entry in claimed[1] if entry[0] is not None]
-        return self._ingest_entries(idle) or self._read(">", BLOCK_MS)
+        return self._ingest_entries(idle)
 
     def _resume(self) -> None:
         # What this consumer had read when a server went away is still its own.
@@ -171,27 +175,32 @@ class StreamIntake:
         try:
             self._ingest_batch([entry])
         except StoreRefused as error:
-            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}")
+            pushed_at = _pushed_at(entry[0], self._clock.now())
+            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}", pushed_at)
 
     def _parse(self, entry_id: bytes, fields: Fields) -> Transcript | None:
+        now = _pushed_at(entry_id, self._clock.now())
         if FIELD not in fields:
             # Without any field it was deleted while it was pending.
             if fields:
-                self._refuse(repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}")
+                self._refuse(
+                    repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}", now
+                )
             return None
-        now = _pushed_at(entry_id, self._clock.now())
         try:
             lane = _lane_of(fields)
             pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
-            return to_transcript(pushed, default_tenant=self._default_tenant, lane=lane)
+            return to_transcript(
+                pushed, default_tenant=self._default_tenant, lane=lane, pushed_at=now
+            )
         except InvalidTranscript as error:
-            self._refuse(fields[FIELD], str(error))
+            self._refuse(fields[FIELD], str(error), now)
             return None
 
-    def _refuse(self, payload: bytes, reason: str) -> None:
+    def _refuse(self, payload: bytes, reason: str, pushed_at: datetime) -> None:
         kept = payload[: self._policy.max_bytes].decode("utf-8", "replace")
         owner = _owner_named_in(payload) or Owner(self._default_tenant, "")
-        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason)
+        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason, pushed_at)
 
 
 def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:

@@ -23,6 +23,7 @@ def to_transcript(
     caller: str | None = None,
     user: str | None = None,
     lane: Lane = Lane.INTERACTIVE,
+    pushed_at: datetime | None = None,
 ) -> Transcript:
     """A checked transcript as the model's value, under its receipt.
 
@@ -32,6 +33,7 @@ def to_transcript(
         caller: The tenant that the caller acts for, if known; no other may be named.
         user: The only user that the caller acts for, if they are bound to one.
         lane: How urgent it is.
+        pushed_at: When it was appended to the Stream, if it was.
 
     Raises:
         InvalidTranscript: It names another tenant or user than the caller's, or a secret as an
@@ -58,6 +60,7 @@ def to_transcript(
         idempotency_key=pushed.idempotency_key,
         content_hash=content_hash(pushed),
         lane=lane,
+        pushed_at=pushed_at,
         messages=tuple(
             Message(
                 index=index,

@@ -16,6 +16,8 @@ SWEEP = "memstill.sweep"
 SHARE = "memstill.share"
 BATCHES = "memstill.batches"
 REDISTILL = "memstill.redistill"
+ERASE = "memstill.erase"
+TEND_INDEX = "memstill.tend_index"
 
 QUEUES = {
     DISTILL: "distill",
@@ -25,6 +27,8 @@ QUEUES = {
     SHARE: "sweep",
     BATCHES: "sweep",
     REDISTILL: "redistill",
+    ERASE: "sweep",
+    TEND_INDEX: "sweep",
 }
 
 # Distilling that nobody waits for has a queue of its own.

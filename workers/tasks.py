@@ -15,10 +15,12 @@ from workers.queues import (
     BATCHES,
     CONSOLIDATE,
     DISTILL,
+    ERASE,
     PROJECT,
     REDISTILL,
     SHARE,
     SWEEP,
+    TEND_INDEX,
     lane_of_queue,
 )
 
@@ -75,6 +77,18 @@ def batches() -> None:
 def redistill() -> None:
     """Bring the users of generations on."""
     _perform(lambda container: container.redistill.run())
+
+
+@shared_task(name=ERASE)
+def erase() -> None:
+    """Go on with erasures, and prove those that are done."""
+    _perform(lambda container: container.erase.run())
+
+
+@shared_task(name=TEND_INDEX)
+def tend_index() -> None:
+    """Bring a rebuild on, or compare the index with the rows when it is time."""
+    _perform(lambda container: container.upkeep.tend.run())
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

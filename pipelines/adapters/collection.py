@@ -30,8 +30,6 @@ _NO_END = 253_402_300_800
 
 # PostgreSQL cuts longer names silently.
 MAX_NAME = 63
-# Characters of the token by which what is built beside a collection is named.
-TOKEN_LENGTH = 8
 _LAST_ID = 2**128 - 1
 
 

@@ -13,11 +13,12 @@ import hashlib
 import math
 import re
 import threading
-import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 
 import snowballstemmer
+
+from pipelines.stages.composed import compatible
 
 K1 = 1.2
 B = 0.75
@@ -59,7 +60,7 @@ class SparseText:
 
 def select_terms(text: str) -> list[str]:
     """The content words of a text as stems, in order, repetitions included."""
-    plain = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
+    plain = compatible(text).casefold().replace("\u2019", "'")
     words = (_CONTRACTED.sub("", word) for word in _WORD.findall(plain))
     return [_stem(word) for word in words if word and word not in STOP_WORDS]
 

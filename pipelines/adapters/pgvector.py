@@ -21,7 +21,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from pipelines.adapters.collection import (
     LAYOUT_FIELD,
     MAX_NAME,
-    TOKEN_LENGTH,
     check_sole_model,
     collection_name,
     merge_hits,
@@ -37,6 +36,7 @@ from pipelines.errors import (
     IndexUnavailable,
 )
 from pipelines.model import MemoryId
+from pipelines.ports import TOKEN_LENGTH
 
 if TYPE_CHECKING:
     import uuid

@@ -131,7 +131,8 @@ class Consolidate:
             counts = self._commit_or_isolate(claim, ready[:1])
         is_more = len(ready) > 1
         self.waker.wake_index()
-        self._release(claim, self.clock.now() if is_more else resume_at, deaths=int(is_more))
+        goes_on = is_more or bool(self._load_reviews(claim.owner))
+        self._release(claim, self.clock.now() if goes_on else resume_at, deaths=int(is_more))
         log.warning("user_consolidated_warily", deaths=claim.deaths, **counts)
         return Done(counts)
 

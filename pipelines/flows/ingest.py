@@ -14,6 +14,7 @@ from pipelines.stages.redaction.redact import redact_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from pipelines.model import ReceiptId, Transcript
     from pipelines.ports import Accepted, Clock, Inbox, Waker
@@ -41,7 +42,7 @@ class Ingest:
         fresh = [
             item
             for item, answer in zip(transcripts, answers, strict=True)
-            if not answer.is_duplicate and answer.receipt == item.id
+            if not (answer.is_duplicate or answer.is_erased) and answer.receipt == item.id
         ]
         self._wake(fresh)
         log.info("transcripts_accepted", fresh=len(fresh), duplicate=len(answers) - len(fresh))
@@ -54,10 +55,12 @@ class Ingest:
         if self.wakes_backfill and backfill:
             self.waker.wake_distill(backfill, Lane.BACKFILL)
 
-    def refuse(self, owner: Owner, payload: str, reason: str) -> ReceiptId:
+    def refuse(
+        self, owner: Owner, payload: str, reason: str, pushed_at: datetime | None = None
+    ) -> ReceiptId:
         """File something unreadable as a dead letter, so that it can be seen and replayed."""
         kept = clean_payload(payload, reason, owner.tenant_id, self.personal_data)
         named = Owner(*(redact_id(name).text for name in owner.names))
-        receipt = self.inbox.bury(named, kept.payload, kept.reason, self.clock.now())
+        receipt = self.inbox.bury(named, kept.payload, kept.reason, self.clock.now(), pushed_at)
         log.warning("transcript_refused", receipt=str(receipt), reason=kept.reason)
         return receipt

@@ -27,10 +27,12 @@ class Accepted:
 
     Attributes:
         is_duplicate: It was known; the receipt is the first one's.
+        is_erased: It was not taken in: its subject was erased after it had been pushed.
     """
 
     receipt: ReceiptId
     is_duplicate: bool
+    is_erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,22 @@ class Inbox(Protocol):
 
         Two with one receipt in one batch count as a push and its repetition. A key that was
         used for other content is filed as a dead letter under a receipt of its own, which
-        is what is answered.
+        is what is answered. What was on the Stream when its subject was erased is not stored.
         """
         ...
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
         """File something unreadable from the Stream as a dead letter with its reason.
 
-        ``payload`` is kept for replay, secrets redacted by the caller.
+        ``payload`` is kept for replay, secrets redacted by the caller; not if its owner was
+        erased after it had been pushed.
         """
         ...
 

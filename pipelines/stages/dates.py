@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -134,12 +134,22 @@ def mask_known_dates(statement: str, known: Sequence[DateMention]) -> str:
     A date is borne out by a known stretch of days when it is as exact or coarser ("May 2023"
     for 7 May 2023), or names its first or last day. What is left stays for other checks.
     """
-    for label in sorted({mention.label for mention in known if mention.label}, key=len)[::-1]:
+    labels = {mention.label for mention in known if mention.label and mention.label in statement}
+    for label in sorted(labels, key=len, reverse=True):
         statement = re.sub(rf"(?<!\w){re.escape(label)}(?!\w)", " ", statement)
     for mention in reversed(resolve_dates(statement, date.min)):
         if any(_bears_out(other, mention) for other in known):
             statement = f"{statement[: mention.start]} {statement[mention.end :]}"
-    return _BARE.sub(lambda bare: " " if _is_part(bare, known) else bare.group(), statement)
+    if not _BARE.search(statement):
+        return statement
+    days = {day for mention in known for day in (mention.first, mention.last)}
+    parts: dict[str, Collection[object]] = {
+        "name": {day.weekday() for day in days},
+        "year": {day.year for day in days},
+        "month": {day.month for day in days},
+        "day": {(day.month, day.day) for day in days},
+    }
+    return _BARE.sub(lambda bare: " " if _is_part(bare, parts) else bare.group(), statement)
 
 
 def _bears_out(known: DateMention, said: DateMention) -> bool:
@@ -148,19 +158,17 @@ def _bears_out(known: DateMention, said: DateMention) -> bool:
     return said.first == said.last and said.first in {known.first, known.last}
 
 
-def _is_part(bare: re.Match[str], known: Sequence[DateMention]) -> bool:
+def _is_part(bare: re.Match[str], parts: Mapping[str, Collection[object]]) -> bool:
     """Whether a date without its year, or only a part of one, is that of a known day."""
     form, text = str(bare.lastgroup), bare.group()
-    days = [day for mention in known for day in (mention.first, mention.last)]
     if form == "name":
-        return _DAY_NUMBERS[text[:3].casefold()] in {day.weekday() for day in days}
+        return _DAY_NUMBERS[text[:3].casefold()] in parts[form]
     if form == "year":
-        return int(text) in {day.year for day in days}
+        return int(text) in parts[form]
     month = _MONTH_NUMBERS[_month_word(text)]
     if form == "month":
-        return month in {day.month for day in days}
-    number = int("".join(filter(str.isdigit, text)))
-    return (month, number) in {(day.month, day.day) for day in days}
+        return month in parts[form]
+    return (month, int("".join(filter(str.isdigit, text)))) in parts["day"]
 
 
 def say_day(day: date) -> str:

@@ -48,7 +48,15 @@ class InMemoryInbox(InMemoryTables):
         self._bury_row(replace(item, id=receipt), "idempotency_key: used before", now)
         return Accepted(receipt, is_duplicate=False)
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
+        del pushed_at
         digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
         key = f"unreadable/{digest}"
         receipt = receipt_id(owner, key)

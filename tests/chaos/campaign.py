@@ -107,7 +107,7 @@ def _run_under_fire(
         tell("the faults have ended; waiting until nothing is on its road")
         stack.endpoint.clear_up()
         began = time.monotonic()
-        told = _settle(stack, agents, plan, findings)
+        told = _settle(stack, agents, plan, findings, tell)
         findings.drain_seconds = time.monotonic() - began
         findings.pushes, findings.weights = agents.pushes, pulse.weigh()
         findings.problems += agents.pushes.problems
@@ -125,15 +125,19 @@ def _fire(faults: Sequence[Fault], stack: Stack, tell: Tell) -> None:
             tell(f"{number} of {len(faults)} faults, {time.monotonic() - began:.0f} s")
 
 
-def _settle(stack: Stack, agents: Agents, plan: Plan, findings: Findings) -> _Told | None:
+def _settle(
+    stack: Stack, agents: Agents, plan: Plan, findings: Findings, tell: Tell
+) -> _Told | None:
     """Let everything come to its end, and look at it."""
     if not wait_settled(list(stack.keepers.values()), _SETTLE_SECONDS):
         findings.problems.append("not all processes came back")
         return None
+    tell("all processes are back")
     with open_truth(stack) as truth:
-        left = wait_drained(truth, lambda: agents.is_busy, plan.drain_seconds)
+        left = wait_drained(truth, lambda: agents.is_busy, plan.drain_seconds, tell)
         findings.problems += check_open(left)
-        return _look(truth, stack, agents, findings)
+        told = _look(truth, stack, agents, findings)
+    return None if any(left.values()) else told
 
 
 def _look(truth: Truth, stack: Stack, agents: Agents, findings: Findings) -> _Told:

@@ -24,6 +24,8 @@ DELAYS = {
     "MEMSTILL_RETRY_BASE_SECONDS": "0.2",
     "MEMSTILL_JUDGE_WAIT_SECONDS": "1",
     "MEMSTILL_MAX_ATTEMPTS": "12",
+    # Blows fall at random here: that three of them hit the same work is nobody's fault.
+    "MEMSTILL_MAX_DEATHS": "12",
     "MEMSTILL_DATABASE_POOL": "6",
 }
 
@@ -54,7 +56,7 @@ class Plan:
     workers: int = 3
     threads: int = 8
     fault_gap_seconds: float = 4.0
-    drain_seconds: float = 300.0
+    drain_seconds: float = 600.0
     dataset: Path | None = None
     has_reference: bool = True
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 _STATEMENT_SECONDS = 20
+_TELL_SECONDS = 10.0
 _COUNTED = {
     "transcripts not final": "transcripts WHERE state NOT IN ('done', 'dead')",
     "facts pending": "facts WHERE outcome = 'pending'",
@@ -110,15 +111,23 @@ def open_truth(servers: Servers) -> Iterator[Truth]:
         truth.close()
 
 
-def wait_drained(truth: Truth, is_busy: Callable[[], bool], seconds: float) -> dict[str, int]:
-    """Wait until nothing is on its road any more.
+def wait_drained(
+    truth: Truth, is_busy: Callable[[], bool], seconds: float, tell: Callable[[str], None]
+) -> dict[str, int]:
+    """Wait until nothing is on its road any more, and tell now and then what is.
 
     Returns:
         What is left when the time is over; all zero if it went well.
     """
-    deadline = time.monotonic() + seconds
+    deadline = told_at = time.monotonic()
+    deadline += seconds
     while True:
-        left = {"pushes": 1} if is_busy() else truth.count_open()
+        left = truth.count_open() | ({"pushes": 1} if is_busy() else {})
         if not any(left.values()) or time.monotonic() > deadline:
             return left
-        time.sleep(0.1)
+        if time.monotonic() > told_at + _TELL_SECONDS:
+            told_at = time.monotonic()
+            tell(
+                "left: " + ", ".join(f"{number} {name}" for name, number in left.items() if number)
+            )
+        time.sleep(0.2)

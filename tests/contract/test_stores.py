@@ -765,7 +765,9 @@ def test_work_table_finds_due_users_and_a_waiting_outbox(stores: Stores) -> None
 def test_replies_keep_the_first_answer_to_a_request(stores: Stores) -> None:
     """A request that was paid once is answered from the store for ever."""
     reply = ChatReply('{"facts": []}', "model", 10, 2)
-    paid_for = PaidFor(ALICE, Purpose.DISTILL, (receipt_id(ALICE, "k"),))
+    talk = make_transcript("I like tea.")
+    stores.inbox.accept([talk], START)
+    paid_for = PaidFor(ALICE, Purpose.DISTILL, (talk.id,))
 
     assert None is stores.replies.find_reply("hash")
     for kept in (reply, replace(reply, text="other")):

@@ -111,6 +111,8 @@ class World:
 def plain(line: Line) -> FactDict:
     """What the model hears: with a home city, where the message begins with it."""
     said = line["content"]
+    if said.startswith("Staging "):
+        return fact_from(line, subject="Staging")
     if not said.startswith("My home is "):
         return fact_from(line)
     return fact_from(line, attribute="home city", value=said.split()[-1].rstrip("."))

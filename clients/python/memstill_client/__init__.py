@@ -13,6 +13,7 @@ tenants or many calls in asynchronous code make a ``Memstill`` or an ``AsyncMems
 
 from memstill_client.aio import AsyncMemstill
 from memstill_client.dead_replies import DeadLetter, DeadLetterDetail, DeadRun
+from memstill_client.erasures import Erasure
 from memstill_client.errors import (
     Busy,
     InvalidTranscript,
@@ -46,6 +47,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterDetail",
     "DeadRun",
+    "Erasure",
     "FactReport",
     "Generation",
     "InvalidTranscript",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from memstill_client.endpoints import Endpoints
+    from memstill_client.erasures import Erasure
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
+        Rebuild,
+        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import AsyncTransport
@@ -161,3 +164,47 @@ class AsyncOperations(AsyncDeadLetters):
     async def drop_generation(self) -> Generation:
         """Delete what is not live: the generation, or after a switch what was live before."""
         return await self._http.ask(calls.generation_call(self._endpoints, "drop"))
+
+    async def erase(self, user_id: str, session_id: str | None = None) -> Erasure:
+        """Erase a user everywhere, or one session; when it returns, it is invisible.
+
+        Files are gone within seconds as a rule; ``erasure`` says when that is proven.
+
+        Raises:
+            Unavailable: Nothing was erased; repeat the call.
+        """
+        return await self._http.ask(calls.erase_call(user_id, session_id, self._endpoints))
+
+    async def erasure(self, erasure_id: UUID | str) -> Erasure:
+        """The receipt of an erasure, as it stands now.
+
+        Raises:
+            NotFound: The tenant has no such erasure.
+        """
+        return await self._http.ask(calls.erasure_call(erasure_id, self._endpoints))
+
+    async def erasures(self) -> tuple[Erasure, ...]:
+        """The tenant's latest erasures, the newest first."""
+        return (await self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    async def reconcile(self, *, repair: bool = False) -> AsyncIterator[ReconcilePage]:
+        """See ``Memstill.reconcile``."""
+        after: UUID | None = None
+        while True:
+            page = await self._http.ask(calls.reconcile_call(after, self._endpoints, repair=repair))
+            yield page
+            after = page.next
+            if after is None:
+                return
+
+    async def reindex(self) -> Rebuild:
+        """See ``Memstill.reindex``."""
+        return await self._http.ask(calls.rebuild_call("reindex", self._endpoints))
+
+    async def proceed_reindex(self) -> Rebuild:
+        """See ``Memstill.proceed_reindex``."""
+        return await self._http.ask(calls.rebuild_call("proceed", self._endpoints))
+
+    async def cancel_reindex(self) -> Rebuild:
+        """See ``Memstill.cancel_reindex``."""
+        return await self._http.ask(calls.rebuild_call("cancel", self._endpoints))

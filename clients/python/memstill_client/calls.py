@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import UUID
 
+from memstill_client.erasures import Erasure, ErasurePage
 from memstill_client.errors import MemstillError, NotFinished, NotFound, Unavailable
 from memstill_client.replies import (
     Accepted,
@@ -25,8 +26,10 @@ from memstill_client.replies import (
     Promotion,
     PromotionPage,
     PromotionScan,
+    Rebuild,
     Recall,
     Receipt,
+    ReconcilePage,
     Reply,
     States,
     Status,
@@ -174,6 +177,24 @@ def differences_call(
     return _query_call("/v1/redistill/diff", asked, DifferencePage, endpoints)
 
 
+def erase_call(user_id: str, session_id: str | None, endpoints: Endpoints) -> Call[Erasure]:
+    """Have a user erased, or one session."""
+    path = f"/v1/users/{quote(user_id, safe='')}"
+    query = "" if session_id is None else f"?{urlencode({'session_id': session_id})}"
+    return Call("DELETE", path + query, Erasure, tenant_id=endpoints.tenant_id)
+
+
+def erasure_call(erasure_id: UUID | str, endpoints: Endpoints) -> Call[Erasure]:
+    """Ask how far an erasure is."""
+    path = f"/v1/erasures/{quote(str(erasure_id), safe='')}"
+    return Call("GET", path, Erasure, tenant_id=endpoints.tenant_id)
+
+
+def erasures_call(endpoints: Endpoints) -> Call[ErasurePage]:
+    """Ask for the latest erasures."""
+    return Call("GET", "/v1/erasures", ErasurePage, tenant_id=endpoints.tenant_id)
+
+
 def recall_call(
     query: str,
     user_id: str,
@@ -187,6 +208,19 @@ def recall_call(
     given = {name: value for name, value in limits.items() if value is not None}
     asked = {"query": query, "user_id": user_id, **given}
     return _json_call("/v1/recall", asked, Recall, endpoints)
+
+
+def reconcile_call(
+    after: UUID | None, endpoints: Endpoints, *, repair: bool
+) -> Call[ReconcilePage]:
+    """Compare the next part of the index with the rows."""
+    asked = {"after": None if after is None else str(after), "repair": repair}
+    return _json_call("/v1/index:reconcile", asked, ReconcilePage, endpoints)
+
+
+def rebuild_call(order: str, endpoints: Endpoints) -> Call[Rebuild]:
+    """Begin a rebuild of the index, or order something about it: ``proceed``."""
+    return Call("POST", f"/v1/index:{order}", Rebuild, tenant_id=endpoints.tenant_id)
 
 
 def make_tls(endpoints: Endpoints) -> ssl.SSLContext | bool:

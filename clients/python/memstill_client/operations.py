@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from memstill_client.endpoints import Endpoints
+    from memstill_client.erasures import Erasure
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
+        Rebuild,
+        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import Transport
@@ -195,3 +198,59 @@ class Operations(DeadLetters):
     def drop_generation(self) -> Generation:
         """Delete what is not live: the generation, or after a switch what was live before."""
         return self._http.ask(calls.generation_call(self._endpoints, "drop"))
+
+    def erase(self, user_id: str, session_id: str | None = None) -> Erasure:
+        """Erase a user everywhere, or one session; when it returns, it is invisible.
+
+        Files are gone within seconds as a rule; ``erasure`` says when that is proven.
+
+        Raises:
+            Unavailable: Nothing was erased; repeat the call.
+        """
+        return self._http.ask(calls.erase_call(user_id, session_id, self._endpoints))
+
+    def erasure(self, erasure_id: UUID | str) -> Erasure:
+        """The receipt of an erasure, as it stands now.
+
+        Raises:
+            NotFound: The tenant has no such erasure.
+        """
+        return self._http.ask(calls.erasure_call(erasure_id, self._endpoints))
+
+    def erasures(self) -> tuple[Erasure, ...]:
+        """The tenant's latest erasures, the newest first."""
+        return (self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    def reconcile(self, *, repair: bool = False) -> Iterator[ReconcilePage]:
+        """Compare the index with the rows that it is derived from, of all tenants, part by part.
+
+        Args:
+            repair: Have what differs projected anew.
+        """
+        after: UUID | None = None
+        while True:
+            page = self._http.ask(calls.reconcile_call(after, self._endpoints, repair=repair))
+            yield page
+            after = page.next
+            if after is None:
+                return
+
+    def reindex(self) -> Rebuild:
+        """Begin to build the index anew beside the live one; one that is under way goes on."""
+        return self._http.ask(calls.rebuild_call("reindex", self._endpoints))
+
+    def proceed_reindex(self) -> Rebuild:
+        """Bring the rebuild on for some seconds; repeat it until its state is another.
+
+        Raises:
+            NotFound: There never was one.
+        """
+        return self._http.ask(calls.rebuild_call("proceed", self._endpoints))
+
+    def cancel_reindex(self) -> Rebuild:
+        """Give the rebuild up; the live index is as it was.
+
+        Raises:
+            NotFound: There never was one.
+        """
+        return self._http.ask(calls.rebuild_call("cancel", self._endpoints))

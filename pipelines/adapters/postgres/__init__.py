@@ -3,13 +3,16 @@
 from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.dead import PostgresDeadLetters
+from pipelines.adapters.postgres.erasures import PostgresErasures
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
+from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
 from pipelines.adapters.postgres.installation import check_embedder
 from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
+from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
 from pipelines.adapters.postgres.replies import PostgresReplies
 from pipelines.adapters.postgres.sharing import PostgresSharing
 from pipelines.adapters.postgres.verdicts import PostgresVerdicts
@@ -19,13 +22,17 @@ __all__ = [
     "Database",
     "PostgresBatches",
     "PostgresDeadLetters",
+    "PostgresErasures",
     "PostgresGenerations",
     "PostgresInbox",
+    "PostgresIndexTruth",
     "PostgresKeys",
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
+    "PostgresRebuilds",
     "PostgresReplies",
+    "PostgresRounds",
     "PostgresSharing",
     "PostgresVerdicts",
     "PostgresWorkTable",

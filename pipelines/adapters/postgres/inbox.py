@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.inbox_rows import dead_row, fact_rows, first_fence, transcript_row
 from pipelines.adapters.postgres.leases import (
     lease_all,
     lease_one,
@@ -22,12 +22,11 @@ from pipelines.adapters.postgres.parking import (
     count_states,
     park_likes,
 )
-from pipelines.adapters.postgres.rows import fact_row, transcript_body
 from pipelines.adapters.postgres.status import read_status
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
+from pipelines.adapters.postgres.tombstones import find_erased, is_erased
 from pipelines.errors import LeaseLost
 from pipelines.model import (
-    FactOutcome,
     Lane,
     Owner,
     ReceiptId,
@@ -38,6 +37,7 @@ from pipelines.model import (
 from pipelines.ports import Accepted
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
@@ -60,21 +60,36 @@ class PostgresInbox:
 
     def accept(self, batch: Sequence[Transcript], now: datetime) -> list[Accepted]:
         with self._database.transaction() as connection:
-            fresh = _insert_new(connection, batch, now, self._backfill_wait)
-            hashes = _stored_hashes(connection, [item.id for item in batch])
-            return [_answer(connection, item, fresh, hashes, now) for item in batch]
+            erased = find_erased(connection, batch)
+            kept = [item for item in batch if item.id not in erased]
+            fresh = _insert_new(connection, kept, now, self._backfill_wait)
+            hashes = _stored_hashes(connection, [item.id for item in kept])
+            return [
+                Accepted(item.id, is_duplicate=False, is_erased=True)
+                if item.id in erased
+                else _answer(connection, item, fresh, hashes, now)
+                for item in batch
+            ]
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
         digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
         receipt = receipt_id(owner, f"unreadable/{digest}")
         row = {
-            **_dead_row(owner, receipt, reason, now),
+            **dead_row(owner, receipt, reason, now),
             "idempotency_key": f"unreadable/{digest}",
             "content_hash": digest,
             "body": {"schema_version": 1, "unreadable": payload},
         }
         with self._database.transaction() as connection:
-            connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
+            if pushed_at is None or not is_erased(connection, owner, pushed_at):
+                connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
         return receipt
 
     def find_owner(self, receipt: ReceiptId) -> Owner | None:
@@ -132,7 +147,7 @@ class PostgresInbox:
         refusals: Sequence[Refusal],
         now: datetime,
     ) -> None:
-        rows = _fact_rows(claim.transcript, accepted, refusals)
+        rows = fact_rows(claim.transcript, accepted, refusals)
         with self._database.transaction() as connection:
             _leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
@@ -207,7 +222,11 @@ class PostgresInbox:
 def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
     """Something new waits for this user; a leased one is looked at again at release."""
     statement = upsert(owners).values(
-        tenant_id=owner.tenant_id, user_id=owner.user_id, due_at=now, generation=1
+        tenant_id=owner.tenant_id,
+        user_id=owner.user_id,
+        due_at=now,
+        generation=1,
+        fence=first_fence(now),
     )
     connection.execute(
         statement.on_conflict_do_update(
@@ -223,7 +242,7 @@ def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
 def _insert_new(
     connection: Connection, batch: Sequence[Transcript], now: datetime, backfill_wait: timedelta
 ) -> set[uuid.UUID]:
-    rows = {item.id: _transcript_row(item, now) for item in reversed(batch)}
+    rows = {item.id: transcript_row(item, now) for item in reversed(batch)}
     if not rows:
         return set()
     due_at = {Lane.INTERACTIVE.value: now, Lane.BACKFILL.value: now + backfill_wait}
@@ -269,7 +288,7 @@ def _file_conflict(connection: Connection, item: Transcript, now: datetime) -> R
         "idempotency_key: already used for a transcript with other content; "
         "push this one under a key of its own"
     )
-    row = _transcript_row(item, now) | {
+    row = transcript_row(item, now) | {
         "receipt": receipt,
         "idempotency_key": key,
         "state": TranscriptState.DEAD.value,
@@ -278,43 +297,6 @@ def _file_conflict(connection: Connection, item: Transcript, now: datetime) -> R
     }
     connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
     return receipt
-
-
-def _transcript_row(item: Transcript, now: datetime) -> dict[str, Any]:
-    return {
-        "receipt": item.id,
-        "tenant_id": item.owner.tenant_id,
-        "user_id": item.owner.user_id,
-        "session_id": item.session_id,
-        "agent_id": item.agent_id,
-        "idempotency_key": item.idempotency_key,
-        "content_hash": item.content_hash,
-        "body": transcript_body(item),
-        "time_zone": item.time_zone,
-        "started_at": item.started_at,
-        "ended_at": item.ended_at,
-        "state": TranscriptState.QUEUED.value,
-        "due_at": now,
-        "lane": item.lane.value,
-        "received_at": now,
-    }
-
-
-def _dead_row(owner: Owner, receipt: ReceiptId, reason: str, now: datetime) -> dict[str, Any]:
-    return {
-        "receipt": receipt,
-        "tenant_id": owner.tenant_id,
-        "user_id": owner.user_id,
-        "session_id": "",
-        "time_zone": "UTC",
-        "started_at": now,
-        "ended_at": now,
-        "state": TranscriptState.DEAD.value,
-        "reason": reason,
-        "due_at": now,
-        "received_at": now,
-        "finished_at": now,
-    }
 
 
 def _leave_lease(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
@@ -344,41 +326,3 @@ def _after_distilling(
     if accepted and claim.transcript.copy_of is None:
         return {"state": TranscriptState.DISTILLED.value}
     return {"state": TranscriptState.DONE.value, "finished_at": now}
-
-
-def _fact_rows(
-    transcript: Transcript, accepted: Sequence[Fact], refusals: Sequence[Refusal]
-) -> list[dict[str, Any]]:
-    kept = [
-        fact_row(fact) | {"outcome": FactOutcome.PENDING.value, "reason": None} for fact in accepted
-    ]
-    return kept + [
-        _refusal_row(transcript, len(accepted) + position, refusal)
-        for position, refusal in enumerate(refusals)
-    ]
-
-
-def _refusal_row(transcript: Transcript, ordinal: int, refusal: Refusal) -> dict[str, Any]:
-    draft = refusal.draft
-    return {
-        "id": uuid.uuid5(transcript.id, f"refused/{ordinal}"),
-        "receipt": transcript.copy_of or transcript.id,
-        "tenant_id": transcript.owner.tenant_id,
-        "user_id": transcript.owner.user_id,
-        "session_id": transcript.session_id,
-        "ordinal": ordinal,
-        "statement": draft.statement,
-        "subject": draft.subject,
-        "kind": draft.kind.value,
-        "importance": draft.importance,
-        "slot_subject": None,
-        "slot_attribute": None,
-        "slot_member": None,
-        "value": draft.value,
-        "ends": draft.ends,
-        "event_at": draft.event_at or transcript.ended_at,
-        "evidence": [],
-        "distilled_by": "",
-        "outcome": FactOutcome.REFUSED.value,
-        "reason": refusal.reason,
-    }

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.ledger import end_hold
-from pipelines.adapters.postgres.tables import replies
+from pipelines.adapters.postgres.tables import replies, transcripts
 from pipelines.model import ReceiptId
 from pipelines.ports import ChatReply, Purpose
 
@@ -65,10 +65,26 @@ class PostgresReplies:
             end_hold(connection, hold)
 
 
+def _is_kept(connection: Connection, receipts: Collection[ReceiptId]) -> bool:
+    """Whether all of these transcripts are still there; none is erased before the commit."""
+    found = connection.execute(
+        select(transcripts.c.receipt)
+        .where(transcripts.c.receipt.in_(receipts))
+        .order_by(transcripts.c.receipt)
+        .with_for_update(read=True, key_share=True)
+    )
+    return len(found.scalars().all()) == len(set(receipts))
+
+
 def insert_reply(
     connection: Connection, request_hash: str, reply: ChatReply, paid_for: PaidFor
 ) -> bool:
-    """Store the first reply to a request; False if there is one already."""
+    """Store the first reply to a request; False if there is one already.
+
+    Of a reply to the text of erased transcripts only its cost is kept.
+    """
+    if paid_for.receipts and not _is_kept(connection, paid_for.receipts):
+        return True
     row = {
         "request_hash": request_hash,
         "tenant_id": paid_for.owner.tenant_id,

@@ -7,6 +7,7 @@ import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from pipelines.stages.composed import compatible
 from pipelines.stages.dedup.numerals import in_digits
 
 if TYPE_CHECKING:
@@ -83,13 +84,13 @@ def _expanded(text: str) -> str:
 def _in_plain_signs(text: str) -> str:
     """Composed, with ASCII digits, apostrophes and dashes, without what is invisible."""
     text = _VULGAR_FRACTION.sub(" ", text.translate(_RAISED))
-    return "".join(map(_plain, unicodedata.normalize("NFKC", text)))
+    return "".join(map(_plain, compatible(text)))
 
 
 def _caseless(text: str) -> str:
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return compatible(compatible(text).casefold())
 
 
 def _plain(character: str) -> str:
@@ -107,7 +108,8 @@ def _plain(character: str) -> str:
 
 def _separated(match: re.Match[str]) -> str:
     sign, text = match[0], match.string
-    before, after = text[: match.start()][-1:], text[match.end() :][:1]
+    before = text[max(0, match.start() - 1) : match.start()]
+    after = text[match.end() : match.end() + 1]
     if _belongs(sign, before, after):
         return sign
     if sign == "&":

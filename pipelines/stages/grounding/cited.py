@@ -10,13 +10,15 @@ from pipelines.model import Role
 from pipelines.stages.dates import DateMention, local_day, mentions_time, resolve_dates, say_day
 from pipelines.stages.grounding.near_dates import nearest_days
 from pipelines.stages.grounding.posed import cut_posed
-from pipelines.stages.grounding.quotes import find_quote
+from pipelines.stages.grounding.quotes import QuotedText, find_in
 from pipelines.stages.grounding.support import Support, read_support
 from pipelines.stages.injection.fence import unfenced_parts
 from pipelines.stages.injection.orders import is_memory_order
 from pipelines.stages.wordlist import word_set
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from pipelines.model import Message
 
 _DISPLAY = {
@@ -30,6 +32,11 @@ _SENTENCE_END = re.compile(r"[.!?\u2026]+[\"'\u201d\u2019)]*(?=\s|$)|\n")
 _LONG_FIGURE = re.compile(r"\d{31,}")
 _MAX_CONTEXT = 300
 _MAX_PASSAGE = 4000
+# A longer message is read in stretches: what stands far from a quote says nothing about it, and
+# each draft costs the same, however much was pasted around it.
+_STRETCH = 16_000
+# What stands at the seam of two stretches stands whole in one of them.
+_OVERLAP = 2_500
 _ENGLISH = word_set(
     """
     the a an i i'm my is are was and of to in it you we our that this for with on have has had not
@@ -53,19 +60,48 @@ def display_speaker(message: Message) -> str:
 
 
 class Cited:
-    """One message of a transcript; reading it is cached, because many drafts cite it."""
+    """A message of a transcript, or a stretch of a long one; many drafts cite it, read once."""
 
-    def __init__(self, message: Message, time_zone: str) -> None:
+    def __init__(self, message: Message, time_zone: str, *, is_stretch: bool = False) -> None:
         self.message = message
         self.speaker = display_speaker(message)
         self._time_zone = time_zone
+        self._is_stretch = is_stretch
         self._cursor = 0
 
     @cached_property
     def parts(self) -> list[str]:
         """The stretches of the message that are its own."""
-        unfenced = unfenced_parts(self.message.content)
-        return [own for part in unfenced for own in cut_posed(part, self.message.role)]
+        return [own for part in self._unfenced for own in cut_posed(part, self.message.role)]
+
+    @cached_property
+    def stretches(self) -> list[Cited]:
+        """Itself, or what a long message is read in."""
+        if sum(map(len, self.parts)) <= _STRETCH:
+            return [self]
+        return [self._stretch(parts) for parts in _cut(self.parts)]
+
+    @cached_property
+    def _unfenced(self) -> list[str]:
+        return unfenced_parts(self.message.content)
+
+    @cached_property
+    def texts(self) -> list[QuotedText]:
+        """The parts, to look for quotes in."""
+        return [QuotedText(part) for part in self.parts]
+
+    @cached_property
+    def _unfenced_texts(self) -> list[QuotedText]:
+        return [QuotedText(part) for part in self._unfenced]
+
+    @cached_property
+    def _content(self) -> QuotedText:
+        return QuotedText(self.message.content)
+
+    def _stretch(self, parts: list[str]) -> Cited:
+        stretch = Cited(self.message, self._time_zone, is_stretch=True)
+        stretch.parts = parts
+        return stretch
 
     @cached_property
     def support(self) -> Support:
@@ -91,13 +127,14 @@ class Cited:
 
     @cached_property
     def told_dates(self) -> list[DateMention]:
-        """Every day that its text means or, said without a year or month, may mean."""
+        """Every day that its text means or, said without a year or month, may mean; each once."""
         said_on = local_day(self.message.created_at, self._time_zone)
-        return [
+        found = (
             date
             for part in self.parts
             for date in (*resolve_dates(part, said_on), *nearest_days(part, said_on))
-        ]
+        )
+        return list({(date.first, date.last, date.label): date for date in found}.values())
 
     @cached_property
     def speaks_of_time(self) -> bool:
@@ -115,7 +152,9 @@ class Cited:
 
     @cached_property
     def gives_orders(self) -> bool:
-        """Whether anything in it is an order to the memory."""
+        """Whether anything in it is an order to the memory, also what only poses as its own."""
+        if self._is_stretch:
+            return any(map(is_memory_order, self.parts))
         return is_memory_order(self.message.content)
 
     @property
@@ -123,17 +162,18 @@ class Cited:
         """Whether it asks anything."""
         return bool(self.questions)
 
-    def find(self, quote: str) -> str | None:
-        """The quote as it stands in the message's own text.
+    def locate(self, quote: str) -> tuple[Cited, str] | None:
+        """The stretch in which a quote stands, and the quote as it stands there.
 
         Drafts come in the order of the text, so the search starts where the last one ended.
         """
-        if len(self.parts) == 1 and (wanted := quote.strip()):
-            position = self.parts[0].find(wanted, self._cursor)
-            if position >= 0:
-                self._cursor = position
-                return wanted
-        return find_quote(quote, self.parts)
+        for number in (*range(self._cursor, len(self.stretches)), *range(self._cursor)):
+            found = find_in(quote, self.stretches[number].texts)
+            if found is not None:
+                self._cursor = number
+                return self.stretches[number], found
+        found = find_in(quote, self.texts) if len(quote) > _OVERLAP else None
+        return None if found is None else (self, found)
 
     def passage(self, found: str) -> str:
         """The whole sentences that a found quote touches, without endless figures."""
@@ -146,13 +186,13 @@ class Cited:
 
     def is_only_recalled(self, quote: str) -> bool:
         """Whether a quote that is not found stands inside recalled text."""
-        if find_quote(quote, [self.message.content]) is None:
+        if find_in(quote, [self._content]) is None:
             return False
-        return find_quote(quote, unfenced_parts(self.message.content)) is None
+        return find_in(quote, self._unfenced_texts) is None
 
     def is_only_posed(self, quote: str) -> bool:
         """Whether it stands in a line that poses as a message of somebody else."""
-        return find_quote(quote, unfenced_parts(self.message.content)) is not None
+        return find_in(quote, self._unfenced_texts) is not None
 
     def context(self) -> str:
         """What it adds to another message's quote: its last question or its beginning."""
@@ -167,3 +207,24 @@ def _sentences_around(text: str, start: int, end: int) -> str:
     begin = max((cut.end() for cut in _SENTENCE_END.finditer(text, far, start)), default=far)
     closing = _SENTENCE_END.search(text, max(begin, end - 1))
     return text[begin : closing.end() if closing else len(text)].strip()
+
+
+def _cut(parts: Sequence[str]) -> Iterator[list[str]]:
+    """The parts of a long message in groups that are short enough to be read again and again."""
+    group: list[str] = []
+    size = 0
+    for piece in (piece for part in parts for piece in _pieces(part)):
+        if group and size + len(piece) > _STRETCH:
+            yield group
+            group, size = [], 0
+        group.append(piece)
+        size += len(piece)
+    yield group
+
+
+def _pieces(part: str) -> Iterator[str]:
+    start = 0
+    while len(part) - start > _STRETCH:
+        yield part[start : start + _STRETCH]
+        start += _STRETCH - _OVERLAP
+    yield part[start:]

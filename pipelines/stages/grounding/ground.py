@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from pipelines.stages.dates import DateMention, local_day, say_day
 from pipelines.stages.dedup import value_key
 from pipelines.stages.grounding.cited import Cited
 from pipelines.stages.grounding.refusal import RefusalReason
+from pipelines.stages.grounding.support import split_words
 from pipelines.stages.grounding.testimony import Testimony
 from pipelines.stages.injection.orders import is_memory_order
 
@@ -64,11 +66,13 @@ class _Grounding:
         self._distilled_by = distilled_by
         self._policy = policy
         self._rules = rules
-        self._names = frozenset(item.name for item in transcript.messages if item.name)
+        names = {item.name for item in transcript.messages if item.name}
+        self._everybody = split_words(" ".join(sorted(names)))
         self._cited: dict[str, Cited] = {}
         for message in transcript.messages:
             self._cited.setdefault(message.id, Cited(message, transcript.time_zone))
         self._users = [item for item in self._cited.values() if item.message.role is Role.USER]
+        self._places = [item.message.index for item in self._users]
         self._positions: dict[tuple[str, str, Slot | None], int] = {}
         self._latest: dict[Slot, int] = {}
 
@@ -81,10 +85,11 @@ class _Grounding:
             return RefusalReason.UNKNOWN_MESSAGE
         if any(map(is_memory_order, (draft.statement, draft.quote, draft.value or ""))):
             return RefusalReason.INSTRUCTION
-        quoted = self._cited[draft.message_ids[0]]
-        found = quoted.find(draft.quote)
-        if found is None:
-            return _missing_quote(draft.quote, quoted)
+        whole = self._cited[draft.message_ids[0]]
+        located = whole.locate(draft.quote)
+        if located is None:
+            return _missing_quote(draft.quote, whole)
+        quoted, found = located
         testimony = self._testimony(draft, quoted, found)
         if is_memory_order(testimony.passage):
             return RefusalReason.INSTRUCTION
@@ -109,17 +114,22 @@ class _Grounding:
     def _testimony(self, draft: Draft, quoted: Cited, found: str) -> Testimony:
         others = [self._cited[key] for key in dict.fromkeys(draft.message_ids[1:])]
         supporting = tuple(other for other in others if self._may_support(other, quoted))
-        before = [item for item in self._users if item.message.index < quoted.message.index]
         return Testimony(
             draft=draft,
             quoted=quoted,
             found=found,
             others=supporting,
-            before=tuple(reversed(before[-self._rules.far_messages :])),
-            participants=self._names,
+            before=self._before(quoted),
+            everybody=self._everybody,
             dates=self._known_dates(draft, (quoted, *supporting)),
             policy=self._rules,
         )
+
+    def _before(self, quoted: Cited) -> tuple[Cited, ...]:
+        """Of the users' messages before it the latest, of a long one its end, in that order."""
+        end = bisect_left(self._places, quoted.message.index)
+        near = self._users[max(0, end - self._rules.far_messages) : end]
+        return tuple(item.stretches[-1] for item in reversed(near))
 
     def _may_support(self, other: Cited, quoted: Cited) -> bool:
         """Whether a further cited message may support what is quoted.
@@ -174,8 +184,12 @@ class _Grounding:
         return min(highest, max(0.0, draft.importance))
 
     def _evidence(self, testimony: Testimony, event_at: datetime) -> Iterable[Evidence]:
-        cited = [self._cited[key] for key in testimony.draft.message_ids]
-        for item in dict.fromkeys((*cited, *testimony.antecedents)):
+        others = [self._cited[key] for key in testimony.draft.message_ids[1:]]
+        cited = (testimony.quoted, *others, *testimony.antecedents)
+        once: dict[int, Cited] = {}
+        for item in cited:
+            once.setdefault(item.message.index, item)
+        for item in once.values():
             quote = testimony.found if item is testimony.quoted else item.context()
             if quote:
                 yield Evidence(

@@ -16,7 +16,7 @@ _POSED = re.compile(
     | {_INDENT}<\|?/?(?:im_start|im_end|start_header_id|system|assistant|user)\b[^\n]*
     | {_INDENT}\[/?(?:INST|SYS)\][^\n]*
     | {_INDENT}<</?SYS>>[^\n]*
-    | ^[^\n"]*\{{[^\n]*"role"\s*:\s*"(?:{_ROLES})"[^\n]*
+    | ^[^\n"{{]*+\{{[^\n]*"role"\s*:\s*"(?:{_ROLES})"[^\n]*
     | {_INDENT}\[\s*(?:\d+|"[\w-]+")\s*,\s*"(?:{_ROLES})\b[^\n]*
     """,
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,

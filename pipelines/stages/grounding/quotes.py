@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import unicodedata
+from array import array
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from pipelines.stages.composed import compatible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,46 +26,71 @@ def find_quote(quote: str, parts: Iterable[str]) -> str | None:
     Whitespace, quotation marks, dashes and compatible Unicode forms count as equal; case and
     words do not.
     """
-    wanted = _normalise(quote)
+    return find_in(quote, map(QuotedText, parts))
+
+
+def find_in(quote: str, texts: Iterable[QuotedText]) -> str | None:
+    """The same in texts that are searched for many quotes."""
+    stripped, wanted = quote.strip(), _normalise(quote)
     if not wanted:
         return None
-    stripped = quote.strip()
-    for part in parts:
-        if stripped in part:
+    return next((found for text in texts if (found := text.find(stripped, wanted))), None)
+
+
+class QuotedText:
+    """A text that many quotes are looked for in; it is normalised once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def find(self, stripped: str, wanted: str) -> str | None:
+        """A quote as it stands here, given without blanks around it and normalised."""
+        if stripped in self._text:
             return stripped
-        if wanted in _normalise(part):
-            found = _locate(wanted, part)
-            if found is not None:
-                return found
-    return None
+        return self._locate(wanted) if wanted in self._normal else None
+
+    @cached_property
+    def _normal(self) -> str:
+        return _normalise(self._text)
+
+    @cached_property
+    def _mapped(self) -> tuple[str, array[int]]:
+        """The normalised characters, and where in the text each of them comes from."""
+        characters: list[str] = []
+        origins = array("I")
+        for start, cluster in _clusters(self._text):
+            for character in _normalise(cluster) or (" " if cluster.isspace() else ""):
+                if character != " " or (characters and characters[-1] != " "):
+                    characters.append(character)
+                    origins.append(start)
+        return "".join(characters), origins
+
+    def _locate(self, wanted: str) -> str | None:
+        """The stretch whose normalised form is the wanted one."""
+        characters, origins = self._mapped
+        offset = characters.find(wanted)
+        if offset < 0:
+            return None
+        last = origins[offset + len(wanted) - 1]
+        return self._text[origins[offset] : _cluster_end(self._text, last)]
 
 
 def _normalise(text: str) -> str:
-    plain = unicodedata.normalize("NFKC", text.translate(_TYPOGRAPHY)).translate(_TYPOGRAPHY)
+    plain = compatible(text.translate(_TYPOGRAPHY)).translate(_TYPOGRAPHY)
     return " ".join(plain.split())
-
-
-def _locate(wanted: str, part: str) -> str | None:
-    """The stretch of a part whose normalised form is the wanted one."""
-    characters: list[str] = []
-    origins: list[int] = []
-    for start, cluster in _clusters(part):
-        for character in _normalise(cluster) or (" " if cluster.isspace() else ""):
-            if character != " " or (characters and characters[-1] != " "):
-                characters.append(character)
-                origins.append(start)
-    offset = "".join(characters).find(wanted)
-    if offset < 0:
-        return None
-    last = origins[offset + len(wanted) - 1]
-    end = next((start for start, _ in _clusters(part[last:]) if start > 0), len(part) - last)
-    return part[origins[offset] : last + end]
 
 
 def _clusters(text: str) -> Iterable[tuple[int, str]]:
     """Each character with the combining marks behind it."""
     start = 0
-    for position in range(1, len(text) + 1):
-        if position == len(text) or not unicodedata.combining(text[position]):
-            yield start, text[start:position]
-            start = position
+    while start < len(text):
+        end = _cluster_end(text, start)
+        yield start, text[start:end]
+        start = end
+
+
+def _cluster_end(text: str, start: int) -> int:
+    end = start + 1
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return end

@@ -50,7 +50,7 @@ _TOLD = word_set(
     weren won ll ve re haven hasn hadn couldn wouldn shouldn aren ain
     """
 )
-_NAME_RUN = re.compile(r"(?:[A-Z][\w'-]+ ){1,4}[A-Z][\w'-]+")
+_NAME_RUN = re.compile(r"(?:[A-Z][\w'-]{1,40} ){1,4}[A-Z][\w'-]{1,40}")
 _SECOND_HAND = re.compile(r"\b(?:second|first)[- ]hand(?:ed)?\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{1,40}")
 _INNER_SIGNS = re.compile(r"[-.&']")

@@ -65,7 +65,7 @@ class Testimony:
         quoted: The message whose quote was found; ``found`` is the quote as it stands there.
         others: The further messages that may support the statement, in the order cited.
         before: The user messages before the quoted one, the latest first.
-        participants: The names of everybody who speaks in the conversation.
+        everybody: The words of the names of all who take part in the conversation.
         dates: The days that the cited messages mean or may mean.
     """
 
@@ -74,7 +74,7 @@ class Testimony:
     found: str
     others: tuple[Cited, ...]
     before: tuple[Cited, ...]
-    participants: frozenset[str]
+    everybody: frozenset[str]
     dates: Sequence[DateMention]
     policy: GroundPolicy
 
@@ -112,7 +112,7 @@ class Testimony:
     @cached_property
     def _told(self) -> Support:
         """What the cited messages say, the names of who is there included."""
-        support = self.quoted.support | Support(words=self._everybody)
+        support = self.quoted.support | Support(words=self.everybody)
         for item in self.others:
             support |= item.asked if item in self._answered else item.support
         return support
@@ -138,11 +138,6 @@ class Testimony:
     @cached_property
     def _speaker_words(self) -> frozenset[str]:
         return split_words(self.quoted.message.name or "")
-
-    @cached_property
-    def _everybody(self) -> frozenset[str]:
-        """The words of the names of all who take part."""
-        return split_words(" ".join(self.participants))
 
     @cached_property
     def _stated(self) -> tuple[Clause, ...]:
@@ -222,7 +217,7 @@ class Testimony:
         texts = " ".join((self.passage, *(part for item in self.others for part in item.parts)))
         if _ADDRESSED.search(texts):
             return words
-        silent = self._everybody - split_words(" ".join(self._speakers))
+        silent = self.everybody - split_words(" ".join(self._speakers))
         said = frozenset().union(*(item.support.words for item in (self.quoted, *self.others)))
         return words - (silent - said)
 
@@ -267,7 +262,7 @@ class Testimony:
         if self.quoted.message.role is not Role.USER:
             return False
         speakers = self._speaker_words
-        names = (self._names | self._everybody) - speakers
+        names = (self._names | self.everybody) - speakers
         return (
             self._gives_to_another_participant()
             or roles.takes_over(self._statement, speakers, self._quoted_clauses)
@@ -285,15 +280,15 @@ class Testimony:
         What comes nearest to the statement must be said to them or name them.
         """
         first = split_words(self._statement.partition(" ")[0])
-        if not first or not first <= self._everybody - self._speaker_words:
+        if not first or not first <= self.everybody - self._speaker_words:
             return False
-        nearest = roles.closest(self._stated, self._quoted_clauses, self._everybody)
+        nearest = roles.closest(self._stated, self._quoted_clauses, self.everybody)
         return not any(
             clause.is_addressed or not first.isdisjoint(clause.said) for clause in nearest
         )
 
     def _is_contradicted(self) -> bool:
-        names = frozenset(map(canonical, self._names)) - set(map(canonical, self._everybody))
+        names = frozenset(map(canonical, self._names)) - set(map(canonical, self.everybody))
         stated, quoted = self._stated, self._quoted_clauses
         value = self.draft.value or ""
         return (
@@ -318,7 +313,7 @@ class Testimony:
     def _says_something_else(self) -> bool:
         if not self._is_comparable:
             return False
-        known = self._everybody
+        known = self.everybody
         near = self._support
         for item in self.before[: self.policy.near_messages]:
             near |= item.support

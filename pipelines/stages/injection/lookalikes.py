@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from pipelines.stages.composed import compatible, without_marks
 
 # Each look-alike before the Latin letter that it passes for.
 _PAIRS = (
@@ -30,7 +31,5 @@ def plain_letters(text: str) -> str:
 def as_read(text: str) -> str:
     """What somebody reads: nothing hidden, no accents put on top, no s p a c e d words."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _HIDDEN.sub("", text)).translate(_TABLE)
-        marks = unicodedata.normalize("NFD", text)
-        text = "".join(sign for sign in marks if not unicodedata.combining(sign))
+        text = without_marks(compatible(_HIDDEN.sub("", text)).translate(_TABLE))
     return _SPACED.sub(lambda word: _NOT_A_LETTER.sub("", word.group()), text)

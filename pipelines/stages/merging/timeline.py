@@ -41,20 +41,24 @@ def arrange(facts: Iterable[Fact], relations: Relations, recent: timedelta) -> l
     """
     strands: list[list[Group]] = []
     loose: list[Group] = []
+    past: list[Group] = []
     for fact in _in_order(list(facts), recent):
         strand = _find_strand(strands, fact, relations)
         if fact.ends and strand is None:
             _join_or_open(loose, fact)
-        elif strand is None:
-            strands.append([Group([fact])])
+            continue
+        if strand is None:
+            strand = [Group([fact])]
+            strands.append(strand)
         elif _continues(strand[-1], fact, relations):
             strand[-1].facts.append(fact)
         else:
             strand.append(Group([fact]))
+        past += _take_back(loose, strand[-1])
     for strand in strands:
         for group, successor in pairwise(strand):
             group.successor, group.ended_at = successor, _start(successor, group)
-    return sorted([group for strand in strands for group in strand] + loose, key=_first)
+    return sorted([group for strand in strands for group in strand] + loose + past, key=_first)
 
 
 def arrange_member(facts: Iterable[Fact], relations: Relations) -> list[Group]:
@@ -150,6 +154,17 @@ def _join_or_open(groups: list[Group], fact: Fact) -> None:
         groups.append(Group([fact]))
     else:
         home.facts.append(fact)
+
+
+def _take_back(loose: list[Group], group: Group) -> list[Group]:
+    """It holds again: take out the statements that it does not, which end here."""
+    if group.leader.ends:
+        return []
+    over = [end for end in loose if same_value(end.leader.value, group.leader.value)]
+    for end in over:
+        loose.remove(end)
+        end.successor, end.ended_at = group, _start(group, end)
+    return over
 
 
 def _join_same(groups: list[Group], fact: Fact, relations: Relations) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from config.policy import OfflinePolicy
 from pipelines.model import Draft, Kind, Role
 from pipelines.stages.dates import annotate, local_day, midday, resolve_dates
 from pipelines.stages.grounding.cited import display_speaker
@@ -36,24 +38,43 @@ _CONVERSING = frozenset({Role.USER, Role.ASSISTANT})
 # evidence (recall at 10 .73 against .71); longer answers gain nothing.
 _SHORT_ANSWER = 60
 _LONGEST_QUESTION = 160
+_LONGEST_OUTPUT = 50_000
 _ASSISTANT_IMPORTANCE = 0.45
 _ORDER_IMPORTANCE = 0.5
 _IMAGE_IMPORTANCE = 0.35
 _CORRECTION_IMPORTANCE = 0.6
 
 
-def distill_transcript(transcript: Transcript) -> list[Draft]:
-    """Sentences worth keeping, in order, each with its speaker, date and evidence."""
-    talk = _Talk(_people(transcript))
+def distill_transcript(transcript: Transcript, limits: OfflinePolicy | None = None) -> list[Draft]:
+    """Sentences worth keeping, in order, each with its speaker, date and evidence.
+
+    If there is more than the limits let it read, the last draft says from which message on the
+    transcript was not read; it has no quote, so that it is refused and the receipt shows it.
+    """
+    limits = limits or OfflinePolicy()
+    talk = _Talk(_people(transcript), left=limits.max_sentences)
     drafts: list[Draft] = []
     previous: _Turn | None = None
     for message in transcript.messages:
-        turn = _read(message, transcript.time_zone)
+        turn = _read(message, transcript.time_zone, talk.left)
         question = _question_before(turn, previous, talk.people)
         drafts += _distill_turn(turn, talk, question)
+        if talk.left < 0 or len(drafts) > limits.max_drafts:
+            return [*drafts[: limits.max_drafts], _unread(message)]
         if message.role in _CONVERSING:
             previous = turn
     return drafts
+
+
+def _unread(message: Message) -> Draft:
+    return Draft(
+        statement="The rest of the transcript was not read: it says too much for one session.",
+        subject="Transcript",
+        kind=Kind.KNOWLEDGE,
+        quote="",
+        message_ids=(message.id,),
+        importance=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +91,13 @@ class _Talk:
 
     Attributes:
         people: Case-folded parts of the names of who takes part.
+        left: So many sentences may still be read; below 0 there were more.
         stated: The attribute that each speaker stated last.
         topics: What each speaker was talking about last.
     """
 
     people: frozenset[str]
+    left: int
     stated: dict[str, _Stated] = field(default_factory=dict)
     topics: dict[str, str | None] = field(default_factory=dict)
 
@@ -99,14 +122,18 @@ class _Question:
     text: str
 
 
-def _read(message: Message, time_zone: str) -> _Turn:
-    """Tool and system messages are only cut where one contains an order to the memory."""
-    is_read = message.role in _CONVERSING or is_memory_order(message.content)
+def _read(message: Message, time_zone: str, limit: int) -> _Turn:
+    """At most one sentence more than the limit: then it is known that there are more.
+
+    Tool and system messages are only cut where the beginning of one contains an order to the
+    memory: none of what they say is kept, but such an order shall be seen.
+    """
+    is_read = message.role in _CONVERSING or is_memory_order(message.content[:_LONGEST_OUTPUT])
     parts = unfenced_parts(message.content) if is_read else ()
     return _Turn(
         message=message,
         speaker=display_speaker(message),
-        sentences=tuple(text for part in parts for text in split_sentences(part)),
+        sentences=tuple(islice(chain.from_iterable(map(split_sentences, parts)), limit + 1)),
         said_on=local_day(message.created_at, time_zone),
         time_zone=time_zone,
     )
@@ -120,6 +147,7 @@ def _people(transcript: Transcript) -> frozenset[str]:
 def _distill_turn(turn: _Turn, talk: _Talk, question: _Question | None) -> Iterator[Draft]:
     role = turn.message.role
     for sentence in turn.sentences:
+        talk.left -= 1
         if is_memory_order(sentence):
             yield _plain_draft(turn, sentence, Kind.KNOWLEDGE, _ORDER_IMPORTANCE)
         elif role is Role.ASSISTANT and states_result(sentence):

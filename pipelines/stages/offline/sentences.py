@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from pipelines.stages.wordlist import word_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CODE_BLOCK = re.compile(r"(?ms)^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)|```[^`]*+```")
 _SOFT_BREAK = re.compile(r"(?<=[\w,])[ \t]?\r?\n[ \t]?(?=[a-z])")
@@ -42,18 +46,15 @@ _MIN_WORDLIKE_SHARE = 0.55
 _LONGEST = 1200
 
 
-def split_sentences(content: str) -> list[str]:
+def split_sentences(content: str) -> Iterator[str]:
     """Sentences of a message in order, each standing in it verbatim but for line breaks.
 
     What runs on for more than 1,200 characters without an end is no sentence.
     An attachment note such as ``[shares image: …]`` is a sentence of its own.
     """
-    return [
-        sentence
-        for line in _prose_lines(content)
-        for piece in _split_images(line)
-        for sentence in _split_line(piece)
-    ]
+    for line in _prose_lines(content):
+        for piece in _split_images(line):
+            yield from _split_line(piece)
 
 
 def is_image(sentence: str) -> bool:
@@ -61,9 +62,9 @@ def is_image(sentence: str) -> bool:
     return _IMAGE.fullmatch(sentence) is not None
 
 
-def _prose_lines(content: str) -> list[str]:
+def _prose_lines(content: str) -> Iterator[str]:
     lines = _unwrap(_CODE_BLOCK.sub("\n", content)).splitlines()
-    return [line[_marker_end(line) :].strip() for line in lines if _is_prose(line)]
+    return (line[_marker_end(line) :].strip() for line in lines if _is_prose(line))
 
 
 def _unwrap(text: str) -> str:
@@ -88,16 +89,18 @@ def _split_images(line: str) -> list[str]:
     return [part.strip() for part in _IMAGE.split(line) if part and part.strip()]
 
 
-def _split_line(line: str) -> list[str]:
-    if is_image(line):
-        return [line]
-    sentences, start = [], 0
-    for match in _END.finditer(line):
+def _split_line(line: str) -> Iterator[str]:
+    ends = () if is_image(line) else _END.finditer(line)
+    start = 0
+    for match in ends:
         if _ends_sentence(line, start, match):
-            sentences.append(line[start : match.end()].strip())
+            yield from _if_fit(line[start : match.end()].strip())
             start = match.end()
-    sentences.append(line[start:].strip())
-    return [sentence for sentence in sentences if 0 < len(sentence) <= _LONGEST]
+    yield from _if_fit(line[start:].strip())
+
+
+def _if_fit(sentence: str) -> tuple[str, ...]:
+    return (sentence,) if 0 < len(sentence) <= _LONGEST else ()
 
 
 def _ends_sentence(line: str, start: int, match: re.Match[str]) -> bool:

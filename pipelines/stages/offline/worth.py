@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pipelines.stages.offline.courtesy import ASIDES, EMPTY_WORDS, OPENINGS
 from pipelines.stages.offline.kinds import is_standing_wish
 from pipelines.stages.wordlist import any_of, phrase_pattern, straight
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _MIN_IN_ASIDE = 4
 _MIN_ABOUT_OTHERS = 2
@@ -153,4 +159,14 @@ def _is_person(word: str, people: frozenset[str]) -> bool:
     """Whether a word is a participant's name or short for one."""
     if word in people:
         return True
-    return len(word) >= _MIN_NICKNAME and any(name.startswith(word) for name in people)
+    return len(word) >= _MIN_NICKNAME and _begins_name(word, _in_order(people))
+
+
+def _begins_name(word: str, names: Sequence[str]) -> bool:
+    place = bisect_left(names, word)
+    return place < len(names) and names[place].startswith(word)
+
+
+@lru_cache(maxsize=64)
+def _in_order(people: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(people))

@@ -217,10 +217,11 @@ def _rewrite_value(value: Any, rewriter: _Rewriter, name: str = "") -> Any:  # n
 
 def _rewrite_object(value: dict[str, Any], rewriter: _Rewriter) -> dict[str, Any]:
     rewritten: dict[str, Any] = {}
-    for key, item in value.items():
+    for place, (key, item) in enumerate(value.items()):
         new_key = rewriter.text(key)
         while new_key in rewritten:
-            new_key += "'"
+            # Fields stay apart, whatever they were called.
+            new_key += f"#{place}"
         rewritten[new_key] = _rewrite_value(item, rewriter, _name_of(key, value))
     return rewritten
 

@@ -75,9 +75,16 @@ class RecordingInbox(InMemoryStores):
         super().__init__()
         self.buried: list[tuple[Owner, str, str]] = []
 
-    def bury(self, owner: Owner, payload: str, reason: str, now: datetime) -> ReceiptId:
+    def bury(
+        self,
+        owner: Owner,
+        payload: str,
+        reason: str,
+        now: datetime,
+        pushed_at: datetime | None = None,
+    ) -> ReceiptId:
         self.buried.append((owner, payload, reason))
-        return super().bury(owner, payload, reason, now)
+        return super().bury(owner, payload, reason, now, pushed_at)
 
 
 def test_ingest_buries_what_cannot_be_read_without_its_secrets() -> None:

@@ -2,6 +2,7 @@
 
 from pipelines.adapters.postgres.tables.access import api_keys
 from pipelines.adapters.postgres.tables.common import metadata
+from pipelines.adapters.postgres.tables.erasure import erasures
 from pipelines.adapters.postgres.tables.memory import (
     events,
     evidence,
@@ -33,6 +34,7 @@ __all__ = [
     "batch_items",
     "batches",
     "budget_warnings",
+    "erasures",
     "events",
     "evidence",
     "facts",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING
 
 from config.policy import Handling, PersonalKind
 from pipelines.stages.redaction.personal.addresses import find_addresses
 from pipelines.stages.redaction.personal.ids import find_ibans, find_national_ids, find_passports
 from pipelines.stages.redaction.personal.mails import find_mails
-from pipelines.stages.redaction.personal.phones import find_phones
+from pipelines.stages.redaction.personal.phones import PhoneFinder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,5 +103,5 @@ def _finders(regions: tuple[str, ...]) -> tuple[tuple[PersonalKind, Finder], ...
         (PersonalKind.PASSPORT, find_passports),
         (PersonalKind.NATIONAL_ID, find_national_ids),
         (PersonalKind.ADDRESS, find_addresses),
-        (PersonalKind.PHONE, partial(find_phones, regions=regions)),
+        (PersonalKind.PHONE, PhoneFinder(regions)),
     )

@@ -29,20 +29,36 @@ _NOT_PHONE = re.compile(
 _US_LAYOUT = re.compile(r"(?:1[ .-])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[ .-])\d{3}[ .-]\d{4}")
 _GROUPS = re.compile(r"\d{2,4}(?:([ .-])\d{2,4})(?:\1\d{2,4}){1,4}")
 _DIGITS = range(7, 16)
-# To look a number up takes its time; in a text with more numbers, all that can be one is taken.
+# To look a number up takes its time; in a transcript with more, all that can be one is taken.
 _MAX_ASKED = 2_000
 
 
-def find_phones(text: str, regions: tuple[str, ...]) -> Iterator[Found]:
-    """Phone numbers; a number in digits alone is one only where something calls it so."""
-    for order, match in enumerate(_CANDIDATE.finditer(text)):
-        called = _CALLED.search(text, max(0, match.start() - _BEFORE), match.start())
-        is_called = called is not None or order > _MAX_ASKED
-        for start, end in _readings(match):
-            key = _key(text[start:end], regions, is_called=is_called)
-            if key is not None:
-                yield Found(start, end, key)
-                break
+class PhoneFinder:
+    """Finds phone numbers; a number in digits alone is one only where something calls it so."""
+
+    def __init__(self, regions: tuple[str, ...]) -> None:
+        self._regions = regions
+        self._left = _MAX_ASKED
+
+    def __call__(self, text: str) -> Iterator[Found]:
+        """All in one text of a transcript, in their order."""
+        for match in _CANDIDATE.finditer(text):
+            called = _CALLED.search(text, max(0, match.start() - _BEFORE), match.start())
+            for start, end in _readings(match):
+                key = self._key(text[start:end], is_called=called is not None)
+                if key is not None:
+                    yield Found(start, end, key)
+                    break
+
+    def _key(self, number: str, *, is_called: bool) -> str | None:
+        """The number as the world dials it; None if it is none."""
+        digits = "".join(filter(str.isdigit, number))
+        if len(digits) not in _DIGITS or _NOT_PHONE.fullmatch(number):
+            return None
+        self._left -= 1
+        if self._left < 0:
+            return digits
+        return _dialled(number, self._regions) or (digits if is_called else None)
 
 
 def _readings(match: re.Match[str]) -> Iterator[tuple[int, int]]:
@@ -55,10 +71,7 @@ def _readings(match: re.Match[str]) -> Iterator[tuple[int, int]]:
         yield start, start + last
 
 
-def _key(number: str, regions: tuple[str, ...], *, is_called: bool) -> str | None:
-    """The number as the world dials it; None if it is none."""
-    if sum(map(str.isdigit, number)) not in _DIGITS or _NOT_PHONE.fullmatch(number):
-        return None
+def _dialled(number: str, regions: tuple[str, ...]) -> str | None:
     import phonenumbers
 
     is_abroad = number.startswith(("+", "00"))
@@ -68,9 +81,7 @@ def _key(number: str, regions: tuple[str, ...], *, is_called: bool) -> str | Non
         if parsed is not None and _is_likely(parsed, number, region):
             return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     digits = "".join(filter(str.isdigit, number))
-    if _US_LAYOUT.fullmatch(number):
-        return f"+1{digits[-10:]}"
-    return digits if is_called else None
+    return f"+1{digits[-10:]}" if _US_LAYOUT.fullmatch(number) else None
 
 
 def _parse(number: str, region: str | None) -> PhoneNumber | None:

@@ -142,6 +142,26 @@ def test_timeline_does_not_let_an_end_retire_another_value() -> None:
     ] == intervals(told)
 
 
+def test_timeline_closes_an_end_without_its_value_when_the_value_holds_again() -> None:
+    """Left, joined again, and left again after others came: one statement of leaving is current."""
+    left, here, gone, again = arranged(
+        [
+            city(0, "Berlin", ends=True),
+            city(9, "Berlin"),
+            city(20, "Oslo"),
+            city(30, "Berlin", ends=True),
+        ]
+    )
+
+    assert [
+        ("Berlin", day(0), day(9)),
+        ("Berlin", day(9), day(20)),
+        ("Oslo", day(20), None),
+        ("Berlin", day(30), None),
+    ] == intervals([left, here, gone, again])
+    assert here is left.successor
+
+
 def test_timeline_lets_a_dated_claim_overrule_a_mention_before_it_was_said() -> None:
     """Who moved last month did not move back because of what was said in passing meanwhile."""
     told = arranged([city(0, "Berlin"), city(50, "Berlin"), city(40, "Lisbon", said=70)])

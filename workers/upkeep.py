@@ -1,0 +1,45 @@
+"""What keeps the index as it should be, composed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipelines.adapters.postgres import PostgresIndexTruth, PostgresRounds
+from pipelines.flows.reconcile import Reconcile, ReconcileRounds
+from pipelines.flows.reindex import Reindex
+from pipelines.flows.tend import TendIndex
+
+if TYPE_CHECKING:
+    from config.policy import ReconcilePolicy
+    from pipelines.adapters.postgres import Database
+    from pipelines.flows.gated import GatedIndex
+    from pipelines.flows.project import Project
+    from pipelines.ports import Clock, Waker
+
+
+@dataclass(frozen=True, slots=True)
+class IndexUpkeep:
+    """Comparing the index, building it anew, and what of it goes by the clock."""
+
+    reconcile: Reconcile
+    reindex: Reindex
+    tend: TendIndex
+    policy: ReconcilePolicy
+
+
+def make_upkeep(
+    *,
+    database: Database,
+    index: GatedIndex,
+    project: Project,
+    waker: Waker,
+    clock: Clock,
+    policy: ReconcilePolicy,
+) -> IndexUpkeep:
+    """All of it, on the index of a process."""
+    truth = PostgresIndexTruth(database)
+    reconcile = Reconcile(truth, index, waker, clock, policy)
+    reindex = Reindex(truth, index.live, index.rebuilds, project, clock, policy)
+    rounds = ReconcileRounds(reconcile, PostgresRounds(database), clock, policy)
+    return IndexUpkeep(reconcile, reindex, TendIndex(reindex, rounds, policy), policy)
