@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay lock clean
+	chaos eval-pairs eval-replay fuzz lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,11 @@ eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of stateme
 
 eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
 	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
+
+COUNT ?= 10000
+SEED ?= 1
+fuzz: $(VENV)/.installed-dev ## COUNT=10000 SEED=1: hostile transcripts, API input and interleavings
+	$(BIN)/python -m tests.fuzzing --count $(COUNT) --seed $(SEED)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files

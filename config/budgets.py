@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 MICRO = 1_000_000
 
 
-def _read_json(value: object) -> Any:  # noqa: ANN401 - checked by the model that follows
+def read_json(value: object) -> Any:  # noqa: ANN401 - checked by the model that follows
+    """A setting that is given as text, read as JSON; anything else as it is."""
     if not isinstance(value, str):
         return value
     try:
@@ -74,8 +75,8 @@ class BudgetsSchema(_Part):
     tenants: dict[str, TenantSetting] = Field(default_factory=dict)
 
 
-PricesSetting = Annotated[dict[str, PriceSetting], NoDecode, BeforeValidator(_read_json)]
-BudgetsSetting = Annotated[BudgetsSchema, NoDecode, BeforeValidator(_read_json)]
+PricesSetting = Annotated[dict[str, PriceSetting], NoDecode, BeforeValidator(read_json)]
+BudgetsSetting = Annotated[BudgetsSchema, NoDecode, BeforeValidator(read_json)]
 
 
 def make_budget_policy(

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from config.access import KeyPolicy
 from config.outages import OutagePolicy
+from config.rates import RatePolicy
 from config.spending import BudgetPolicy
 
 
@@ -467,6 +468,7 @@ class ReconcilePolicy:
     examples: int = 10
 
 
+@dataclass(frozen=True, slots=True)
 class DeadPolicy:
     """How many dead letters are handled at once.
 
@@ -531,6 +533,7 @@ class Policies:
     recall: RecallPolicy = field(default_factory=RecallPolicy)
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
+    rate: RatePolicy = field(default_factory=RatePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)

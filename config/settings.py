@@ -28,6 +28,7 @@ from config.policy import (
     RetryPolicy,
     VerbatimPolicy,
 )
+from config.rates import RatesSchema, RatesSetting, make_rate_policy
 
 
 class Settings(BaseSettings):
@@ -92,6 +93,10 @@ class Settings(BaseSettings):
     budgets: BudgetsSetting = Field(
         default_factory=BudgetsSchema,
         description="What tenants and users may spend in a UTC day: docs/decisions/0010.",
+    )
+    rates: RatesSetting = Field(
+        default_factory=RatesSchema,
+        description='Sessions taken up per tenant: {"default": {"per_minute": 60, "burst": 20}}.',
     )
     budget_recheck_seconds: float = Field(default=300.0, gt=0)
 
@@ -203,6 +208,7 @@ class Settings(BaseSettings):
             retry=retry,
             outage=replace(OutagePolicy(), first=timedelta(seconds=self.probe_seconds)),
             lease=lease,
+            rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
         )

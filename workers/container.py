@@ -35,6 +35,7 @@ from pipelines.adapters.postgres import (
     PostgresVerdicts,
     PostgresWorkTable,
     check_embedder,
+    check_fence,
 )
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.flows.batch import RunBatches
@@ -137,6 +138,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
     breakers = Breakers(policies.outage, SystemClock())
     embedder, tokens = make_embedder(settings, policies, clients, breakers)
     check_embedder(database, embedder)
+    check_fence(database)
     guarded = BreakingIndex(make_index(settings, embedder), breakers.of("index", IndexUnavailable))
     index = GatedIndex(guarded, _open_gate(settings, clients))
     index.prepare()
@@ -170,7 +172,8 @@ def _compose(
     app: Celery,
 ) -> Container:
     clock, waker = SystemClock(), CeleryWaker(app)
-    inbox = PostgresInbox(database, policies.batch.wait if policies.batch.is_on else timedelta())
+    wait = policies.batch.wait if policies.batch.is_on else timedelta()
+    inbox = PostgresInbox(database, wait, policies.rate)
     store = PostgresMemoryStore(database)
     ledger = PostgresLedger(database, policies.budget, clock)
     replies = PostgresReplies(database, ledger)

@@ -53,7 +53,7 @@ class Sharing(Protocol):
         ...
 
     def add_proposals(self, proposals: Sequence[Proposal]) -> list[ProposalId]:
-        """Store those that are new, and propose anew those that were withdrawn.
+        """Store those of one tenant that are new, and propose anew those that were withdrawn.
 
         The text of a known one stays what it was.
 

@@ -74,6 +74,10 @@ class Deployment:
         (path,) = self.logs.glob(f"*-{number}.log")
         return path.read_bytes()
 
+    def start_api(self) -> subprocess.Popen[bytes]:
+        """The API as a process of its own."""
+        return self._run("api", sys.executable, "-m", "workers.cli", "api")
+
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait(10)
@@ -126,9 +130,12 @@ class Deployment:
             self._database.close()
 
     def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
+        return self._run(role, sys.executable, "-m", "celery", "-A", "workers.app", role, *options)
+
+    def _run(self, role: str, *command: str) -> subprocess.Popen[bytes]:
         log = (self.logs / f"{role}-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "celery", "-A", "workers.app", role, *options],
+            command,
             env=os.environ | self.env,
             cwd=REPOSITORY,
             stdout=log,

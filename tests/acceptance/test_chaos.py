@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REPOSITORY = Path(__file__).parents[2]
 SESSIONS, FAULTS = 40, 9
 FORM = (
@@ -14,6 +16,7 @@ FORM = (
 ).split()
 
 
+@pytest.mark.timeout(400)
 def test_chaos_loses_nothing_and_keeps_nothing_twice_when_everything_is_killed(
     tmp_path: Path,
 ) -> None:
@@ -25,7 +28,7 @@ def test_chaos_loses_nothing_and_keeps_nothing_twice_when_everything_is_killed(
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=360,
         check=False,
     )
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tests.chaos.truth import Reader, Row
 
 _SHOWN = 5
+_DEAD_SHARE = 0.01
 
 _TWICE_SAID = """
 SELECT user_id, subject, statement_key, count(*) AS number FROM memories
@@ -27,6 +28,10 @@ HAVING count(*) > 1
 _FACT_TWICE = """
 SELECT receipt, statement, count(*) AS number FROM facts WHERE outcome <> 'refused'
 GROUP BY receipt, statement, evidence HAVING count(*) > 1
+"""
+_FACT_REFUSED = """
+SELECT receipt, ordinal, reason FROM facts
+WHERE reason IN ('killed_its_worker', 'not_storable')
 """
 _HOMELESS = """
 SELECT facts.id, facts.outcome FROM facts LEFT JOIN memories ON memories.id = facts.memory_id
@@ -74,6 +79,12 @@ def check_receipts(truth: Reader, receipts: Mapping[int, UUID]) -> tuple[list[st
     return problems, dead
 
 
+def check_dead(dead: Mapping[str, int], sessions: int) -> list[str]:
+    """Blows at random make hardly any dead letter."""
+    number = sum(dead.values())
+    return [f"{number} dead letters of {sessions}"] if number > sessions * _DEAD_SHARE else []
+
+
 def check_open(left: Mapping[str, int]) -> list[str]:
     """Nothing is on its road any more."""
     return [f"not final: {number} {name}" for name, number in left.items() if number]
@@ -85,6 +96,7 @@ def check_memories(truth: Reader) -> list[str]:
         "said twice": _TWICE_SAID,
         "two values of one slot": _SLOT_TWICE,
         "fact stored twice": _FACT_TWICE,
+        "fact given up": _FACT_REFUSED,
         "fact without its memory": _HOMELESS,
         "evidence that differs from the facts": _EVIDENCE_ASTRAY,
         "quote that stands in no message": _UNQUOTED,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _INTERVAL_SECONDS = 1.0
 _WARM_SECONDS = 15.0
+_BOUND_MB = 150.0
 _MEGABYTE = 1024 * 1024
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -69,6 +70,15 @@ class Pulse:
                 size = None if pid is None else resident_mb(pid)
                 if pid is not None and size is not None:
                     self._seen[name].setdefault(pid, []).append((time.monotonic(), size))
+
+
+def check_weights(weights: Mapping[str, Weight]) -> list[str]:
+    """No process grows without bounds."""
+    return [
+        f"{name} grew by {weight.growth_mb:.0f} MB"
+        for name, weight in weights.items()
+        if weight.growth_mb > _BOUND_MB
+    ]
 
 
 def resident_mb(pid: int) -> float | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from tests.chaos.campaign import Findings
+    from tests.chaos.findings import Findings
     from tests.chaos.plan import Plan
 
 
@@ -66,6 +66,7 @@ def _rows(findings: Findings) -> Iterator[tuple[str, str]]:
         for intake, number in sorted(pushes.acknowledged.items()):
             yield f"pushes over {intake}", f"{number}, repeated {pushes.unavailable[intake]} times"
         yield "longest push (s)", f"{max(pushes.seconds, default=0.0):.1f}"
+    yield "recalls meanwhile", _counted(findings.recalls)
     yield "transcripts", _counted(findings.states)
     yield "dead letters", _counted(findings.dead) or "none"
     yield "endpoint", _counted(findings.weather)

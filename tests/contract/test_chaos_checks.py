@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from tests.chaos.checks import check_index, check_memories, check_receipts
+from tests.chaos.recalling import Recalls, check_recalls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,12 +89,15 @@ def test_check_of_memories_finds_what_is_twice_or_unfounded(desk: Desk) -> None:
     desk.put_memory(uuid.uuid4(), statement_key="a", **slot)
     desk.put_memory(uuid.uuid4(), statement_key="b", **slot)
     desk.put_evidence(quote="I live in Rome.")
+    given_up = "UPDATE facts SET outcome = 'refused', reason = 'killed_its_worker' RETURNING id"
+    desk.rows(given_up)
 
     problems = [line.partition(":")[0] for line in check_memories(desk)]
 
     assert [
         "said twice",
         "two values of one slot",
+        "fact given up",
         "evidence that differs from the facts",
         "quote that stands in no message",
     ] == problems
@@ -107,6 +111,14 @@ def test_check_of_receipts_finds_what_is_lost_or_silent(desk: Desk) -> None:
     assert ["acknowledged but lost: 1: session 7"] == problems[:1]
     assert 3 == len(problems)
     assert 1 == sum(dead.values())
+
+
+def test_check_of_recalls_finds_what_was_told_to_the_wrong_user(desk: Desk) -> None:
+    """A memory of another user, and one that nobody has, are named; an own one is not."""
+    told = Recalls(told={("anna", MEMORY), ("bela", MEMORY), ("anna", OTHER)})
+
+    assert 2 == len(check_recalls(told, desk))
+    assert [] == check_recalls(Recalls(told={("anna", MEMORY)}), desk)
 
 
 def test_check_of_the_index_finds_missing_stale_and_foreign_points(desk: Desk) -> None:

@@ -258,7 +258,8 @@ def test_only_a_withdrawn_proposal_is_proposed_again(stores: Stores, state: Prop
 def test_proposals_are_listed_by_state_page_by_page(stores: Stores) -> None:
     """In the order of their ids, of one tenant."""
     made = [a_proposal("a", "b", "c", statement=f"Port {n} is taken.") for n in range(5)]
-    stores.sharing.add_proposals([*made, a_proposal("a", "b", "c", tenant="globex")])
+    stores.sharing.add_proposals(made)
+    stores.sharing.add_proposals([a_proposal("a", "b", "c", tenant="globex")])
     stores.sharing.update_proposal(
         replace(made[0], state=ProposalState.REJECTED), ProposalState.PROPOSED
     )

@@ -20,7 +20,7 @@ from config.policy import IntakePolicy
 from config.settings import Settings
 from memstill_client.wire import stream_key
 from pipelines.flows.ingest import Ingest
-from pipelines.model import ReceiptId
+from pipelines.model import MemoryId, ReceiptId
 from tests.acceptance.deployment import free_port, wait_until
 from tests.fuzzing.rows import find_broken, find_misquoted
 from tests.fuzzing.texts import nasty_text
@@ -34,6 +34,7 @@ from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from pipelines.model import Owner, Transcript
     from pipelines.ports import Accepted
@@ -106,8 +107,10 @@ class ListeningIngest(Ingest):
         self.heard.extend(answer.receipt for answer in answers)
         return answers
 
-    def refuse(self, owner: Owner, payload: str, reason: str) -> ReceiptId:
-        receipt = Ingest.refuse(self, owner, payload, reason)
+    def refuse(
+        self, owner: Owner, payload: str, reason: str, pushed_at: datetime | None = None
+    ) -> ReceiptId:
+        receipt = Ingest.refuse(self, owner, payload, reason, pushed_at)
         self.heard.append(receipt)
         return receipt
 
@@ -122,6 +125,7 @@ class Campaign:
     limits: Limits = field(default_factory=Limits)
     report: Report = field(default_factory=Report)
     _waiting: dict[ReceiptId, Case] = field(default_factory=dict)
+    _heard: list[ReceiptId] = field(default_factory=list)
     _rng: random.Random = field(default_factory=lambda: random.Random(0))
 
     def run(self, cases: Sequence[Case]) -> None:
@@ -132,7 +136,7 @@ class Campaign:
                 self._push(case)
         self._work()
         self._check_rows()
-        self._check_answers(cases)
+        self._check_answers()
         self._waiting.clear()
 
     # ---- pushing ----------------------------------------------------------------------------
@@ -170,9 +174,9 @@ class Campaign:
 
     def _push_on_stream(self, case: Case) -> None:
         intake = self._intake()
-        lane = {} if case.lane is None else {"lane": case.lane.encode()}
         key = stream_key(self.container.settings.key_prefix)
-        self.redis.xadd(key, {"transcript": case.body, **lane})
+        entry: dict[Any, Any] = {"transcript": case.body}
+        self.redis.xadd(key, entry if case.lane is None else entry | {"lane": case.lane})
         intake.read_once()
         if self.redis.xlen(key) or not self._heard:
             self.report.find(case, "the Stream kept it, or nobody filed it")
@@ -180,8 +184,6 @@ class Campaign:
             intake.prepare()
         self.report.answers["stream filed"] += 1
         self._waiting.update(dict.fromkeys(self._heard, case))
-
-    _heard: list[ReceiptId] = field(default_factory=list)
 
     def _intake(self) -> StreamIntake:
         flow, settings = self.container.ingest, self.container.settings
@@ -244,7 +246,7 @@ class Campaign:
         for broken in find_misquoted(database, self._waiting):
             self.report.find(None, broken)
 
-    def _check_answers(self, cases: Sequence[Case]) -> None:
+    def _check_answers(self) -> None:
         """Every receipt can be asked for, and every user be recalled with any question."""
         owners = {}
         for receipt, case in self._waiting.items():
@@ -277,9 +279,16 @@ class Campaign:
             return
         for item in answer.json().get("memories", []):
             self.report.memories += 1
-            memory = self.container.store.find_memory(owner.tenant_id, uuid.UUID(item["id"]))
+            memory = self.container.store.find_memory(
+                owner.tenant_id, MemoryId(uuid.UUID(item["id"]))
+            )
             if memory.owner != owner:
                 self.report.find(case, "recall answered with a memory of somebody else")
+
+
+def _fits_header(name: str) -> bool:
+    """Whether a request can name this tenant."""
+    return name.isascii() and name.isprintable() and name == name.strip()
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def _make_document(rng: random.Random, number: int, largest: int) -> dict[str, A
         "session_id": f"s-{number}",
         "messages": [
             _make_message(rng, number, place, largest)
-            for place in range(rng.choice((1, 1, 2, 3, 5, 30)))
+            for place in range(rng.choice((1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6, 30)))
         ],
     }
     if rng.random() < 0.5:
@@ -158,7 +158,7 @@ def _make_document(rng: random.Random, number: int, largest: int) -> dict[str, A
 
 def _make_message(rng: random.Random, number: int, place: int, largest: int) -> dict[str, Any]:
     length = min(largest, rng.choice((5, 40, 200, 200, 1_000, 3_000)))
-    if rng.random() < 0.004 and place == 0:
+    if rng.random() < 0.0005 and place == 0:
         length = rng.randint(1, largest)
     said = f"{CANARY}{number} {nasty_text(rng, length)}"
     message: dict[str, Any] = {"role": rng.choice(_ROLES), "content": said}
@@ -243,7 +243,7 @@ def _say_nothing(rng: random.Random, document: dict[str, Any]) -> None:
 
 
 def _repeat_messages(rng: random.Random, document: dict[str, Any]) -> None:
-    document["messages"] = [_any_message(rng, document)] * rng.choice((2, 40, 300))
+    document["messages"] = [_any_message(rng, document)] * rng.choice((2, 2, 40, 40, 300))
 
 
 def _use_key_again(rng: random.Random, document: dict[str, Any]) -> None:

@@ -14,14 +14,18 @@ import pytest
 from pipelines.model import Owner
 from pipelines.outcome import Done, Skipped
 from pipelines.ports import Difference, Removal
+from pipelines.testing.index import InMemoryIndex
 from tests.contract.points import make_point
 from tests.integration.index_world import OWNERS, TURN, IndexWorld, open_index_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from pipelines.flows.gated import GatedIndex
     from pipelines.flows.reconcile import Reconciled
+    from pipelines.model import MemoryId
+    from pipelines.ports import IndexedPoint
 
 ZERO = timedelta()
 
@@ -143,6 +147,59 @@ def test_reconcile_raises_no_false_alarm_while_others_write(world: IndexWorld) -
     assert [{}] * 12 == [report.found for report in reports]
     world.project.run()
     world.assert_equal()
+
+
+class Interrupted(InMemoryIndex):
+    """The index of a world, with something done before or behind the n-th look at its points."""
+
+    def __init__(self, index: GatedIndex, **at: Callable[[], object]) -> None:
+        super().__init__()
+        self._index = index
+        self._at = at
+        self._looks = 0
+
+    def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
+        self._looks += 1
+        self._at.get(f"before_{self._looks}", list)()
+        found = self._index.scan(after, limit)
+        self._at.get(f"behind_{self._looks}", list)()
+        return found
+
+
+def test_reconcile_is_not_misled_by_what_is_written_between_rows_and_points(
+    world: IndexWorld,
+) -> None:
+    """New, changed and merged memories look orphaned, ahead and missing once, and only once."""
+    world.policy = replace(world.policy, batch=100)
+    changed, merged, *_ = world.store.export_memories("acme", OWNERS[0].user_id, None, 2)
+
+    def write() -> None:
+        world.insert(1)
+        world.change(changed)
+        world.merge(merged)
+        world.project.run()
+
+    index = Interrupted(world.index, before_1=write)
+    found = replace(world.reconcile, index=index).run(None, TURN, repairs=False)
+
+    assert {} == found.found
+
+
+def test_reconcile_is_not_misled_by_what_is_projected_behind_the_second_look(
+    world: IndexWorld,
+) -> None:
+    """What waited at the first look was on its way, whenever it arrives."""
+    world.policy = replace(world.policy, batch=100)
+    world.change(*world.store.export_memories("acme", OWNERS[0].user_id, None, 2))
+
+    index = Interrupted(world.index, behind_1=list, behind_2=world.project.run)
+    found = replace(world.reconcile, index=index).run(None, TURN, repairs=False)
+
+    assert {} == found.found
+    world.live.apply([], [Removal(world.scan()[0].memory_id, None)])
+    index = Interrupted(world.index, behind_2=world.project.run)
+    seen = replace(world.reconcile, index=index).run(None, TURN, repairs=False)
+    assert {Difference.MISSING: 1} == seen.found
 
 
 def test_rounds_begin_once_in_an_interval_whoever_fires_them(world: IndexWorld) -> None:

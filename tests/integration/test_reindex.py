@@ -7,15 +7,24 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pipelines.errors import IndexUnavailable, NotFound
-from pipelines.ports import Removal, Standing
-from tests.builders import vector_of
-from tests.integration.index_world import OWNERS, SIZE, TURN, IndexWorld, open_index_world
+from pipelines.ports import Rebuild, Removal, Standing
+from tests.acceptance.deployment import wait_until
+from tests.builders import START, vector_of
+from tests.integration.index_world import (
+    MOST_TURNS,
+    OWNERS,
+    SIZE,
+    TURN,
+    IndexWorld,
+    open_index_world,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +134,7 @@ def test_reindex_is_taken_up_by_the_clock_when_nobody_asks(world: IndexWorld) ->
     """Whoever began it may be gone for good: the scheduled task brings it to its end."""
     world.reindex.start()
     turns = 0
-    while (found := world.rebuilds.find()) and found.is_under_way:
+    while (found := world.rebuilds.find()) and found.is_under_way and turns < MOST_TURNS:
         world.tend.run()
         turns += 1
     assert 2 <= turns <= 4
@@ -135,9 +144,7 @@ def test_reindex_is_taken_up_by_the_clock_when_nobody_asks(world: IndexWorld) ->
 @pytest.mark.parametrize("world", ["edge", "qdrant-local"], indirect=True)
 def test_reindex_is_over_when_its_driver_died_right_after_the_switch(world: IndexWorld) -> None:
     """Where the engine tells that it has happened, nothing is built again."""
-    token = world.reindex.start().token
-    while not world.reindex.proceed(TURN).is_complete:
-        pass
+    token = world.rebuild_until_complete().token
     world.live.switch(token)
     world.change(*world.store.export_memories("acme", OWNERS[0].user_id, None, 2))
 
@@ -175,9 +182,7 @@ def test_reindex_goes_on_after_its_process_was_killed(
 
 def test_reindex_starts_over_when_what_it_had_built_is_gone(world: IndexWorld) -> None:
     """Nobody writes into nothing meanwhile: changes wait until there is a place for them."""
-    world.reindex.start()
-    while not world.reindex.proceed(TURN).is_complete:
-        pass
+    world.rebuild_until_complete()
     world.live.drop_leftovers(None)
     (late,) = world.insert(1)
     world.project.run()
@@ -203,6 +208,54 @@ def test_reindex_leaves_out_what_the_index_refuses(world: IndexWorld) -> None:
     assert (60, Standing.SWITCHED) == (ended.compared, ended.standing)
     assert 59 == len(world.scan())
     assert world.truth.find_waiting([memory.id])[memory.id]
+
+
+def test_reindex_awaits_what_can_be_found_now_and_nothing_else(world: IndexWorld) -> None:
+    """A memory that waits holds up the switch if the live index has it, and only then."""
+    memory = world.store.export_memories("acme", OWNERS[0].user_id, None, 1)[0]
+    world.change(memory)
+    world.insert(1)
+    world.execute("UPDATE outbox SET due_at = now() + interval '1 hour'")
+    world.reindex.start()
+
+    for _ in range(5):
+        assert not world.reindex.proceed(TURN).is_complete
+
+    world.execute("UPDATE outbox SET due_at = now() WHERE memory_id = %s", memory.id)
+    ended = world.rebuild()
+    assert Standing.SWITCHED is ended.standing
+    assert 60 == len(world.scan())
+
+
+def test_beginning_and_ending_a_rebuild_wait_for_those_who_write(world: IndexWorld) -> None:
+    """No writer who has not heard of a rebuild is still at it when it has begun, or ended."""
+    rebuild = Rebuild("12345678", START, 60)
+    with ThreadPoolExecutor(1) as pool:
+        with world.rebuilds.sharing() as token:
+            assert None is token
+            beginning = pool.submit(world.rebuilds.begin, rebuild)
+            wait_until(lambda: _waiting_for_gate(world) == 1, "the beginning waits", 20)
+            assert not beginning.done()
+        assert rebuild == beginning.result()
+        assert replace(rebuild, expected=1) != world.rebuilds.begin(replace(rebuild, expected=1))
+
+        with world.rebuilds.sharing() as token:
+            assert rebuild.token == token
+            ending = pool.submit(world.reindex.cancel)
+            wait_until(lambda: _waiting_for_gate(world) == 1, "the end waits", 20)
+            assert not ending.done()
+        assert Standing.CANCELLED is ending.result().standing
+    with world.rebuilds.sharing() as token:
+        assert None is token
+
+
+def _waiting_for_gate(world: IndexWorld) -> int:
+    with world.database.transaction() as connection:
+        found = connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND "
+            "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return int(found.scalar_one())
 
 
 def test_cancelled_rebuild_leaves_the_live_index_as_it_was(world: IndexWorld) -> None:

@@ -4,6 +4,7 @@ from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
+from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
@@ -37,4 +38,5 @@ __all__ = [
     "PostgresVerdicts",
     "PostgresWorkTable",
     "check_embedder",
+    "check_fence",
 ]

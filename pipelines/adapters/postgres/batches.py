@@ -234,7 +234,7 @@ class PostgresBatches:
             .order_by(batches.c.created_at.desc(), batches.c.id)
             .limit(limit)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return [_read_report(row) for row in connection.execute(statement).mappings()]
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from pipelines.adapters.postgres.fence import enter_fence
 from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ class Database:
         )
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, tenant_id: str | None = None) -> Iterator[Connection]:
         """A transaction: committed when the block ends, rolled back on any error.
+
+        Args:
+            tenant_id: Nothing of any other tenant can be seen or written in it; None where the
+                work is about several tenants, or about nobody's rows.
 
         Raises:
             StoreUnavailable: The server is away, too slow, or cut the connection.
@@ -69,6 +74,8 @@ class Database:
         """
         try:
             with self.engine.begin() as connection:
+                if tenant_id is not None:
+                    enter_fence(connection, tenant_id)
                 yield connection
         except (StatementError, PoolTimeout) as error:
             # Not chained: the driver's message quotes the values.

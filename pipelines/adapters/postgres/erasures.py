@@ -194,7 +194,7 @@ class PostgresErasures:
 
     def find(self, tenant_id: str, key: ErasureId) -> Erasure:
         statement = select(erasures).where(erasures.c.id == key, erasures.c.tenant_id == tenant_id)
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
             raise NotFound(f"no erasure has the id {key}")
@@ -207,7 +207,7 @@ class PostgresErasures:
             .order_by(erasures.c.requested_at.desc(), erasures.c.id)
             .limit(limit)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return [_read(row) for row in connection.execute(statement).mappings()]
 
     def count_overdue(self, before: datetime) -> int:

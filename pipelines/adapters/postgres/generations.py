@@ -70,7 +70,7 @@ class PostgresGenerations:
             return users
 
     def find_generation(self, tenant_id: str) -> Generation:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return _find(connection, generations.c.tenant_id == tenant_id, _NONE)
 
     def load_recipe(self, key: GenerationId) -> Recipe:

@@ -22,6 +22,7 @@ from pipelines.adapters.postgres.parking import (
     count_states,
     park_likes,
 )
+from pipelines.adapters.postgres.rates import hold_back
 from pipelines.adapters.postgres.status import read_status
 from pipelines.adapters.postgres.tables import facts, owners, transcripts
 from pipelines.adapters.postgres.tombstones import find_erased, is_erased
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
+    from config.rates import RatePolicy
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Fact, Refusal
     from pipelines.ports import Place, Status, TranscriptClaim
@@ -52,17 +54,26 @@ class PostgresInbox:
     Args:
         database: Where the transcripts are.
         backfill_wait: Backfill is first due so much later: until then it can be put in a batch.
+        rates: How many of a tenant's are taken up in a minute; None is as many as come.
     """
 
-    def __init__(self, database: Database, backfill_wait: timedelta = timedelta()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        backfill_wait: timedelta = timedelta(),
+        rates: RatePolicy | None = None,
+    ) -> None:
         self._database = database
         self._backfill_wait = backfill_wait
+        self._rates = rates
 
     def accept(self, batch: Sequence[Transcript], now: datetime) -> list[Accepted]:
         with self._database.transaction() as connection:
             erased = find_erased(connection, batch)
             kept = [item for item in batch if item.id not in erased]
             fresh = _insert_new(connection, kept, now, self._backfill_wait)
+            if self._rates is not None:
+                hold_back(connection, _each(kept, fresh), self._rates, now)
             hashes = _stored_hashes(connection, [item.id for item in kept])
             return [
                 Accepted(item.id, is_duplicate=False, is_erased=True)
@@ -87,7 +98,7 @@ class PostgresInbox:
             "content_hash": digest,
             "body": {"schema_version": 1, "unreadable": payload},
         }
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             if pushed_at is None or not is_erased(connection, owner, pushed_at):
                 connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
         return receipt
@@ -133,11 +144,12 @@ class PostgresInbox:
             return [lead, *lease_all(connection, taken, now, lease)]
 
     def load_transcripts(self, owner: Owner, receipts: Collection[ReceiptId]) -> list[Transcript]:
+        # The text of a generation's copy is the live tenant's.
         with self._database.transaction() as connection:
             return load_texts(connection, owner, receipts)
 
     def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _update_held(connection, claim, lease_until=until)
 
     def commit_distilled(
@@ -148,7 +160,7 @@ class PostgresInbox:
         now: datetime,
     ) -> None:
         rows = fact_rows(claim.transcript, accepted, refusals)
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
                 connection.execute(insert(facts), rows)
@@ -163,7 +175,7 @@ class PostgresInbox:
         is_alone: bool = False,
         is_counted: bool = True,
     ) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -184,7 +196,7 @@ class PostgresInbox:
         *,
         whole_tenant: bool,
     ) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -197,11 +209,11 @@ class PostgresInbox:
             park_likes(connection, claim.transcript, due_at, reason, now, whole_tenant=whole_tenant)
 
     def count_parked(self, tenant_id: str) -> dict[str, int]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return count_parked(connection, tenant_id)
 
     def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
@@ -214,13 +226,13 @@ class PostgresInbox:
             mark_due(connection, claim.transcript.owner, now)
 
     def status(self, tenant_id: str, receipt: ReceiptId, user_id: str | None = None) -> Status:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return read_status(connection, tenant_id, receipt, user_id)
 
     def states(
         self, tenant_id: str, receipts: Collection[ReceiptId], user_id: str | None = None
     ) -> dict[str, int]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             found = count_states(connection, tenant_id, receipts, user_id)
         unknown = len(set(receipts)) - sum(found.values())
         return found | ({"unknown": unknown} if unknown else {})
@@ -265,6 +277,11 @@ def _insert_new(
         .returning(transcripts.c.receipt)
     )
     return set(connection.execute(statement).scalars())
+
+
+def _each(batch: Sequence[Transcript], fresh: Collection[uuid.UUID]) -> list[Transcript]:
+    """Each of the fresh ones once, in the order of the batch."""
+    return list({item.id: item for item in batch if item.id in fresh}.values())
 
 
 def _stored_hashes(connection: Connection, receipts: Sequence[ReceiptId]) -> dict[Any, str]:

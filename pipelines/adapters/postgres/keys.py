@@ -30,7 +30,7 @@ class PostgresKeys:
         self._database = database
 
     def add_key(self, stored: StoredKey) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(stored.key.tenant_id) as connection:
             connection.execute(insert(api_keys), _row(stored))
 
     def find_key(self, key: KeyId) -> StoredKey | None:
@@ -41,7 +41,7 @@ class PostgresKeys:
 
     def load_key(self, tenant_id: str, key: KeyId) -> ApiKey:
         statement = select(*_OPENED).where(*_is(tenant_id, key))
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         return _read_found(row, key)
 
@@ -51,7 +51,7 @@ class PostgresKeys:
             .where(api_keys.c.tenant_id == tenant_id)
             .order_by(api_keys.c.created_at, api_keys.c.id)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return [_read(row) for row in connection.execute(statement).mappings()]
 
     def revoke_key(self, tenant_id: str, key: KeyId, now: datetime) -> ApiKey:
@@ -61,7 +61,7 @@ class PostgresKeys:
             .values(revoked_at=func.coalesce(api_keys.c.revoked_at, now))
             .returning(*_OPENED)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         return _read_found(row, key)
 
@@ -73,7 +73,7 @@ class PostgresKeys:
             .where(*_is(new.key.tenant_id, old), api_keys.c.revoked_at.is_(None))
             .values(expires_at=ends_at)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(new.key.tenant_id) as connection:
             if connection.execute(statement).rowcount != 1:
                 raise _unknown(old)
             connection.execute(insert(api_keys), _row(new))
@@ -90,7 +90,7 @@ class PostgresKeys:
             )
             .values(last_used_at=now)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(key.tenant_id) as connection:
             connection.execute(statement)
 
 

@@ -73,7 +73,7 @@ class PostgresLedger:
             return hold
         if any(budget.hard for _, budget in budgets):
             hold = replace(hold, id=uuid.uuid4())
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             if hold.id is not None:
                 _lock(connection, owner, [span for span, budget in budgets if budget.hard])
             used_up, refusal = self._check(connection, owner, hold, budgets, now)
@@ -150,7 +150,7 @@ class PostgresLedger:
         if not usage:
             self.release(hold)
             return
-        with self._database.transaction() as connection:
+        with self._database.transaction(paid_for.owner.tenant_id) as connection:
             self.book_usage(connection, hold, usage, paid_for)
             end_hold(connection, hold)
 
@@ -179,14 +179,14 @@ class PostgresLedger:
         sums = _sums(ledger.c.calls, ledger.c.unpriced_calls, _TOKENS, ledger.c.micros).where(
             *chosen
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             found = [_read_entry(row) for row in connection.execute(entries).mappings()]
             calls, unpriced, tokens, micros = map(int, connection.execute(sums).one())
         total = Spent(tokens, micros)
         return CostReport(tuple(found[:limit]), calls, unpriced, total, len(found) <= limit)
 
     def spent_on(self, tenant_id: str, user_id: str | None, day: date) -> Spent:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             spent, _ = _sum_day(connection, tenant_id, user_id, day, self._clock.now())
         return spent
 

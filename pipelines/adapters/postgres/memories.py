@@ -87,7 +87,7 @@ class PostgresMemoryStore:
             )
             .returning(owners.c.fence, owners.c.attempts, owners.c.generation, owners.c.deaths)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             row = connection.execute(statement).one_or_none()
         return None if row is None else OwnerClaim(owner, *row)
 
@@ -113,7 +113,7 @@ class PostgresMemoryStore:
             )
             .returning(is_unchanged)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.owner.tenant_id) as connection:
             unchanged = connection.execute(statement).scalar_one_or_none()
         return unchanged is False
 
@@ -121,7 +121,7 @@ class PostgresMemoryStore:
         statement = select(reviews.c.memory_id, reviews.c.weight, reviews.c.since).where(
             _is_owned(reviews, owner)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             return [Review(*row) for row in connection.execute(statement)]
 
     def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
@@ -130,12 +130,12 @@ class PostgresMemoryStore:
             .where(is_owner_row(claim.owner), owners.c.fence == claim.fence)
             .values(lease_until=until)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.owner.tenant_id) as connection:
             if connection.execute(statement).rowcount != 1:
                 raise LeaseLost(f"user lease: fence {claim.fence} has moved on")
 
     def mark_owner_due(self, owner: Owner, now: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             mark_due(connection, owner, now)
 
     # ---- what consolidation reads -------------------------------------------------------------
@@ -147,7 +147,7 @@ class PostgresMemoryStore:
             .order_by(facts.c.event_at, facts.c.receipt, facts.c.ordinal)
             .limit(limit)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             return [read_fact(row) for row in connection.execute(statement).mappings()]
 
     def earliest_undistilled(self, owner: Owner, received_after: datetime) -> datetime | None:
@@ -156,7 +156,7 @@ class PostgresMemoryStore:
             transcripts.c.state.in_(OPEN_STATES),
             transcripts.c.received_at > received_after,
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             found: datetime | None = connection.execute(statement).scalar_one()
         return found
 
@@ -170,15 +170,15 @@ class PostgresMemoryStore:
         ]
         if slots:
             conditions.append(_is_in_slots(slots))
-        return self._load(_is_owned(memories, owner), or_(*conditions))
+        return self._load(owner.tenant_id, _is_owned(memories, owner), or_(*conditions))
 
     def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         if not ids:
             return []
-        return self._load(_is_owned(memories, owner), memories.c.id.in_(ids))
+        return self._load(owner.tenant_id, _is_owned(memories, owner), memories.c.id.in_(ids))
 
     def load_slot(self, owner: Owner, slot: Slot) -> list[Memory]:
-        return self._load(_is_owned(memories, owner), _is_in_slots([slot]))
+        return self._load(owner.tenant_id, _is_owned(memories, owner), _is_in_slots([slot]))
 
     def load_facts(
         self, owner: Owner, memory_ids: Collection[MemoryId]
@@ -191,7 +191,7 @@ class PostgresMemoryStore:
             facts.c.outcome.in_(KEPT),
         )
         found: dict[MemoryId, tuple[Fact, ...]] = {}
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             for row in connection.execute(statement).mappings():
                 key = MemoryId(row["memory_id"])
                 found[key] = (*found.get(key, ()), read_fact(row))
@@ -201,7 +201,7 @@ class PostgresMemoryStore:
         conditions = [memories.c.tenant_id == tenant_id, memories.c.id == key]
         if user_id is not None:
             conditions.append(memories.c.user_id.in_([user_id, EVERYONE]))
-        found = self._load(*conditions)
+        found = self._load(tenant_id, *conditions)
         if not found:
             raise NotFound(f"no memory has the id {key}")
         return found[0]
@@ -212,7 +212,7 @@ class PostgresMemoryStore:
             .where(events.c.memory_id == key, events.c.tenant_id == tenant_id)
             .order_by(events.c.seq)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return [MemoryEvent(*row) for row in connection.execute(statement)]
 
     def export_memories(
@@ -223,11 +223,13 @@ class PostgresMemoryStore:
             conditions.append(memories.c.user_id == user_id)
         if after is not None:
             conditions.append(memories.c.id > after)
-        return self._load(*conditions, limit=limit)
+        return self._load(tenant_id, *conditions, limit=limit)
 
-    def _load(self, *conditions: ColumnElement[bool], limit: int | None = None) -> list[Memory]:
+    def _load(
+        self, tenant_id: str, *conditions: ColumnElement[bool], limit: int | None = None
+    ) -> list[Memory]:
         statement = select(memories).where(*conditions).order_by(memories.c.id).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             rows = connection.execute(statement).mappings().all()
             cited = load_evidence(connection, [row["id"] for row in rows])
         return [read_memory(row, cited.get(row["id"], [])) for row in rows]
@@ -235,7 +237,7 @@ class PostgresMemoryStore:
     # ---- the commit ---------------------------------------------------------------------------
 
     def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
-        with self._database.transaction() as connection:
+        with self._database.transaction(claim.owner.tenant_id) as connection:
             write_plan(connection, claim, plan, now)
 
 

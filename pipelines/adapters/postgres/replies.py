@@ -50,7 +50,7 @@ class PostgresReplies:
             )
             .order_by(replies.c.created_at.desc())
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             paid = [tuple(map(ReceiptId, row)) for row in connection.execute(statement).scalars()]
         # The first request that names a transcript is written last.
         named = {receipt: company for company in paid for receipt in company}
@@ -59,6 +59,7 @@ class PostgresReplies:
     def keep_reply(
         self, request_hash: str, reply: ChatReply, paid_for: PaidFor, hold: Hold
     ) -> None:
+        # What is paid for can be copies of transcripts, under an owner that nobody can name.
         with self._database.transaction() as connection:
             if insert_reply(connection, request_hash, reply, paid_for):
                 self.ledger.book_reply(connection, hold, reply, paid_for)

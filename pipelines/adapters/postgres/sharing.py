@@ -47,7 +47,7 @@ class PostgresSharing:
     # ---- supporters ---------------------------------------------------------------------------
 
     def find_repeated(self, tenant_id: str, policy: GlobalPolicy, after: str) -> Repeated:
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             last = connection.execute(
                 select_last_key(tenant_id, after, policy.batch)
             ).scalar_one_or_none()
@@ -57,7 +57,7 @@ class PostgresSharing:
 
     def find_supporters(self, tenant_id: str, statements: Collection[str]) -> list[Supporter]:
         keys = sorted({statement_key(statement) for statement in statements})
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return list(_load_supporters(connection, tenant_id, [func.md5(key) for key in keys]))
 
     def load_cited(self, tenant_id: str, ids: Collection[MemoryId]) -> list[Memory]:
@@ -70,7 +70,7 @@ class PostgresSharing:
             )
             .order_by(memories.c.id)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             rows = connection.execute(statement).mappings().all()
             cited = load_evidence(connection, [row["id"] for row in rows])
         return [read_memory(row, cited.get(row["id"], [])) for row in rows]
@@ -91,7 +91,7 @@ class PostgresSharing:
             | {"decided_at": None, "decided_by": None},
             where=proposals.c.state == ProposalState.WITHDRAWN.value,
         ).returning(proposals.c.id)
-        with self._database.transaction() as connection:
+        with self._database.transaction(new[0].tenant_id) as connection:
             return [ProposalId(key) for key in connection.execute(proposed_anew, rows).scalars()]
 
     def update_proposal(self, proposal: Proposal, expected: ProposalState) -> bool:
@@ -105,14 +105,14 @@ class PostgresSharing:
             )
             .values(row)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(proposal.tenant_id) as connection:
             return connection.execute(statement).rowcount == 1
 
     def find_proposal(self, tenant_id: str, key: ProposalId) -> Proposal:
         statement = select(proposals).where(
             proposals.c.tenant_id == tenant_id, proposals.c.id == key
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
             raise NotFound(f"no promotion has the id {key}")
@@ -132,7 +132,7 @@ class PostgresSharing:
         if after is not None:
             conditions.append(proposals.c.id > after)
         statement = select(proposals).where(*conditions).order_by(proposals.c.id).limit(limit)
-        with self._database.transaction() as connection:
+        with self._database.transaction(tenant_id) as connection:
             return [_read(row) for row in connection.execute(statement).mappings()]
 
 

@@ -30,7 +30,7 @@ class PostgresVerdicts:
             verdicts.c.user_id == owner.user_id,
             verdicts.c.pair_key.in_(keys),
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             return {key: Relation(name) for key, name in connection.execute(statement)}
 
     def keep_verdicts(
@@ -51,7 +51,7 @@ class PostgresVerdicts:
             return
         statement = upsert(verdicts)
         new = statement.excluded
-        with self._database.transaction() as connection:
+        with self._database.transaction(owner.tenant_id) as connection:
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=[verdicts.c.tenant_id, verdicts.c.user_id, verdicts.c.pair_key],

@@ -106,6 +106,24 @@ def test_alike_statements_stand_side_by_side_until_they_have_waited_long_enough(
     assert () == world.stores.find_due(world.clock.now() + WAIT, 10).owners
 
 
+def test_alike_statements_are_asked_about_when_a_worker_had_died_over_the_user() -> None:
+    """Whoever goes on warily, fact by fact, leaves the user due for the pairs that it opened."""
+    world = World()
+    world.tell(said(GREEN, 1))
+    world.stores.mark_owner_due(ALICE, world.clock.now())
+    assert world.stores.claim_owner(ALICE, world.clock.now(), LEASE) is not None
+    world.clock.advance(LEASE)
+    world.tell(said(LIKED, 2))
+    assert 1 == len(world.stores.load_reviews(ALICE))
+
+    world.work()
+    world.clock.advance(WAIT)
+    world.work()
+
+    assert ([1], [GREEN]) == (world.asked(), world.current())
+    assert [] == world.stores.load_reviews(ALICE)
+
+
 def test_enough_pairs_are_asked_about_at_once_all_in_one_question() -> None:
     """Those that waited come along."""
     world = World(lambda _: Relation.BOTH, JudgePolicy(company=2))

@@ -1,0 +1,129 @@
+"""Erasing while everything is under way: real workers, real servers, and words to be found."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+import pytest
+import redis
+
+from memstill_client import Memstill, MemstillError, NotFound
+from tests.acceptance.deployment import Deployment, free_port, wait_until
+from tests.acceptance.test_road import session
+from tests.endpoint import hang
+from workers.embedded.children import is_listening
+
+if TYPE_CHECKING:
+    from tests.endpoint import ScriptedEndpoint
+
+CANARY = "quagga"
+
+
+class Load:
+    """Users who go on pushing, over both roads, until it is told to stop."""
+
+    def __init__(self, deployment: Deployment, api_url: str) -> None:
+        self._clients = [deployment.client(), Memstill(api_url=api_url, redis_url="")]
+        self.receipts: dict[str, list[object]] = {"alice": [], "bob": [], "carol": []}
+        self._stops = {user: threading.Event() for user in self.receipts}
+        self._threads = {
+            user: [threading.Thread(target=self._push, args=(user, it)) for it in self._clients]
+            for user in self.receipts
+        }
+
+    def __enter__(self) -> Self:
+        for threads in self._threads.values():
+            for thread in threads:
+                thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for user in self.receipts:
+            self.stop(user)
+        for client in self._clients:
+            client.close()
+
+    def stop(self, user: str) -> None:
+        self._stops[user].set()
+        for thread in self._threads[user]:
+            thread.join()
+
+    def _push(self, user: str, client: Memstill) -> None:
+        number = 0
+        while not self._stops[user].wait(0.05):
+            number += 1
+            name = f"{user}-{id(client)}-{number}"
+            with suppress(MemstillError):
+                said = f"I keep {number} {CANARY if user == 'alice' else 'dog'}s at {name}."
+                self.receipts[user].append(client.enqueue(session(name, said, user=user)))
+
+
+@pytest.fixture
+def api_url(modelled: Deployment) -> str:
+    """The API as a process of its own, beside two workers and beat."""
+    port = free_port()
+    modelled.env |= {
+        "MEMSTILL_API_PORT": str(port),
+        "MEMSTILL_DISTILL_LEASE_SECONDS": "4",
+        "MEMSTILL_ERASE_SECONDS": "0.5",
+        "MEMSTILL_ERASE_SETTLE_SECONDS": "2",
+    }
+    modelled.start_beat()
+    for _ in range(2):
+        modelled.start_worker()
+    modelled.start_api()
+    wait_until(lambda: is_listening("127.0.0.1", port), "the API listens")
+    return f"http://127.0.0.1:{port}"
+
+
+def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
+    modelled: Deployment, endpoint: ScriptedEndpoint, api_url: str
+) -> None:
+    """From the answer on no path shows a byte; after the purge none is left, in logs neither."""
+    endpoint.fail_on("I keep 7 ", hang(1.0))
+    with Memstill(api_url=api_url, redis_url="") as client, Load(modelled, api_url) as load:
+
+        def is_known() -> bool:
+            return bool(client.recall(CANARY, "alice").memories)
+
+        wait_until(is_known, "something of alice is remembered")
+        wait_until(lambda: len(load.receipts["alice"]) > 30, "alice has pushed a lot")
+        load.stop("alice")
+        pushed = list(load.receipts["alice"])
+
+        receipt = client.erase("alice")
+
+        assert [] == list(client.recall(CANARY, "alice").memories)
+        assert [] == list(client.memories("alice"))
+        for item in pushed:
+            with pytest.raises(NotFound):
+                client.status(item)  # type: ignore[arg-type]
+        wait_until(lambda: client.erasure(receipt.id).state == "verified", "it is proven", 60)
+        proven = client.erasure(receipt.id)
+        load.stop("bob")
+        load.stop("carol")
+        others = [item for user in ("bob", "carol") for item in load.receipts[user]]
+        modelled.wait_final(*others)  # type: ignore[arg-type]
+        assert [] == list(client.recall(CANARY, "alice").memories)
+
+    assert 0 == sum(proven.found.values())
+    assert proven.removed["transcripts"] >= 1
+    assert [] == find_in_tables(modelled, CANARY) + find_in_tables(modelled, "alice")
+    assert [] == [log.name for log in modelled.logs.glob("*.log") if CANARY in log.read_text()]
+    with redis.Redis.from_url(modelled.env["MEMSTILL_REDIS_URL"]) as server:
+        left = server.xrange(f"{modelled.env['MEMSTILL_KEY_PREFIX']}:transcripts")
+    assert CANARY not in str(left)
+    assert {"bob", "carol"} == {row[0] for row in modelled.query("SELECT user_id FROM memories")}
+    for user in ("bob", "carol"):
+        assert len(load.receipts[user]) == len(modelled.memories(user))
+
+
+def find_in_tables(deployment: Deployment, word: str) -> list[str]:
+    """The tables in which a word stands."""
+    names = deployment.query(
+        "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1"
+    )
+    said = f"WHERE position('{word}' IN CAST(to_jsonb(t) AS text)) > 0 LIMIT 1"
+    return [name for (name,) in names if deployment.query(f'SELECT 1 FROM "{name}" AS t {said}')]
