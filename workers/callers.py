@@ -1,7 +1,8 @@
 """Who calls the API: what a request may reach, found out before its body is read.
 
 Each route declares its scopes by the type of its ``caller``: ``Writer``, ``Reader``,
-``Follower``, ``Exporter``, ``Admin``, ``TenantAdmin``. One that declares none cannot be made.
+``Follower``, ``Exporter``, ``Admin``, ``TenantAdmin``, ``Operator``. One that declares none
+cannot be made.
 """
 
 from __future__ import annotations
@@ -167,3 +168,4 @@ Follower = Annotated[Caller, Security(_caller, scopes=[KeyScope.WRITE, KeyScope.
 Exporter = Annotated[Caller, Security(_caller, scopes=[KeyScope.READ, KeyScope.ADMIN])]
 Admin = Annotated[Caller, Security(_caller, scopes=[KeyScope.ADMIN])]
 TenantAdmin = Annotated[Caller, Security(_tenant_caller, scopes=[KeyScope.ADMIN])]
+Operator = Annotated[Caller, Security(_tenant_caller, scopes=[KeyScope.OPERATE])]

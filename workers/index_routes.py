@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import QueueUnavailable
 from pipelines.model import MemoryId
-from workers.callers import read_id
+from workers.callers import Operator, read_id
 from workers.queue_check import check_queue
 
 if TYPE_CHECKING:
@@ -36,22 +36,26 @@ def add_index_routes(api: FastAPI, container: Container) -> None:
     upkeep = container.upkeep
 
     @api.post("/v1/index:reconcile")
-    def reconcile(body: ReconcileBody) -> dict[str, Any]:
+    def reconcile(body: ReconcileBody, caller: Operator) -> dict[str, Any]:
+        del caller
         after = None if body.after is None else MemoryId(read_id(body.after, "after"))
         found = upkeep.reconcile.run(after, upkeep.policy.asked_turn, repairs=body.repair)
         queue = None if found.after else _queue_view(container, repairs=body.repair)
         return reconciled_view(found) | {"queue": queue}
 
     @api.post("/v1/index:reindex", status_code=202)
-    def start() -> dict[str, Any]:
+    def start(caller: Operator) -> dict[str, Any]:
+        del caller
         return rebuild_view(upkeep.reindex.start())
 
     @api.post("/v1/index:proceed")
-    def proceed() -> dict[str, Any]:
+    def proceed(caller: Operator) -> dict[str, Any]:
+        del caller
         return rebuild_view(upkeep.reindex.proceed(upkeep.policy.asked_turn))
 
     @api.post("/v1/index:cancel")
-    def cancel() -> dict[str, Any]:
+    def cancel(caller: Operator) -> dict[str, Any]:
+        del caller
         return rebuild_view(upkeep.reindex.cancel())
 
 

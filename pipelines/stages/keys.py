@@ -27,11 +27,15 @@ _SPELLING = re.compile(r"memstill_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 
 
 class KeyScope(StrEnum):
-    """What a key may be used for; none of them implies another."""
+    """What a key may be used for; none of them implies another.
+
+    ``operate`` is about the whole installation, whosesoever the key is.
+    """
 
     WRITE = "write"
     READ = "read"
     ADMIN = "admin"
+    OPERATE = "operate"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,13 @@ SCOPES = {
     ("POST", "/v1/redistill:switch"): {ADMIN},
     ("POST", "/v1/redistill:back-out"): {ADMIN},
     ("POST", "/v1/redistill:drop"): {ADMIN},
+    ("DELETE", "/v1/users/{user_id:path}"): {ADMIN},
+    ("GET", "/v1/erasures"): {ADMIN},
+    ("GET", "/v1/erasures/{erasure}"): {ADMIN},
+    ("POST", "/v1/index:reconcile"): {KeyScope.OPERATE},
+    ("POST", "/v1/index:reindex"): {KeyScope.OPERATE},
+    ("POST", "/v1/index:proceed"): {KeyScope.OPERATE},
+    ("POST", "/v1/index:cancel"): {KeyScope.OPERATE},
 }
 
 
@@ -66,7 +73,7 @@ def routes_of(served: Served) -> list[tuple[str, APIRoute]]:
 
 def path_of(route: APIRoute) -> str:
     """An address of the route; what it is about need not be there."""
-    return route.path.format(**dict.fromkeys(route.param_convertors, NOBODYS))
+    return route.path_format.format(**dict.fromkeys(route.param_convertors, NOBODYS))
 
 
 def error_of(answer: Any) -> tuple[int, str, str]:  # noqa: ANN401 - a response
