@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from config.access import KeyPolicy
+from config.outages import OutagePolicy
 from config.rates import RatePolicy
 from config.spending import BudgetPolicy
 
@@ -536,3 +537,4 @@ class Policies:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
+    outage: OutagePolicy = field(default_factory=OutagePolicy)

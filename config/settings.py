@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.outages import OutagePolicy
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
 from config.policy import (
     BatchPolicy,
@@ -134,6 +135,9 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
+    probe_seconds: float = Field(
+        default=5.0, gt=0, description="A server that is away is looked for first after this."
+    )
     max_deaths: int = Field(
         default=3, gt=0, description="So many workers may die over one piece of work."
     )
@@ -202,6 +206,7 @@ class Settings(BaseSettings):
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
             erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,
+            outage=replace(OutagePolicy(), first=timedelta(seconds=self.probe_seconds)),
             lease=lease,
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),

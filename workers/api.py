@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -169,7 +170,7 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(DependencyUnavailable)
     def unavailable(_: Request, error: DependencyUnavailable) -> Response:
         response = _error(503, "unavailable", None, f"{error}; try again")
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds or 0)))
         return response
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from redis import Redis
 
 from config.settings import Settings
+from pipelines.adapters.breaking import Breakers, BreakingIndex
 from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
@@ -36,7 +37,7 @@ from pipelines.adapters.postgres import (
     check_embedder,
     check_fence,
 )
-from pipelines.errors import ConfigurationError
+from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
@@ -55,13 +56,15 @@ from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
-from workers.models import make_client, make_embedder, make_judge, make_reranker
+from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import CeleryWaker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
 
     from config.policy import Policies
@@ -84,10 +87,12 @@ class Container:
 
     Attributes:
         clients: Closes the connections to model endpoints.
+        breakers: Say which server is away.
         check_key: None where the API asks for no key.
     """
 
     clients: ExitStack
+    breakers: Breakers
     settings: Settings
     policies: Policies
     database: Database
@@ -130,15 +135,18 @@ def open_container(settings: Settings, app: Celery) -> Container:
     _check_batches(settings)
     database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
     clients = ExitStack()
-    embedder, tokens = make_embedder(settings, policies, clients)
+    breakers = Breakers(policies.outage, SystemClock())
+    embedder, tokens = make_embedder(settings, policies, clients, breakers)
     check_embedder(database, embedder)
     check_fence(database)
-    index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
+    guarded = BreakingIndex(make_index(settings, embedder), breakers.of("index", IndexUnavailable))
+    index = GatedIndex(guarded, _open_gate(settings, clients))
     index.prepare()
     outbox = PostgresOutbox(database, policies.passage)
     refill_if_empty(outbox, index, SystemClock())
     return _compose(
         clients=clients,
+        breakers=breakers,
         settings=settings,
         policies=policies,
         database=database,
@@ -153,6 +161,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
 def _compose(
     *,
     clients: ExitStack,
+    breakers: Breakers,
     settings: Settings,
     policies: Policies,
     database: Database,
@@ -171,18 +180,24 @@ def _compose(
     verdicts = PostgresVerdicts(database)
     generations = PostgresGenerations(database)
     make = partial(
-        make_distiller, settings=settings, policies=policies, clients=clients, replies=replies
+        make_distiller,
+        settings=settings,
+        policies=policies,
+        clients=clients,
+        breakers=breakers,
+        replies=replies,
     )
+    may_ask = _make_check(settings, breakers)
     distiller = make(configured_recipe(settings))
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
-    reranker = make_reranker(settings, clients)
+    reranker = make_reranker(settings, clients, breakers)
     consolidate = Consolidate(
         store,
         index,
         embedder,
         verdicts,
-        make_judge(settings, policies, clients, replies),
+        make_judge(settings, policies, clients, breakers, replies),
         waker,
         clock,
         policies,
@@ -192,6 +207,7 @@ def _compose(
     ingest = _make_ingest(inbox, waker, policies)
     return Container(
         clients=clients,
+        breakers=breakers,
         settings=settings,
         policies=policies,
         database=database,
@@ -200,11 +216,11 @@ def _compose(
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
         ingest=ingest,
-        distill=_make_distill(inbox, distillers, waker, policies),
+        distill=_make_distill(inbox, distillers, waker, policies, may_ask),
         consolidate=consolidate,
         project=project,
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
-        sweep=Sweep(PostgresWorkTable(database), waker, clock),
+        sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
@@ -269,8 +285,19 @@ def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
     )
 
 
+def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
+    """Whether it is worth taking a transcript out of the line."""
+    if settings.distiller == "offline":
+        return lambda: True
+    return breaker_of_model(breakers, settings.model_name).may_ask
+
+
 def _make_distill(
-    inbox: Inbox, distillers: Distillers, waker: Waker, policies: Policies
+    inbox: Inbox,
+    distillers: Distillers,
+    waker: Waker,
+    policies: Policies,
+    may_ask: Callable[[], bool],
 ) -> Distill:
     return Distill(
         inbox,
@@ -283,6 +310,7 @@ def _make_distill(
         judge=partial(judge, policy=policies.retry),
         verbatim=policies.verbatim,
         patience=policies.retry.patience,
+        may_ask=may_ask,
     )
 
 

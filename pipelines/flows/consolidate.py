@@ -17,7 +17,7 @@ from pipelines.errors import (
     StoreRefused,
     VersionConflict,
 )
-from pipelines.flows.again import delay_after, insist
+from pipelines.flows.again import delay_after_error, insist
 from pipelines.flows.judging import Judging, is_worth_asking
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
@@ -357,7 +357,7 @@ class Consolidate:
     def _give_back(self, claim: OwnerClaim, error: Exception) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         now = self.clock.now()
-        delay = delay_after(claim.attempt, self.policies.retry)
+        delay = delay_after_error(error, claim.attempt, self.policies.retry)
         if isinstance(error, BudgetExceeded):
             delay = max(delay, error.resume_at - now)
         insist(
