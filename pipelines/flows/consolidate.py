@@ -142,14 +142,20 @@ class Consolidate:
         """Facts before the earliest session that is still being distilled, in event order.
 
         Sessions that finish together are so consolidated in the order in which they happened,
-        whichever distils first; a stuck one holds the others up for ``order_wait`` at most.
+        whichever distils first. A stuck one, or earlier ones that go on arriving, hold no fact
+        up for longer than ``order_wait`` after its session was received.
         """
         now, wait = self.clock.now(), self.policies.consolidate.order_wait
         barrier = self.store.earliest_undistilled(owner, now - wait)
         if barrier is None:
             return list(pending), None
         ready = [fact for fact in pending if _session_end(fact) < barrier]
-        return ready, (now + wait if len(ready) < len(pending) else None)
+        if len(ready) == len(pending):
+            return ready, None
+        waiting_since = self.store.oldest_pending(owner) or now
+        if waiting_since + wait <= now:
+            return list(pending), None
+        return ready, waiting_since + wait
 
     def _commit_or_isolate(self, claim: OwnerClaim, facts: Sequence[Fact]) -> dict[str, int]:
         try:

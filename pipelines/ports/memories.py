@@ -101,6 +101,10 @@ class MemoryStore(Protocol):
         """
         ...
 
+    def oldest_pending(self, owner: Owner) -> datetime | None:
+        """When the first received session was received that has a fact not yet consolidated."""
+        ...
+
     def find_candidates(
         self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
     ) -> list[Memory]:

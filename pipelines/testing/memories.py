@@ -72,6 +72,16 @@ class InMemoryMemories(InMemoryTables):
             ]
         return min(waiting, default=None)
 
+    def oldest_pending(self, owner: Owner) -> datetime | None:
+        with self._lock:
+            pending = {
+                row.fact.transcript_id
+                for row in self._facts.values()
+                if row.fact.owner == owner and row.settlement.outcome is FactOutcome.PENDING
+            }
+            received = [row.received_at for key, row in self._transcripts.items() if key in pending]
+        return min(received, default=None)
+
     def find_candidates(
         self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
     ) -> list[Memory]:

@@ -52,12 +52,22 @@ class Load:
 
     def _push(self, user: str, client: Memstill) -> None:
         number = 0
-        while not self._stops[user].wait(0.05):
+        while not self._stops[user].wait(0.2):
             number += 1
             name = f"{user}-{id(client)}-{number}"
+            f"2025-{1 + number // 28 % 12:02}-{1 + number % 28:02}"
             with suppress(MemstillError):
                 said = f"I keep {number} {CANARY if user == 'alice' else 'dog'}s at {name}."
-                self.receipts[user].append(client.enqueue(session(name, said, user=user)))
+                self.receipts[user].append(
+                    client.enqueue(
+                        session(
+                            name,
+                            said,
+                            user=user,
+                            at=f"2026-{1 + number % 12:02}-{1 + number % 28:02}",
+                        )
+                    )
+                )
 
 
 @pytest.fixture

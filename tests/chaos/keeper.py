@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workers.embedded.service import Service
 
+SERVERS = ("redis", "postgres")
 _LOOK_SECONDS = 0.05
 
 
@@ -67,11 +68,14 @@ class Keeper:
         self._faults.put(fault)
 
     def close(self) -> None:
-        """End the process; a frozen one is thawed before."""
+        """End the process, a server cleanly; a frozen one is thawed before."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.service.stop()
+        if kind_of(self.name) in SERVERS:
+            self.service.stop()
+        else:
+            self.service.kill()
 
     def _run(self) -> None:
         with suppress(Closing):

@@ -567,6 +567,16 @@ def test_earliest_undistilled_is_the_barrier_of_event_order(stores: Stores) -> N
     assert None is stores.memories.earliest_undistilled(ALICE, before)
 
 
+def test_oldest_pending_is_when_the_longest_waiting_session_was_received(stores: Stores) -> None:
+    """Settled facts do not count, nor anybody else's."""
+    assert None is stores.memories.oldest_pending(ALICE)
+    distilled(stores, make_fact("one", session="s1"))
+    assert START == stores.memories.oldest_pending(ALICE)
+    assert None is stores.memories.oldest_pending(BOB)
+    insert(stores, make_fact("other", owner=BOB, session="b"))
+    assert None is stores.memories.oldest_pending(BOB)
+
+
 def test_export_pages_through_everything(stores: Stores) -> None:
     """Pages in id order hold every memory once."""
     facts = [make_fact(f"fact {n}", ordinal=n) for n in range(5)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from fastapi.routing import APIRoute
 from config.access import KeyPolicy
 from memstill_client import Memstill, Refused
 from pipelines.stages.keys import KeyScope
+from tests.acceptance.deployment import wait_until
 from tests.integration.serving import Served, serve, session
 from workers.api import create_api
 from workers.callers import PUBLIC, ScopedRoute, scopes_of
@@ -247,3 +250,29 @@ def test_client_and_command_line_send_the_key(
     with Memstill(api_url=served.url) as client:
         receipt = client.enqueue(session("alice", "I live in Porto."))
         assert "queued" == client.status(receipt).state
+
+
+def test_keys_reach_no_log(
+    served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever is logged at all: taken, refused, misread, or when something breaks behind it."""
+    caplog.set_level(logging.DEBUG)
+    key = served.make_key("acme", READ)
+    unknown = f"Bearer memstill_{'0' * 16}_{'b' * 43}"
+    broken = Mock(run=Mock(side_effect=RuntimeError("something broke")))
+    object.__setattr__(served.container, "recall", broken)
+    asked = [
+        served.ask(key, "GET", "/v1/memories", params={"user_id": "alice"}),
+        served.ask(key, "GET", "/v1/cost"),
+        served.ask(key, "POST", "/v1/recall", content=b"{"),
+        served.ask(unknown, "POST", "/v1/recall", json=QUESTION),
+        served.ask(key.text, "POST", "/v1/recall", json=QUESTION),
+        served.ask(key, "POST", "/v1/recall", json=QUESTION),
+    ]
+
+    assert [200, 403, 422, 401, 401, 500] == [answer.status_code for answer in asked]
+    wait_until(lambda: "something broke" in caplog.text, "the breakage is logged")
+    shown = capsys.readouterr()
+    logged = caplog.text + shown.out + shown.err
+    for secret in (key.text.split("_")[2], unknown.split("_")[2]):
+        assert secret not in logged + "".join(answer.text for answer in asked)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or
 
 from pipelines.adapters.postgres.ledger import end_hold
 from pipelines.adapters.postgres.parking import WAITING_STATES
-from pipelines.adapters.postgres.replies import insert_reply
+from pipelines.adapters.postgres.replies import insert_reply, is_kept
 from pipelines.adapters.postgres.rows import read_transcript
 from pipelines.adapters.postgres.tables import batch_items, batches, holds, transcripts
 from pipelines.errors import LeaseLost
@@ -183,7 +183,8 @@ class PostgresBatches:
         if answer.reply is None:
             self._ledger.book_usage(connection, item.hold, answer.usage, item.paid_for)
             return
-        insert_reply(connection, item.request_hash, answer.reply, item.paid_for)
+        if is_kept(connection, item.paid_for):
+            insert_reply(connection, item.request_hash, answer.reply, item.paid_for)
         self._ledger.book_reply(connection, item.hold, answer.reply, item.paid_for)
 
     def end_batch(self, batch: Batch, outcome: BatchOutcome, now: datetime) -> list[ReceiptId]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     Connection,
     any_,
-    delete,
     exists,
     func,
     insert,
@@ -22,6 +21,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.forgetting import (
+    forget_name,
     forget_session,
     forget_user,
     is_any,
@@ -35,7 +35,6 @@ from pipelines.adapters.postgres.tables import (
     facts,
     memories,
     outbox,
-    owners,
     replies,
     transcripts,
 )
@@ -176,7 +175,7 @@ class PostgresErasures:
                 .mappings()
                 .one()
             )
-            _forget_empty_owners(connection, _subject_of(_read(row)))
+            _forget_names(connection, _subject_of(_read(row)))
             _update(
                 connection,
                 key,
@@ -253,27 +252,19 @@ def _left_of_user(connection: Connection, erasure: Erasure) -> dict[str, list[Co
     return found
 
 
-def _forget_empty_owners(connection: Connection, subject: Subject) -> None:
-    """Nobody keeps even the name of a user of whom nothing is left."""
+def _forget_names(connection: Connection, subject: Subject) -> None:
+    """Nobody keeps even the name of a user of whom nothing is left.
+
+    A worker that was asking a model when the user was erased has booked the call since.
+    """
     if subject.session_id is not None:
         return
     for owner in list_owners(connection, subject.owner):
         is_known = or_(
-            *(
-                exists().where(
-                    table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id
-                )
-                for table in (transcripts, memories, facts)
-            )
+            *(exists().where(is_any(table, [owner])) for table in (transcripts, memories, facts))
         )
-        connection.execute(
-            delete(owners).where(
-                owners.c.tenant_id == owner.tenant_id,
-                owners.c.user_id == owner.user_id,
-                owners.c.lease_until.is_(None),
-                ~is_known,
-            )
-        )
+        if not connection.execute(select(is_known)).scalar_one():
+            forget_name(connection, owner)
 
 
 def _update(connection: Connection, key: ErasureId, **values: object) -> None:

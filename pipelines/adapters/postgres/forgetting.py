@@ -191,6 +191,13 @@ def _forget_memories(
         gone.removed[table.name] += _delete(connection, table, key.in_(affected))
 
 
+def forget_name(connection: Connection, owner: Owner) -> None:
+    """Delete what a user leaves of whom nothing is known: leases, holds, accounts."""
+    _anonymise_ledger(connection, [owner])
+    for table in (holds, budget_warnings, verdicts, replies, owners):
+        _delete(connection, table, is_any(table, [owner]))
+
+
 # ---- locks ------------------------------------------------------------------------------------
 
 

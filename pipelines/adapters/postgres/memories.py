@@ -160,6 +160,17 @@ class PostgresMemoryStore:
             found: datetime | None = connection.execute(statement).scalar_one()
         return found
 
+    def oldest_pending(self, owner: Owner) -> datetime | None:
+        statement = (
+            select(func.min(transcripts.c.received_at))
+            .join(facts, facts.c.receipt == transcripts.c.receipt)
+            .where(_is_owned(facts, owner), facts.c.outcome == FactOutcome.PENDING.value)
+        )
+        # The facts of a generation rest on transcripts that are not its own.
+        with self._database.transaction() as connection:
+            found: datetime | None = connection.execute(statement).scalar_one()
+        return found
+
     def find_candidates(
         self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
     ) -> list[Memory]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.ledger import end_hold
 from pipelines.adapters.postgres.tables import replies, transcripts
-from pipelines.model import ReceiptId
+from pipelines.model import Owner, ReceiptId
 from pipelines.ports import ChatReply, Purpose
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.adapters.postgres.ledger import PostgresLedger
-    from pipelines.model import Owner
     from pipelines.ports import Hold, PaidFor
 
 
@@ -61,31 +61,33 @@ class PostgresReplies:
     ) -> None:
         # What is paid for can be copies of transcripts, under an owner that nobody can name.
         with self._database.transaction() as connection:
-            if insert_reply(connection, request_hash, reply, paid_for):
+            if not is_kept(connection, paid_for):
+                nobody = replace(paid_for, owner=Owner.everyone(paid_for.owner.tenant_id))
+                self.ledger.book_reply(connection, hold, reply, nobody)
+            elif insert_reply(connection, request_hash, reply, paid_for):
                 self.ledger.book_reply(connection, hold, reply, paid_for)
             end_hold(connection, hold)
 
 
-def _is_kept(connection: Connection, receipts: Collection[ReceiptId]) -> bool:
-    """Whether all of these transcripts are still there; none is erased before the commit."""
+def is_kept(connection: Connection, paid_for: PaidFor) -> bool:
+    """Whether the transcripts that it serves are all there; none is erased before the commit.
+
+    Of a reply to the text of erased ones only its cost is kept, on nobody's name.
+    """
+    receipts = set(paid_for.receipts)
     found = connection.execute(
         select(transcripts.c.receipt)
         .where(transcripts.c.receipt.in_(receipts))
         .order_by(transcripts.c.receipt)
         .with_for_update(read=True, key_share=True)
     )
-    return len(found.scalars().all()) == len(set(receipts))
+    return len(found.scalars().all()) == len(receipts)
 
 
 def insert_reply(
     connection: Connection, request_hash: str, reply: ChatReply, paid_for: PaidFor
 ) -> bool:
-    """Store the first reply to a request; False if there is one already.
-
-    Of a reply to the text of erased transcripts only its cost is kept.
-    """
-    if paid_for.receipts and not _is_kept(connection, paid_for.receipts):
-        return True
+    """Store the first reply to a request; False if there is one already."""
     row = {
         "request_hash": request_hash,
         "tenant_id": paid_for.owner.tenant_id,

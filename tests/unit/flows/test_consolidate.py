@@ -131,6 +131,23 @@ def test_consolidate_waits_for_an_earlier_session_that_is_being_distilled() -> N
     assert ["User likes coffee.", "User likes tea."] == world.current()
 
 
+def test_consolidate_does_not_wait_for_ever_for_earlier_sessions_that_go_on_arriving() -> None:
+    """A fact waits the policy's time from when its session was received, whatever comes since."""
+    world = World()
+    world.distill(make_fact("User lives in Oslo.", session="new", at=day(9)))
+    wait = Policies().consolidate.order_wait
+    for number in range(4):
+        world.clock.advance(wait / 5)
+        older = make_transcript(f"old {number}", session=f"old-{number}", at=day(0))
+        world.stores.accept([older], world.clock.now())
+        world.flow.run(ALICE)
+        assert [] == world.current()
+
+    world.clock.advance(wait / 5)
+    assert Done is type(world.flow.run(ALICE))
+    assert ["User lives in Oslo."] == world.current()
+
+
 def test_consolidate_stops_waiting_after_the_policy_s_time() -> None:
     """A session whose model is down does not hold up the others for ever."""
     world = World()
