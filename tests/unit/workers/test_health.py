@@ -49,7 +49,11 @@ def test_server_that_never_answers_a_look_is_told_as_silent(
 ) -> None:
     """A frozen one may hold up the look; whoever asks is not held up."""
     monkeypatch.setattr(health, "STALE_SECONDS", 0.05)
-    watch = Watch("frozen", lambda: None if stop.wait(10) else None, stop)
+
+    def hang() -> None:
+        stop.wait(10)
+
+    watch = Watch("frozen", hang, stop)
 
     while watch.problem is None:
         assert watch.age is None
