@@ -153,6 +153,9 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    heartbeat_file: Path | None = Field(
+        default=None, description="A worker touches it while it gets on: memstill health --worker."
+    )
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
     auth: Literal["auto", "keys", "off"] = Field(

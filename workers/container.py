@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis import Redis
@@ -56,11 +55,12 @@ from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
+from workers.indexes import make_index
 from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
-from workers.waker import CeleryWaker
+from workers.waker import BackgroundWaker, CeleryWaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,6 @@ if TYPE_CHECKING:
         Distillers,
         Embedder,
         Inbox,
-        RebuildableIndex,
         ReplyStore,
         TokenCounter,
         Waker,
@@ -133,29 +132,38 @@ def open_container(settings: Settings, app: Celery) -> Container:
     """
     policies = settings.policies()
     _check_batches(settings)
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-    clients = ExitStack()
-    breakers = Breakers(policies.outage, SystemClock())
-    embedder, tokens = make_embedder(settings, policies, clients, breakers)
-    check_embedder(database, embedder)
-    check_fence(database)
-    guarded = BreakingIndex(make_index(settings, embedder), breakers.of("index", IndexUnavailable))
-    index = GatedIndex(guarded, _open_gate(settings, clients))
-    index.prepare()
-    outbox = PostgresOutbox(database, policies.passage)
-    refill_if_empty(outbox, index, SystemClock())
-    return _compose(
-        clients=clients,
-        breakers=breakers,
-        settings=settings,
-        policies=policies,
-        database=database,
-        index=index,
-        outbox=outbox,
-        embedder=embedder,
-        tokens=tokens,
-        app=app,
-    )
+    with ExitStack() as undo:
+        url, size = settings.database_url.get_secret_value(), settings.database_pool
+        database = Database(url, pool_size=size)
+        undo.callback(database.close)
+        # Before anything that takes long: it may not be there yet, and is waited for.
+        database.ping()
+        clients = undo.enter_context(ExitStack())
+        breakers = Breakers(policies.outage, SystemClock())
+        embedder, tokens = make_embedder(settings, policies, clients, breakers)
+        check_embedder(database, embedder)
+        check_fence(database)
+        opened = make_index(settings, embedder)
+        undo.callback(opened.close)
+        guarded = BreakingIndex(opened, breakers.of("index", IndexUnavailable))
+        index = GatedIndex(guarded, _open_gate(settings, clients))
+        index.prepare()
+        outbox = PostgresOutbox(database, policies.passage)
+        refill_if_empty(outbox, index, SystemClock())
+        made = _compose(
+            clients=clients,
+            breakers=breakers,
+            settings=settings,
+            policies=policies,
+            database=database,
+            index=index,
+            outbox=outbox,
+            embedder=embedder,
+            tokens=tokens,
+            app=app,
+        )
+        undo.pop_all()
+    return made
 
 
 def _compose(
@@ -204,7 +212,10 @@ def _compose(
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
     project = Project(outbox, index, clock, policies.project, policies.retry)
-    ingest = _make_ingest(inbox, waker, policies)
+    # Whoever pushes shall not wait for a broker that hangs.
+    later = BackgroundWaker(waker)
+    clients.callback(later.close)
+    ingest = _make_ingest(inbox, later, policies)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -259,7 +270,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         dead=DeadLetterOffice(
-            PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
+            PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
     )
 
@@ -347,28 +358,6 @@ def _make_batches(
     endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
     gather = Gather(store, distiller, replies, inbox, name, policies.batch)
     return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
-
-
-def make_index(settings: Settings, embedder: Embedder) -> RebuildableIndex:
-    """The index that ``MEMSTILL_INDEX_URL`` names."""
-    url, model, size = settings.index_url, embedder.model, embedder.size
-    if url == "pgvector":
-        from pipelines.adapters.pgvector import PgvectorIndex
-
-        # Connections of its own: whoever projects holds one of the store's meanwhile.
-        own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-        return PgvectorIndex(own.engine, settings.key_prefix, model, size)
-    if url.startswith("edge:"):
-        from pipelines.adapters.qdrant_edge import EdgeIndex
-
-        return EdgeIndex(Path(url.removeprefix("edge:")), model, size)
-    from qdrant_client import QdrantClient
-
-    from pipelines.adapters.qdrant_server import QdrantServerIndex
-
-    key = settings.index_api_key
-    client = QdrantClient(url=url, api_key=key.get_secret_value() if key else None, timeout=10)
-    return QdrantServerIndex(client, settings.key_prefix, model, size)
 
 
 _lock = threading.Lock()
