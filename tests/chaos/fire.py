@@ -113,7 +113,8 @@ class Fire:
     def _look(self, truth: Truth, findings: Findings) -> Told:
         receipts = self._agents.pushes.receipts
         problems, findings.dead = check_receipts(truth, receipts)
-        findings.payments = count_payments(self._stack.endpoint, truth, self._users)
+        thawed_at = {name: keeper.thawed_at for name, keeper in self._stack.keepers.items()}
+        findings.payments = count_payments(self._stack.endpoint, truth, self._users, thawed_at)
         findings.problems += [
             *problems,
             *check_dead(findings.dead, len(receipts)),

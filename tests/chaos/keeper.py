@@ -33,6 +33,7 @@ class Keeper:
 
     Attributes:
         suffered: How often each action hit it.
+        thawed_at: When it went on after a freeze, in seconds of the Unix epoch.
         ended_alone: How it ended when nobody had touched it: exit codes with their number.
     """
 
@@ -41,6 +42,7 @@ class Keeper:
         self.name = name
         self.suffered: Counter[Action] = Counter()
         self.ended_alone: Counter[str] = Counter()
+        self.thawed_at: list[float] = []
         self.failed_starts = 0
         self._dice = dice
         self._faults: queue.Queue[Fault] = queue.Queue()
@@ -125,6 +127,7 @@ class Keeper:
         try:
             self._wait(seconds)
         finally:
+            self.thawed_at.append(time.time())
             _signal([*children, pid], signal.SIGCONT)
 
     def _bring_back(self) -> None:

@@ -161,5 +161,7 @@ class Stack(Servers):
         own = {
             "PYTHONPATH": os.pathsep.join(filter(None, (*paths, known))),
             "MEMSTILL_API_PORT": str(self._port),
+            # So that the endpoint can tell who asks.
+            "MEMSTILL_MODEL_API_KEY": name,
         }
         return ChildService(child, self.folder / "children", log, self.env() | own)
