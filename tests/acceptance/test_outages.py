@@ -213,8 +213,8 @@ def test_everything_is_done_when_servers_went_away_and_came_back(site: Site) -> 
     over_stream = deployment.client()
     pushers = [Pusher("http", over_http), Pusher("stream", over_stream)]
     watcher = Watcher(site)
-    everybody: list[Pusher | Watcher] = [*pushers, watcher]
-    for thread in everybody:
+    threads: list[Pusher | Watcher] = [*pushers, watcher]
+    for thread in threads:
         thread.start()
     taken_in_without_redis = 0
     for fault, away in (
@@ -229,7 +229,7 @@ def test_everything_is_done_when_servers_went_away_and_came_back(site: Site) -> 
         with fault:
             time.sleep(OUTAGE_SECONDS)
             taken_in_without_redis += (away == "redis") * (len(pushers[0].receipts) - before)
-    for thread in everybody:
+    for thread in threads:
         thread.end()
 
     receipts = [receipt for pusher in pushers for receipt in pusher.receipts]
