@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import parse_transcript
@@ -36,6 +37,7 @@ from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
+from workers.openapi import describe
 from workers.payloads import SystemClock, to_transcript
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+NO_JSON, NO_SUCH_PATH = 400, 404
 MAX_BULK_LINES = 1_000
 MAX_BULK_BYTES = 64 * 1024 * 1024
 MAX_RECEIPTS = 10_000
@@ -112,6 +115,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     api.state.container = container
     api.router.route_class = ScopedRoute
     _handle_errors(api)
+    _handle_strangers(api)
     _add_health(api, health or HealthWatch(container.settings, container))
     _add_intake(api, container)
     _add_status(api, container)
@@ -124,6 +128,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_erase_routes(api, container)
     add_index_routes(api, container)
     add_dead_routes(api, container)
+    describe(api, needs_keys=container.check_key is not None)
     return api
 
 
@@ -181,6 +186,19 @@ def _handle_errors(api: FastAPI) -> None:
     def unavailable(_: Request, error: DependencyUnavailable) -> Response:
         response = _error(503, "unavailable", None, f"{error}; try again")
         response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds or 0)))
+        return response
+
+
+def _handle_strangers(api: FastAPI) -> None:
+    """No such path, not with this method, no JSON: said as everything else is."""
+
+    @api.exception_handler(HTTPException)
+    def refused(_: Request, error: HTTPException) -> Response:
+        if error.status_code == NO_JSON:
+            return _error(422, "invalid_request", "body", "is no JSON in UTF-8")
+        kind = "not_found" if error.status_code == NO_SUCH_PATH else "invalid_request"
+        response = _error(error.status_code, kind, None, str(error.detail))
+        response.headers.update(error.headers or {})
         return response
 
 

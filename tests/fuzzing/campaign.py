@@ -134,7 +134,7 @@ class Campaign:
             self.report.cases += 1
             with self._counted("push", case, self.limits.accept_seconds):
                 self._push(case)
-        self._work()
+        self.work()
         self._check_rows()
         self._check_answers()
         self._waiting.clear()
@@ -204,7 +204,7 @@ class Campaign:
 
     # ---- working ----------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def work(self) -> None:
         """What workers would do, in this thread, until nothing is due."""
         for _ in range(_ROUNDS):
             now = self.container.sweep.clock.now()

@@ -8,24 +8,15 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.fuzzing.campaign import Campaign, Limits, open_campaign
 from tests.fuzzing.transcripts import make_case
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.fuzzing.campaign import Campaign
 
 SEED = 4
 COUNT = 500
 AT_ONCE = 100
 LARGEST = 120
-
-
-@pytest.fixture
-def campaign(database_url: str, redis_url: str, key_prefix: str) -> Iterator[Campaign]:
-    with open_campaign(database_url, redis_url, key_prefix, Limits(10.0, 10.0, 20.0)) as opened:
-        yield opened
 
 
 def test_fuzzed_transcripts_break_nothing(campaign: Campaign) -> None:

@@ -101,6 +101,12 @@ def canonical(word: str) -> str:
     return _synonyms().get(stem, stem)
 
 
+@lru_cache(maxsize=64)
+def canonicals(words: frozenset[str]) -> frozenset[str]:
+    """All of them in canonical form; asked again and again about the same set, it is kept."""
+    return frozenset(map(canonical, words))
+
+
 @lru_cache(maxsize=1)
 def _synonyms() -> dict[str, str]:
     return {

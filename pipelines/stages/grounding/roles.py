@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.stages.dedup.reading import canonical
+from pipelines.stages.dedup.reading import canonical, canonicals
 from pipelines.stages.grounding.clauses import PEOPLE, Clause, read_clauses, read_words
 from pipelines.stages.wordlist import word_set
 
@@ -48,7 +48,7 @@ def closest(
 
     The names do not count.
     """
-    words = {word for clause in stated for word in clause.words} - set(map(canonical, names))
+    words = {word for clause in stated for word in clause.words} - canonicals(frozenset(names))
     shared = [len(words.intersection(clause.words)) for clause in quoted]
     most = max(shared, default=0)
     return [clause for clause, count in zip(quoted, shared, strict=True) if count == most > 0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.stages.dedup import lexicon
 from pipelines.stages.dedup.numerals import in_digits
-from pipelines.stages.dedup.reading import canonical
+from pipelines.stages.dedup.reading import canonical, canonicals
 from pipelines.stages.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def coverage(statement: str, support: Support, known: frozenset[str] = frozenset
     Numbers do not count, nor do the ``known`` words: names of who takes part. A statement
     without any such word is covered.
     """
-    stated = substance(statement) - {canonical(word) for word in known}
+    stated = substance(statement) - canonicals(known)
     covered = {word for word in stated if _is_covered(word, support.stems)}
     counted = covered | (stated - _attitudes())
     return len(covered) / len(counted) if counted else 1.0

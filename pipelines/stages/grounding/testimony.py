@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.model import Role
 from pipelines.stages.dates import mask_known_dates
-from pipelines.stages.dedup.reading import canonical
+from pipelines.stages.dedup.reading import canonical, canonicals
 from pipelines.stages.grounding import contrary, roles
 from pipelines.stages.grounding.clauses import PEOPLE, Clause, Polarity, read_clauses
 from pipelines.stages.grounding.entailed import is_entailed
@@ -288,7 +288,7 @@ class Testimony:
         )
 
     def _is_contradicted(self) -> bool:
-        names = frozenset(map(canonical, self._names)) - set(map(canonical, self.everybody))
+        names = frozenset(map(canonical, self._names)) - canonicals(self.everybody)
         stated, quoted = self._stated, self._quoted_clauses
         value = self.draft.value or ""
         return (
