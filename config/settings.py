@@ -13,21 +13,17 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
-from config.outages import OutagePolicy
-from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
-from config.policy import (
+from config.operation import (
     BatchPolicy,
     ErasePolicy,
-    GlobalPolicy,
-    IntakePolicy,
-    JudgePolicy,
     LeasePolicy,
-    Policies,
     ProjectPolicy,
     ReconcilePolicy,
     RetryPolicy,
-    VerbatimPolicy,
 )
+from config.outages import OutagePolicy
+from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
+from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies, VerbatimPolicy
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 
 

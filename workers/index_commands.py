@@ -15,7 +15,7 @@ from rich.text import Text
 from workers.command_options import ApiUrl, AsJson, DataDir, connect, err, out, print_json
 
 if TYPE_CHECKING:
-    from memstill_client.replies import QueueState, Rebuild, ReconcilePage
+    from memstill_client.index_replies import QueueState, Rebuild, ReconcilePage
 
 EXAMPLES = 10
 PAUSE_SECONDS = 0.2

@@ -16,7 +16,7 @@ from pipelines.flows.again import delay_after_error, is_outage
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from pipelines.errors import ModelRefused, ModelUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
 
 _log = structlog.get_logger(__name__)
 _Answer = TypeVar("_Answer")

@@ -13,7 +13,7 @@ from pipelines.errors import DependencyUnavailable, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
 
 T = TypeVar("T")
 

@@ -18,12 +18,11 @@ from pipelines.errors import (
     VersionConflict,
 )
 from pipelines.flows.again import delay_after_error, insist
-from pipelines.flows.judging import Judging, is_worth_asking
+from pipelines.flows.judging import Judging, is_worth_asking, weigh_open
 from pipelines.flows.vectors import Vectors
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
-from pipelines.stages.dedup import statement_key
 from pipelines.stages.generation import Side, generation_of
 from pipelines.stages.merging.merge import Known, merge, select_displaced
 from pipelines.stages.merging.relate import Relations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from config.policy import JudgePolicy, Policies
+    from config.policy import Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
     from pipelines.ports import (
         Clock,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
         VerdictStore,
         Waker,
     )
-    from pipelines.stages.merging.relate import Pair
 
 log = structlog.get_logger(__name__)
 
@@ -244,7 +242,7 @@ class Consolidate:
         if any(pair.is_in_slot for pair in judging.open):
             judging = self._make_judging(claim, self.judge)
             return self._decide(claim.owner, facts, vectors, refile, judging)
-        return replace(plan, opened=_weigh_open(judging.open, facts, plan, self.policies.judge))
+        return replace(plan, opened=weigh_open(judging.open, facts, plan, self.policies.judge))
 
     def _make_judging(self, claim: OwnerClaim, judge: Judge | None) -> Judging:
         return Judging(
@@ -380,36 +378,6 @@ def _cut(facts: Sequence[Fact], deaths: int) -> Iterator[Sequence[Fact]]:
         yield facts[:size]
         facts = facts[size:]
         size *= 2
-
-
-def _weigh_open(
-    pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan, policy: JudgePolicy
-) -> dict[MemoryId, int]:
-    """How much the open pairs of each memory weigh in which a new statement ended."""
-    homes = {
-        fact.statement: plan.settled[fact.id].memory_id
-        for fact in facts
-        if not _is_repeated(fact, plan)
-    }
-    weights: Counter[MemoryId] = Counter()
-    for pair in pairs:
-        home = homes.get(pair.later.statement) or homes.get(pair.earlier.statement)
-        if home is not None:
-            # One that most likely says the same is worth a question by itself.
-            weights[home] += policy.company if pair.cosine >= policy.urgent else 1
-    return dict(weights)
-
-
-def _is_repeated(fact: Fact, plan: Plan) -> bool:
-    """Whether it was said before in these words: then its pairs were met before, too."""
-    settled = plan.settled[fact.id]
-    home = plan.final_states().get(settled.memory_id) if settled.memory_id else None
-    is_known = settled.outcome is FactOutcome.REINFORCED
-    return is_known and home is not None and _is_worded_alike(fact, home)
-
-
-def _is_worded_alike(fact: Fact, memory: Memory) -> bool:
-    return statement_key(fact.statement) == statement_key(memory.statement)
 
 
 def _session_end(fact: Fact) -> datetime:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,6 +21,7 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.flows.again import insist, is_outage
+from pipelines.flows.turns import Turns
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
@@ -64,30 +64,6 @@ class _Group:
 
     held: list[TranscriptClaim]
     shown: tuple[Transcript, ...]
-
-
-@dataclass(slots=True)
-class Turns:
-    """Where this process stands in going from tenant to tenant, and who is in quarantine.
-
-    A worker that dies takes along all that it held, and one of them may be the cause. They are
-    suspects from then on, and one at a time is worked on in a process: so the one that kills
-    again and again is found, and no other is ever in its company twice.
-
-    Attributes:
-        quarantine: Held while a suspect is worked on.
-    """
-
-    quarantine: threading.Lock = field(default_factory=threading.Lock)
-    _tenants: dict[Lane, str] = field(default_factory=dict)
-
-    def last_tenant(self, lane: Lane) -> str:
-        """Who was served last; nobody yet is the empty name."""
-        return self._tenants.get(lane, "")
-
-    def note(self, lane: Lane, tenant_id: str) -> None:
-        """This tenant is served now."""
-        self._tenants[lane] = tenant_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from config.policy import ProjectPolicy, RetryPolicy
+from config.operation import ProjectPolicy, RetryPolicy
 from pipelines.errors import IndexRefused, IndexUnavailable
 from pipelines.flows.again import delay_after, insist
 from pipelines.outcome import Done, Outcome, Snoozed

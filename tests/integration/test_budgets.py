@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config.policy import DistillPolicy, RetryPolicy
+from config.operation import RetryPolicy
+from config.policy import DistillPolicy
 from config.spending import Budget, BudgetPolicy, Budgets, Limit, Price
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.openai_chat import OpenAiChatModel

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from config.operation import RetryPolicy
 from config.outages import OutagePolicy
-from config.policy import RetryPolicy
 from pipelines.adapters.breaking import Breaker
 from pipelines.errors import ModelUnavailable
 from pipelines.flows.sweep import PROBED_AT_ONCE, Sweep

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.policy import RetryPolicy
+from config.operation import RetryPolicy
 from pipelines.errors import (
     BadReply,
     IndexUnavailable,
