@@ -26,6 +26,7 @@ PARAMETERS = {
     "receipts": "receipts",
     "memory": "memories",
     "promotion": "proposals",
+    "erasure": "erasures",
     "user_id": "users",
     "after": "ids",
 }
@@ -127,6 +128,8 @@ def propose(served: Served, tenant_id: str, *secrets: str) -> Things:
     begun = served.ask(admin, "POST", "/v1/redistill", json={"since": "2026-01-01"})
     assert 202 == begun.status_code
     things.add("keys", admin.key.id)
+    erased = served.ask(admin, "DELETE", f"/v1/users/ghost-of-{tenant_id}")
+    things.add("erasures", erased.json()["id"])
     return things
 
 
