@@ -29,7 +29,10 @@ class Load:
         self.receipts: dict[str, list[object]] = {"alice": [], "bob": [], "carol": []}
         self._stops = {user: threading.Event() for user in self.receipts}
         self._threads = {
-            user: [threading.Thread(target=self._push, args=(user, it)) for it in self._clients]
+            user: [
+                threading.Thread(target=self._push, args=(user, road, client))
+                for road, client in zip(("stream", "http"), self._clients, strict=True)
+            ]
             for user in self.receipts
         }
 
@@ -50,11 +53,11 @@ class Load:
         for thread in self._threads[user]:
             thread.join()
 
-    def _push(self, user: str, client: Memstill) -> None:
+    def _push(self, user: str, road: str, client: Memstill) -> None:
         number = 0
         while not self._stops[user].wait(0.2):
             number += 1
-            name = f"{user}-{id(client)}-{number}"
+            name = f"{user}-{road}-{number}"
             f"2025-{1 + number // 28 % 12:02}-{1 + number % 28:02}"
             with suppress(MemstillError):
                 said = f"I keep {number} {CANARY if user == 'alice' else 'dog'}s at {name}."
