@@ -163,6 +163,8 @@ def site(tmp_path: Path, key_prefix: str, endpoint: ScriptedEndpoint) -> Iterato
     postgres.stop()
     port = free_port()
     env = {
+        # A claim whose answer was lost with its server is taken up again when its lease is over.
+        "MEMSTILL_DISTILL_LEASE_SECONDS": "8",
         "MEMSTILL_DATABASE_URL": postgres.url,
         "MEMSTILL_REDIS_URL": redis.url,
         "MEMSTILL_KEY_PREFIX": key_prefix,
