@@ -75,7 +75,7 @@ class Breaker:
 
     def wait_seconds(self) -> float:
         """How long until a call would be let through, as far as can be told."""
-        return wait_seconds(self._circuit, self.clock.now())
+        return wait_seconds(self._circuit, self.clock.now(), self.policy)
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -109,7 +109,7 @@ class Breaker:
             if asked is None:
                 raise self.unavailable(
                     f"{self.name} is away and will be tried again",
-                    retry_after_seconds=wait_seconds(self._circuit, now),
+                    retry_after_seconds=wait_seconds(self._circuit, now, self.policy),
                     is_outage=is_excused(self._circuit, now, self.policy),
                 )
         return asked
@@ -124,14 +124,14 @@ class Breaker:
             error.is_outage = is_excused(before, now, self.policy)
             self._circuit = note_failure(before, asked, now, self.policy, self.jitter())
             if error.is_outage and error.retry_after_seconds is None:
-                error.retry_after_seconds = wait_seconds(self._circuit, now)
+                error.retry_after_seconds = wait_seconds(self._circuit, now, self.policy)
             after = self._circuit
         if after.probe_at != before.probe_at:
             log.warning(
                 "dependency_away",
                 dependency=self.name,
                 failures=after.failures,
-                probe_in_seconds=round(wait_seconds(after, now), 1),
+                probe_in_seconds=round(wait_seconds(after, now, self.policy), 1),
                 error=str(error),
             )
 

@@ -112,10 +112,16 @@ def is_excused(circuit: Circuit, now: datetime, policy: OutagePolicy) -> bool:
     return circuit.failures > 0 and now - circuit.answered_at > policy.recent
 
 
-def wait_seconds(circuit: Circuit, now: datetime) -> float:
-    """How long until the next probe is due; 0 if it is, or none is needed."""
-    due_at = max((at for at in (circuit.probe_at, circuit.probing_until) if at), default=now)
-    return max((due_at - now).total_seconds(), 0.0)
+def wait_seconds(circuit: Circuit, now: datetime, policy: OutagePolicy) -> float:
+    """How long it is worth to wait before asking again; 0 if that is now.
+
+    While a probe is on its way nobody knows: as long as one more probe would be waited for.
+    """
+    if circuit.probe_at is None or may_ask(circuit, now):
+        return 0.0
+    if now < circuit.probe_at:
+        return (circuit.probe_at - now).total_seconds()
+    return policy.probe_delay(circuit.probes + 1).total_seconds()
 
 
 def _wait(number: int, policy: OutagePolicy, jitter: float) -> timedelta:

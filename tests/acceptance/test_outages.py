@@ -47,6 +47,7 @@ class Site:
     deployment: Deployment
     endpoint: ScriptedEndpoint
     url: str
+    http: httpx2.Client
     started_at: float = field(default_factory=time.monotonic)
 
     @contextmanager
@@ -88,10 +89,10 @@ class Site:
 
     def hang_on(self) -> None:
         with suppress(httpx2.RequestError):
-            httpx2.get(f"{self.url}/v1/dead", timeout=OUTAGE_SECONDS)
+            self.http.get("/v1/dead", timeout=OUTAGE_SECONDS)
 
     def ask(self, path: str) -> httpx2.Response:
-        return httpx2.get(f"{self.url}{path}", timeout=10)
+        return self.http.get(path)
 
     def status(self) -> str:
         return str(self.ask("/readyz").json()["status"])
@@ -182,8 +183,11 @@ def site(tmp_path: Path, key_prefix: str, endpoint: ScriptedEndpoint) -> Iterato
         "MEMSTILL_EMBED_SIZE": "64",
     }
     servers: dict[str, Service] = {"redis": redis, "postgresql": postgres}
-    made = Site(servers, Deployment(env, tmp_path), endpoint, f"http://127.0.0.1:{port}")
-    yield made
+    url = f"http://127.0.0.1:{port}"
+    # Sixty clients that each load the system's certificates would be what is slow here.
+    with httpx2.Client(base_url=url, timeout=10) as http:
+        made = Site(servers, Deployment(env, tmp_path), endpoint, url, http)
+        yield made
     made.deployment.close()
     redis.stop()
     postgres.stop()
@@ -204,7 +208,7 @@ def test_everything_is_done_when_servers_went_away_and_came_back(site: Site) -> 
     early = site.ask("/readyz")
     assert (503, 200) == (early.status_code, site.ask("/healthz").status_code)
     assert "postgresql" in early.json()["reason"]
-    refused = httpx2.post(f"{site.url}/v1/transcripts", content=b"{}", timeout=10)
+    refused = site.http.post("/v1/transcripts", content=b"{}")
     assert (503, "2") == (refused.status_code, refused.headers["Retry-After"])
     wait_until(lambda: b"start_waiting" in deployment.log_of(processes[1]), "the worker waits")
     for server in site.servers.values():

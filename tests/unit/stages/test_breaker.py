@@ -67,12 +67,23 @@ def test_probes_come_ever_more_slowly_up_to_a_bound() -> None:
     """Each waits longer, none longer than the bound and its jitter."""
     circuit, waits = fail(Circuit(), POLICY.failures), []
     for _ in range(6):
-        waits.append(wait_seconds(circuit, START))
+        waits.append(wait_seconds(circuit, START, POLICY))
         circuit = fail(circuit, asked=PROBE)
 
     assert [5, 10, 20, 40, 40, 40] == waits
     jittered = note_failure(circuit, PROBE, START, POLICY, 1)
-    assert 50 == wait_seconds(jittered, START)
+    assert 50 == wait_seconds(jittered, START, POLICY)
+
+
+def test_whoever_comes_during_a_probe_waits_no_longer_than_for_another_one() -> None:
+    """The probe may end in a moment: nobody waits until it would be given up."""
+    opened = fail(Circuit(), POLICY.failures)
+    at = START + POLICY.first
+    probing, _ = ask(opened, at, POLICY)
+
+    assert 5 == wait_seconds(probing, at, POLICY)
+    assert 40 == wait_seconds(ask(fail(opened, 9, PROBE), LATER, POLICY)[0], LATER, POLICY)
+    assert 0 == wait_seconds(opened, at, POLICY) == wait_seconds(Circuit(), at, POLICY)
 
 
 def test_calls_under_way_when_it_opened_move_no_probe() -> None:
