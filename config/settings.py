@@ -13,20 +13,17 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
-from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
-from config.policy import (
+from config.operation import (
     BatchPolicy,
     ErasePolicy,
-    GlobalPolicy,
-    IntakePolicy,
-    JudgePolicy,
     LeasePolicy,
-    Policies,
     ProjectPolicy,
     ReconcilePolicy,
     RetryPolicy,
-    VerbatimPolicy,
 )
+from config.outages import OutagePolicy
+from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
+from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies, VerbatimPolicy
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 
 
@@ -134,6 +131,9 @@ class Settings(BaseSettings):
     )
     retry_base_seconds: float = Field(default=30.0, gt=0)
     max_attempts: int = Field(default=5, gt=0)
+    probe_seconds: float = Field(
+        default=5.0, gt=0, description="A server that is away is looked for first after this."
+    )
     max_deaths: int = Field(
         default=3, gt=0, description="So many workers may die over one piece of work."
     )
@@ -149,6 +149,9 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    heartbeat_file: Path | None = Field(
+        default=None, description="A worker touches it while it gets on: memstill health --worker."
+    )
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
     auth: Literal["auto", "keys", "off"] = Field(
@@ -202,6 +205,7 @@ class Settings(BaseSettings):
             judge=JudgePolicy(wait=timedelta(seconds=self.judge_wait_seconds)),
             erase=ErasePolicy(settle=timedelta(seconds=self.erase_settle_seconds)),
             retry=retry,
+            outage=replace(OutagePolicy(), first=timedelta(seconds=self.probe_seconds)),
             lease=lease,
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),

@@ -16,7 +16,7 @@
     │   ├── StoreUnavailable        PostgreSQL
     │   ├── QueueUnavailable        Redis
     │   ├── IndexUnavailable        Qdrant or pgvector
-    │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx; may say when to retry
+    │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
     ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── IndexRefused                the vector index rejects the points themselves
     ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
@@ -91,7 +91,24 @@ class NotAllowed(AccessRefused):
 
 
 class DependencyUnavailable(MemstillError):
-    """A server is down, slow or refusing; the same call may succeed later."""
+    """A server is down, slow or refusing; the same call may succeed later.
+
+    Attributes:
+        retry_after_seconds: When it is worth trying again, if that is known.
+        is_outage: It says nothing about what was asked: the server is away for everybody, or
+            asks everybody to come later. No attempt is used up by it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_seconds: float | None = None,
+        is_outage: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+        self.is_outage = is_outage
 
 
 class StoreUnavailable(DependencyUnavailable):
@@ -107,14 +124,7 @@ class IndexUnavailable(DependencyUnavailable):
 
 
 class ModelUnavailable(DependencyUnavailable):
-    """The model endpoint timed out, was busy or failed.
-
-    ``retry_after_seconds`` is what the endpoint asked for, if it did.
-    """
-
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
+    """The model endpoint timed out, was busy or failed."""
 
 
 class StoreRefused(MemstillError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -55,10 +56,17 @@ def template_database(postgres_server: PostgresServer) -> str:
 @pytest.fixture
 def database_url(postgres_server: PostgresServer, template_database: str) -> Iterator[str]:
     """An own, migrated, empty database."""
+    with copied_database(postgres_server, template_database) as url:
+        yield url
+
+
+@contextmanager
+def copied_database(server: PostgresServer, template: str) -> Iterator[str]:
+    """A copy of a database for as long as the block takes."""
     name = f"test_{uuid.uuid4().hex}"
-    _execute(postgres_server, "CREATE DATABASE {} TEMPLATE {}", name, template_database)
-    yield postgres_server.url_of(name)
-    _execute(postgres_server, "DROP DATABASE {} WITH (FORCE)", name)
+    _execute(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    yield server.url_of(name)
+    _execute(server, "DROP DATABASE {} WITH (FORCE)", name)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -31,6 +32,8 @@ from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
+from workers.front import Front
+from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
@@ -43,6 +46,7 @@ from workers.views import recalled_view, status_view
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from config.settings import Settings
     from pipelines.model import Transcript
     from pipelines.ports import Accepted
     from workers.container import Container
@@ -83,12 +87,19 @@ class ReceiptsBody(BaseModel):
 
 def make_server(container: Container) -> uvicorn.Server:
     """The API on the address that the settings name, not yet started."""
-    settings = container.settings
+    front = Front(HealthWatch(container.settings))
+    front.health.note_open(container)
+    front.let_in(create_api(container, front.health))
+    return make_listener(container.settings, front)
+
+
+def make_listener(settings: Settings, front: Front) -> uvicorn.Server:
+    """What listens, whether there is something behind the front or not yet."""
     if not (settings.needs_keys or settings.is_on_loopback):
         log.warning("api_open_to_everyone", host=settings.api_host, remedy="MEMSTILL_AUTH=keys")
     return uvicorn.Server(
         uvicorn.Config(
-            create_api(container),
+            front,
             host=settings.api_host,
             port=settings.api_port,
             log_config=None,
@@ -98,14 +109,14 @@ def make_server(container: Container) -> uvicorn.Server:
     )
 
 
-def create_api(container: Container) -> FastAPI:
+def create_api(container: Container, health: HealthWatch | None = None) -> FastAPI:
     """The application on a connected container."""
     api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
     api.state.container = container
     api.router.route_class = ScopedRoute
     _handle_errors(api)
     _handle_strangers(api)
-    _add_health(api, container)
+    _add_health(api, health or HealthWatch(container.settings, container))
     _add_intake(api, container)
     _add_status(api, container)
     _add_recall(api, container)
@@ -174,7 +185,7 @@ def _handle_errors(api: FastAPI) -> None:
     @api.exception_handler(DependencyUnavailable)
     def unavailable(_: Request, error: DependencyUnavailable) -> Response:
         response = _error(503, "unavailable", None, f"{error}; try again")
-        response.headers["Retry-After"] = "1"
+        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds or 0)))
         return response
 
 
@@ -194,15 +205,17 @@ def _handle_strangers(api: FastAPI) -> None:
 # ---- routes -----------------------------------------------------------------------------------
 
 
-def _add_health(api: FastAPI, container: Container) -> None:
+def _add_health(api: FastAPI, health: HealthWatch) -> None:
+    # Neither waits for anybody, and so both need no thread: all of those may hang on a server.
     @api.get("/healthz")
-    def live() -> dict[str, str]:
+    async def live() -> dict[str, str]:
         return {"status": "live"}
 
     @api.get("/readyz")
-    def ready() -> dict[str, str]:
-        container.database.ping()
-        return {"status": "ready"}
+    async def ready(response: Response) -> dict[str, Any]:
+        found = health.read()
+        response.status_code = status_code(found)
+        return health_view(found)
 
 
 def _add_intake(api: FastAPI, container: Container) -> None:

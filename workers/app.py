@@ -29,6 +29,8 @@ def make_app(settings: Settings) -> Celery:
         broker_url=broker_url(settings.redis_url.get_secret_value()),
         broker_transport_options=_transport_options(settings.key_prefix),
         broker_connection_retry_on_startup=True,
+        # A broker that is away for the night is waited for: dying would bring it back no sooner.
+        broker_connection_max_retries=None,
         task_queues=[Queue(name) for name in dict.fromkeys([*QUEUES.values(), BACKFILL])],
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
         task_default_queue=QUEUES[SWEEP],

@@ -9,18 +9,26 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 from celery import bootsteps
 from celery.signals import worker_shutdown
+from celery.worker.state import maybe_shutdown
+from redis import Redis
+from redis.exceptions import RedisError
+
+from workers.heartbeat import BEAT_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import uvicorn
     from celery import Celery
+
+    from config.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +44,12 @@ def _close_container(**_: object) -> None:
 
 
 class ContainerStep(bootsteps.StartStopStep):
-    """Opens the container before any task runs; it is closed when the pool has ended."""
+    """Opens the container before any task runs; it is closed when the pool has ended.
 
-    requires = ("celery.worker.components:Pool",)
+    A server that is away is waited for.
+    """
+
+    requires = ("celery.worker.components:Pool", "workers.bootsteps:HeartbeatStep")
 
     def include_if(self, parent: Any) -> bool:  # noqa: ANN401 - Celery has no types
         # A prefork parent must not hold connections that its children would inherit.
@@ -46,8 +57,53 @@ class ContainerStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
         from workers.container import current_container
+        from workers.opening import open_patiently
 
-        current_container()
+        open_patiently(current_container, wait_unless_stopped)
+
+
+class HeartbeatStep(bootsteps.StartStopStep):
+    """Touches ``MEMSTILL_HEARTBEAT_FILE`` while the worker gets on, also while it is starting."""
+
+    def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401
+        from config.settings import Settings
+
+        settings = Settings()
+        self.enabled = settings.heartbeat_file is not None
+        self._stop = threading.Event()
+        if settings.heartbeat_file is not None:
+            parent.memstill_heartbeat = Heartbeat(settings.heartbeat_file, broker_check(settings))
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401
+        heartbeat: Heartbeat = parent.memstill_heartbeat
+
+        def run() -> None:
+            while True:
+                heartbeat.beat()
+                if self._stop.wait(BEAT_SECONDS):
+                    return
+
+        start_thread("heartbeat", run, self._stop)
+
+    def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        self._stop.set()
+
+
+class TurnStep(bootsteps.StartStopStep):
+    """Notes each few seconds that the loop of messages turns: a timer of that very loop does."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401
+        heartbeat = getattr(parent.controller, "memstill_heartbeat", None)
+        if heartbeat is not None:
+            heartbeat.note_turn()
+            self._timer = parent.timer.call_repeatedly(BEAT_SECONDS, heartbeat.note_turn)
+
+    def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        timer = getattr(self, "_timer", None)
+        if timer is not None:
+            timer.cancel()
 
 
 class IntakeStep(bootsteps.StartStopStep):
@@ -118,6 +174,31 @@ def start_thread(name: str, run: Callable[[], None], stop: threading.Event) -> t
     return thread
 
 
+def wait_unless_stopped(seconds: float) -> None:
+    """Wait in the main thread of a worker; a signal that came meanwhile ends the worker."""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        maybe_shutdown()
+        time.sleep(min(left, 0.1))
+    maybe_shutdown()
+
+
+def broker_check(settings: Settings) -> Callable[[], bool]:
+    """Asks the broker for a sign of life."""
+    redis = Redis.from_url(
+        settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2
+    )
+
+    def is_there() -> bool:
+        try:
+            with redis:
+                return bool(redis.ping())
+        except RedisError:
+            return False
+
+    return is_there
+
+
 def is_threaded(worker: Any) -> bool:  # noqa: ANN401
     """Whether the worker's tasks run in threads of the worker process itself."""
     return "thread" in worker.pool_cls.__module__ or "solo" in worker.pool_cls.__module__
@@ -125,8 +206,9 @@ def is_threaded(worker: Any) -> bool:  # noqa: ANN401
 
 def install(app: Celery) -> None:
     """Add the steps and their command-line options to every worker of the application."""
-    for step in (ContainerStep, IntakeStep, ApiStep):
+    for step in (HeartbeatStep, ContainerStep, IntakeStep, ApiStep):
         app.steps["worker"].add(step)
+    app.steps["consumer"].add(TurnStep)
     app.user_options["worker"].update(
         {
             click.Option(["--api"], is_flag=True, help="Serve the HTTP API in this process."),

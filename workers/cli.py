@@ -21,6 +21,7 @@ from workers import (
     dead_commands,
     erase_commands,
     exports,
+    health_commands,
     index_commands,
     key_commands,
     memory_commands,
@@ -56,6 +57,7 @@ app.add_typer(redistill_commands.app, name="redistill")
 app.add_typer(erase_commands.app, name="erasures")
 app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
+app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)

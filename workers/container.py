@@ -10,12 +10,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis import Redis
 
 from config.settings import Settings
+from pipelines.adapters.breaking import Breakers, BreakingIndex
 from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
@@ -36,7 +36,7 @@ from pipelines.adapters.postgres import (
     check_embedder,
     check_fence,
 )
-from pipelines.errors import ConfigurationError
+from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.flows.batch import RunBatches
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
@@ -55,13 +55,16 @@ from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
-from workers.models import make_client, make_embedder, make_judge, make_reranker
+from workers.indexes import make_index
+from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import SystemClock, read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
-from workers.waker import CeleryWaker
+from workers.waker import BackgroundWaker, CeleryWaker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
 
     from config.policy import Policies
@@ -71,7 +74,6 @@ if TYPE_CHECKING:
         Distillers,
         Embedder,
         Inbox,
-        RebuildableIndex,
         ReplyStore,
         TokenCounter,
         Waker,
@@ -84,10 +86,12 @@ class Container:
 
     Attributes:
         clients: Closes the connections to model endpoints.
+        breakers: Say which server is away.
         check_key: None where the API asks for no key.
     """
 
     clients: ExitStack
+    breakers: Breakers
     settings: Settings
     policies: Policies
     database: Database
@@ -128,31 +132,44 @@ def open_container(settings: Settings, app: Celery) -> Container:
     """
     policies = settings.policies()
     _check_batches(settings)
-    database = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-    clients = ExitStack()
-    embedder, tokens = make_embedder(settings, policies, clients)
-    check_embedder(database, embedder)
-    check_fence(database)
-    index = GatedIndex(make_index(settings, embedder), _open_gate(settings, clients))
-    index.prepare()
-    outbox = PostgresOutbox(database, policies.passage)
-    refill_if_empty(outbox, index, SystemClock())
-    return _compose(
-        clients=clients,
-        settings=settings,
-        policies=policies,
-        database=database,
-        index=index,
-        outbox=outbox,
-        embedder=embedder,
-        tokens=tokens,
-        app=app,
-    )
+    with ExitStack() as undo:
+        url, size = settings.database_url.get_secret_value(), settings.database_pool
+        database = Database(url, pool_size=size)
+        undo.callback(database.close)
+        # Before anything that takes long: it may not be there yet, and is waited for.
+        database.ping()
+        clients = undo.enter_context(ExitStack())
+        breakers = Breakers(policies.outage, SystemClock())
+        embedder, tokens = make_embedder(settings, policies, clients, breakers)
+        check_embedder(database, embedder)
+        check_fence(database)
+        opened = make_index(settings, embedder)
+        undo.callback(opened.close)
+        guarded = BreakingIndex(opened, breakers.of("index", IndexUnavailable))
+        index = GatedIndex(guarded, _open_gate(settings, clients))
+        index.prepare()
+        outbox = PostgresOutbox(database, policies.passage)
+        refill_if_empty(outbox, index, SystemClock())
+        made = _compose(
+            clients=clients,
+            breakers=breakers,
+            settings=settings,
+            policies=policies,
+            database=database,
+            index=index,
+            outbox=outbox,
+            embedder=embedder,
+            tokens=tokens,
+            app=app,
+        )
+        undo.pop_all()
+    return made
 
 
 def _compose(
     *,
     clients: ExitStack,
+    breakers: Breakers,
     settings: Settings,
     policies: Policies,
     database: Database,
@@ -171,27 +188,37 @@ def _compose(
     verdicts = PostgresVerdicts(database)
     generations = PostgresGenerations(database)
     make = partial(
-        make_distiller, settings=settings, policies=policies, clients=clients, replies=replies
+        make_distiller,
+        settings=settings,
+        policies=policies,
+        clients=clients,
+        breakers=breakers,
+        replies=replies,
     )
+    may_ask = _make_check(settings, breakers)
     distiller = make(configured_recipe(settings))
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
-    reranker = make_reranker(settings, clients)
+    reranker = make_reranker(settings, clients, breakers)
     consolidate = Consolidate(
         store,
         index,
         embedder,
         verdicts,
-        make_judge(settings, policies, clients, replies),
+        make_judge(settings, policies, clients, breakers, replies),
         waker,
         clock,
         policies,
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
     project = Project(outbox, index, clock, policies.project, policies.retry)
-    ingest = _make_ingest(inbox, waker, policies)
+    # Whoever pushes shall not wait for a broker that hangs.
+    later = BackgroundWaker(waker)
+    clients.callback(later.close)
+    ingest = _make_ingest(inbox, later, policies)
     return Container(
         clients=clients,
+        breakers=breakers,
         settings=settings,
         policies=policies,
         database=database,
@@ -200,11 +227,11 @@ def _compose(
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
         ingest=ingest,
-        distill=_make_distill(inbox, distillers, waker, policies),
+        distill=_make_distill(inbox, distillers, waker, policies, may_ask),
         consolidate=consolidate,
         project=project,
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
-        sweep=Sweep(PostgresWorkTable(database), waker, clock),
+        sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
         redistill=Redistill(generations, store, waker, clock),
@@ -243,7 +270,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         dead=DeadLetterOffice(
-            PostgresDeadLetters(database), inbox, ingest, waker, clock, read_payload, policies.dead
+            PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
     )
 
@@ -269,8 +296,19 @@ def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
     )
 
 
+def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
+    """Whether it is worth taking a transcript out of the line."""
+    if settings.distiller == "offline":
+        return lambda: True
+    return breaker_of_model(breakers, settings.model_name).may_ask
+
+
 def _make_distill(
-    inbox: Inbox, distillers: Distillers, waker: Waker, policies: Policies
+    inbox: Inbox,
+    distillers: Distillers,
+    waker: Waker,
+    policies: Policies,
+    may_ask: Callable[[], bool],
 ) -> Distill:
     return Distill(
         inbox,
@@ -283,6 +321,7 @@ def _make_distill(
         judge=partial(judge, policy=policies.retry),
         verbatim=policies.verbatim,
         patience=policies.retry.patience,
+        may_ask=may_ask,
     )
 
 
@@ -319,28 +358,6 @@ def _make_batches(
     endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
     gather = Gather(store, distiller, replies, inbox, name, policies.batch)
     return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
-
-
-def make_index(settings: Settings, embedder: Embedder) -> RebuildableIndex:
-    """The index that ``MEMSTILL_INDEX_URL`` names."""
-    url, model, size = settings.index_url, embedder.model, embedder.size
-    if url == "pgvector":
-        from pipelines.adapters.pgvector import PgvectorIndex
-
-        # Connections of its own: whoever projects holds one of the store's meanwhile.
-        own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-        return PgvectorIndex(own.engine, settings.key_prefix, model, size)
-    if url.startswith("edge:"):
-        from pipelines.adapters.qdrant_edge import EdgeIndex
-
-        return EdgeIndex(Path(url.removeprefix("edge:")), model, size)
-    from qdrant_client import QdrantClient
-
-    from pipelines.adapters.qdrant_server import QdrantServerIndex
-
-    key = settings.index_api_key
-    client = QdrantClient(url=url, api_key=key.get_secret_value() if key else None, timeout=10)
-    return QdrantServerIndex(client, settings.key_prefix, model, size)
 
 
 _lock = threading.Lock()

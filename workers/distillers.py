@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from config.policy import Policies
     from config.settings import Settings
+    from pipelines.adapters.breaking import Breakers
     from pipelines.model import Owner
     from pipelines.ports import Distiller, GenerationStore, ReplyStore
     from pipelines.stages.generation import GenerationId
@@ -49,9 +50,11 @@ class ConfiguredDistillers:
 
 def make_distiller(
     recipe: Recipe,
+    *,
     settings: Settings,
     policies: Policies,
     clients: ExitStack,
+    breakers: Breakers,
     replies: ReplyStore,
 ) -> Distiller:
     """The distiller that a recipe describes, at the endpoint of the settings."""
@@ -61,7 +64,7 @@ def make_distiller(
         return OfflineDistiller()
     from pipelines.adapters.model_distiller import ModelDistiller
 
-    chat = make_chat(settings, policies, clients, recipe.model)
+    chat = make_chat(settings, policies, clients, breakers, recipe.model)
     prompt = Prompt("distill", recipe.prompt_name, recipe.prompt)
     return ModelDistiller(chat, replies, prompt, policies.distill)
 

@@ -116,13 +116,13 @@ def _print(found: Erasure, *, as_json: bool) -> None:
 def _table(erasures: Sequence[Erasure]) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("id", "state", "requested", "proven", "removed"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for item in erasures:
         table.add_row(
             str(item.id),
             f"[{STYLES.get(item.state, '')}]{item.state}[/]",
-            f"{item.requested_at:%Y-%m-%d %H:%M}",
-            f"{item.verified_at:%Y-%m-%d %H:%M}" if item.verified_at else "",
+            f"{item.requested_at:%Y-%m-%d}",
+            f"{item.verified_at:%Y-%m-%d}" if item.verified_at else "",
             str(sum(item.removed.values())),
         )
     return table

@@ -15,7 +15,7 @@ from rich.text import Text
 from workers.command_options import ApiUrl, AsJson, DataDir, connect, err, out, print_json
 
 if TYPE_CHECKING:
-    from memstill_client.replies import QueueState, Rebuild, ReconcilePage
+    from memstill_client.index_replies import QueueState, Rebuild, ReconcilePage
 
 EXAMPLES = 10
 PAUSE_SECONDS = 0.2
@@ -96,13 +96,14 @@ def reindex(
     if as_json:
         print_json(found)
     else:
-        out.print(_ending(found))
+        out.print(_ending(found, is_cancelled=cancel))
 
 
-def _ending(found: Rebuild) -> str:
-    if found.state == "switched":
-        return f"the index was built anew from {found.compared} memories, and is in place"
-    return "the rebuild was given up; the index is as it was"
+def _ending(found: Rebuild, *, is_cancelled: bool) -> str:
+    if found.state == "cancelled":
+        return "the rebuild was given up; the index is as it was"
+    late = "nothing to give up: " if is_cancelled else ""
+    return f"{late}the index was built anew from {found.compared} memories, and is in place"
 
 
 def _sheet(total: _Total, *, repaired: bool) -> Group:

@@ -27,6 +27,7 @@ from memstill_client.wire import (
 )
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Lane, Owner, Transcript
+from workers.opening import delay_seconds
 from workers.payloads import SystemClock, to_transcript
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ GROUP = "intake"
 BLOCK_MS = 1_000
 PORTION_BYTES = 8 * 1024 * 1024
 BELIEVED_AGE = timedelta(days=30)
-PAUSE_SECONDS = 1.0
 FORGET_CONSUMER_AFTER = timedelta(hours=1)
 
 FIELD = STREAM_FIELD.encode()
@@ -90,16 +90,25 @@ class StreamIntake:
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
 
     def run(self, stop: threading.Event) -> None:
-        """Read until ``stop`` is set; a server that is away is waited for."""
+        """Read until ``stop`` is set; a server that is away is waited for, ever more patiently."""
+        failures = 0
         while not stop.is_set():
             try:
                 self.prepare()
                 self._resume()
+                failures = 0
                 while not stop.is_set():
                     self.read_once()
             except (RedisError, DependencyUnavailable) as error:
-                log.warning("intake_waiting", error=type(error).__name__)
-                stop.wait(PAUSE_SECONDS)
+                failures += 1
+                seconds = delay_seconds(failures)
+                log.warning(
+                    "intake_waiting",
+                    error=type(error).__name__,
+                    attempt=failures,
+                    retry_in_seconds=round(seconds, 1),
+                )
+                stop.wait(seconds)
 
     def prepare(self) -> None:
         """Create the group where it is missing, and forget consumers that are long gone."""

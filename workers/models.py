@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipelines.errors import ConfigurationError
+from pipelines.adapters.breaking import (
+    Breaker,
+    Breakers,
+    BreakingChatModel,
+    BreakingEmbedder,
+    BreakingReranker,
+)
+from pipelines.errors import ConfigurationError, ModelUnavailable
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def make_embedder(
-    settings: Settings, policies: Policies, clients: ExitStack
+    settings: Settings, policies: Policies, clients: ExitStack, breakers: Breakers
 ) -> tuple[Embedder, TokenCounter]:
     """What embeds, and what counts tokens in a language like the embedder's."""
     if settings.embedder == "minilm":
@@ -41,10 +48,18 @@ def make_embedder(
         policies.retry,
         budget_seconds=settings.model_timeout_seconds,
     )
-    return embedder, CharacterTokenCounter()
+    guarded = BreakingEmbedder(embedder, breakers.of("embedder", ModelUnavailable))
+    return guarded, CharacterTokenCounter()
 
 
-def make_chat(settings: Settings, policies: Policies, clients: ExitStack, model: str) -> ChatModel:
+def breaker_of_model(breakers: Breakers, model: str) -> Breaker:
+    """The breaker of a chat model at the endpoint of the settings."""
+    return breakers.of(f"model {model}", ModelUnavailable)
+
+
+def make_chat(
+    settings: Settings, policies: Policies, clients: ExitStack, breakers: Breakers, model: str
+) -> ChatModel:
     """The chat model of that name, at the endpoint of the settings."""
     from pipelines.adapters.openai_chat import OpenAiChatModel
 
@@ -52,15 +67,16 @@ def make_chat(settings: Settings, policies: Policies, clients: ExitStack, model:
     client = clients.enter_context(
         make_client(settings.model_base_url, settings.model_api_key, settings)
     )
-    return OpenAiChatModel(
+    chat = OpenAiChatModel(
         client,
         model,
         policies.retry,
         budget_seconds=settings.model_timeout_seconds,
     )
+    return BreakingChatModel(chat, breaker_of_model(breakers, model))
 
 
-def make_reranker(settings: Settings, clients: ExitStack) -> Reranker | None:
+def make_reranker(settings: Settings, clients: ExitStack, breakers: Breakers) -> Reranker | None:
     """What re-ranks, if the settings name it."""
     if settings.rerank_url is None:
         return None
@@ -74,11 +90,15 @@ def make_reranker(settings: Settings, clients: ExitStack) -> Reranker | None:
         settings.rerank_timeout_seconds,
     )
     clients.callback(made.close)
-    return made
+    return BreakingReranker(made, breakers.of("reranker", ModelUnavailable))
 
 
 def make_judge(
-    settings: Settings, policies: Policies, clients: ExitStack, replies: ReplyStore
+    settings: Settings,
+    policies: Policies,
+    clients: ExitStack,
+    breakers: Breakers,
+    replies: ReplyStore,
 ) -> Judge | None:
     """What is asked where rules cannot tell; nobody without a model."""
     if settings.distiller == "offline":
@@ -86,7 +106,7 @@ def make_judge(
     from pipelines.adapters.model_judge import ModelJudge
     from pipelines.adapters.paid_chat import PaidChat
 
-    chat = make_chat(settings, policies, clients, settings.model_name)
+    chat = make_chat(settings, policies, clients, breakers, settings.model_name)
     return ModelJudge(PaidChat(chat, replies, policies.distill.max_repairs))
 
 

@@ -57,7 +57,7 @@ class Says:
 NOT_THERE = (404,)
 ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/healthz"): Says(schemas.Health),
-    ("get", "/readyz"): Says(schemas.Health),
+    ("get", "/readyz"): Says(schemas.Readiness),
     ("post", "/v1/transcripts"): Says(schemas.Pushed, (409,)),
     ("post", "/v1/transcripts:bulk"): Says(schemas.PushedLines),
     ("get", "/v1/transcripts/{receipt}"): Says(schemas.Status, NOT_THERE),

@@ -96,7 +96,14 @@ def read_payload(payload: str, letter: DeadLetter) -> Transcript:
             pushed = parse_transcript(payload, now=letter.received_at)
         except InvalidTranscript:
             pushed = parse_transcript(payload, now=datetime.now(UTC))
-        return to_transcript(pushed, default_tenant=tenant, caller=tenant, lane=letter.lane)
+        # Whoever was erased since stays erased.
+        return to_transcript(
+            pushed,
+            default_tenant=tenant,
+            caller=tenant,
+            lane=letter.lane,
+            pushed_at=letter.received_at,
+        )
     except InvalidTranscript as error:
         raise Unreadable(error.field, error.reason) from None
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipelines.errors import (
     BadReply,
     DependencyUnavailable,
     ModelRefused,
-    ModelUnavailable,
     StoreRefused,
 )
-from pipelines.flows.again import delay_after
+from pipelines.flows.again import delay_after_error, is_outage
 
 if TYPE_CHECKING:
-    from config.policy import RetryPolicy
+    from datetime import timedelta
+
+    from config.operation import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ RULES: tuple[tuple[type[Exception], Rule], ...] = (
     (BadReply, Rule(patience=0.6)),
     # A wrong key or model name is often put right within the hour.
     (ModelRefused, Rule(patience=1.0)),
+    # Where others are answered; an outage is nobody's attempt.
     (DependencyUnavailable, Rule(patience=1.0)),
 )
 
@@ -45,15 +46,8 @@ def judge(error: Exception, attempt: int, policy: RetryPolicy) -> timedelta | No
     """Say when to try again after the given attempt (from 1), or None for a dead letter.
 
     The delay is jittered, so that what failed together does not come back together, and never
-    shorter than what the endpoint asked for.
+    shorter than what the endpoint asked for. An outage uses up no attempt: it is waited out.
     """
     rule = next(rule for kind, rule in RULES if isinstance(error, kind))
-    if attempt >= max(1, round(policy.max_attempts * rule.patience)):
-        return None
-    return max(delay_after(attempt, policy), _asked_delay(error))
-
-
-def _asked_delay(error: Exception) -> timedelta:
-    if isinstance(error, ModelUnavailable) and error.retry_after_seconds is not None:
-        return timedelta(seconds=error.retry_after_seconds)
-    return timedelta(0)
+    is_last = attempt >= max(1, round(policy.max_attempts * rule.patience))
+    return None if is_last and not is_outage(error) else delay_after_error(error, attempt, policy)

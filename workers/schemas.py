@@ -64,9 +64,34 @@ class Error(Answer):
 
 
 class Health(Answer):
-    """The process answers; where it is ready, its database does."""
+    """The process answers."""
 
-    status: Literal["live", "ready"]
+    status: Literal["live"]
+
+
+class Dependency(Answer):
+    """How a server stands, and how long ago that was looked at."""
+
+    ok: bool
+    problem: str | None
+    age_seconds: float | None
+
+
+class Backlog(Answer):
+    """What waits."""
+
+    oldest_due_seconds: float
+    dead_letters: int
+    overdue_erasures: int
+
+
+class Readiness(Answer):
+    """Whether requests can be served, and what is away."""
+
+    status: str
+    reason: str | None
+    dependencies: dict[str, Dependency]
+    backlog: Backlog | None
 
 
 class Pushed(Answer):

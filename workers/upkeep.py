@@ -11,7 +11,7 @@ from pipelines.flows.reindex import Reindex
 from pipelines.flows.tend import TendIndex
 
 if TYPE_CHECKING:
-    from config.policy import ReconcilePolicy
+    from config.operation import ReconcilePolicy
     from pipelines.adapters.postgres import Database
     from pipelines.flows.gated import GatedIndex
     from pipelines.flows.project import Project

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,13 +16,17 @@ from pipelines.ports import Waiting
 from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, REDISTILL, SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from celery import Celery
 
     from pipelines.model import Owner, ReceiptId
+    from pipelines.ports import Waker
 
 log = structlog.get_logger(__name__)
+
+MAX_WAITING = 1_000
+CLOSE_SECONDS = 1.0
 
 
 class CeleryWaker:
@@ -67,6 +74,63 @@ class CeleryWaker:
         except (OperationalError, RedisError, OSError) as error:
             # The sweep finds the rows when the broker is back.
             log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
+
+
+class BackgroundWaker:
+    """``Waker`` that sends behind the back of whoever wakes: they never wait for a broker.
+
+    What does not fit any more while the broker hangs is lost, as with a broker that is away.
+    """
+
+    def __init__(self, waker: Waker, limit: int = MAX_WAITING) -> None:
+        self._waker = waker
+        self._calls: queue.Queue[Callable[[], None] | None] = queue.Queue(limit)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def count_waiting(self) -> Waiting:
+        return self._waker.count_waiting()
+
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        if receipts:
+            self._later(lambda: self._waker.wake_distill(receipts, lane))
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        if owners:
+            self._later(lambda: self._waker.wake_consolidate(owners))
+
+    def wake_index(self) -> None:
+        self._later(self._waker.wake_index)
+
+    def wake_redistill(self) -> None:
+        self._later(self._waker.wake_redistill)
+
+    def wake_share(self, after_tenant: str) -> None:
+        self._later(lambda: self._waker.wake_share(after_tenant))
+
+    def close(self) -> None:
+        """Send what is left, for a moment at most; the rest is lost."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            with suppress(queue.Full):
+                self._calls.put_nowait(None)
+            thread.join(CLOSE_SECONDS)
+
+    def _later(self, call: Callable[[], None]) -> None:
+        with self._lock:
+            # Not before: a process that forks would leave it behind.
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._send, name="waker", daemon=True)
+                self._thread.start()
+        try:
+            self._calls.put_nowait(call)
+        except queue.Full:
+            log.warning("wakeup_lost", error="the broker does not answer")
+
+    def _send(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
 
 
 def _length(channel: Any, queue: str) -> int:  # noqa: ANN401 - kombu has no types

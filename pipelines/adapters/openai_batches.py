@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
     from pipelines.ports import BatchId, PreparedRequest
 
 log = structlog.get_logger(__name__)

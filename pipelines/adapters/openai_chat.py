@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
     from pipelines.ports import ChatRequest
 
 _CUT_OFF = "length"

@@ -31,7 +31,7 @@ from pipelines.errors import ModelRefused, ModelUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
 
 _log = structlog.get_logger(__name__)
 _Answer = TypeVar("_Answer")
@@ -155,7 +155,9 @@ def _translate(error: openai.OpenAIError, retry: RetryPolicy) -> ModelUnavailabl
     status, said = error.status_code, f"the model endpoint answered {_name_status(error)}"
     if status in _PASSING or status >= _SERVER_FAULT:
         asked = _retry_after(error.response.headers, retry.longest.total_seconds())
-        return ModelUnavailable(said, retry_after_seconds=asked)
+        # Who asks for patience is there: that is no attempt, and no outage either.
+        is_busy = status == _TOO_MANY and asked is not None
+        return ModelUnavailable(said, retry_after_seconds=asked, is_outage=is_busy)
     remedy = _REMEDIES.get(status)
     return ModelRefused(f"{said}: {remedy}" if remedy else said, status=status)
 

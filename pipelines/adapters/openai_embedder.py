@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import httpx2
     import openai
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
     from pipelines.model import Vector
 
 _BATCH = 256

@@ -285,9 +285,12 @@ class EdgeIndex(EdgeCollection):
         super().close()
 
     def successor(self, token: str) -> EdgeCollection:
+        name = successor_name(self._name, token)
         with self._lock:
+            if self._folder.name == name:  # it is the live one by now, and open
+                return self
             if token not in self._successors:
-                made = EdgeCollection(self._root / successor_name(self._name, token), self._size)
+                made = EdgeCollection(self._root / name, self._size)
                 if not made.exists():
                     return made
                 made.prepare()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from pipelines.errors import StoreUnavailable
+from pipelines.errors import DependencyUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import timedelta
 
-    from config.policy import RetryPolicy
+    from config.operation import RetryPolicy
 
 T = TypeVar("T")
 
@@ -31,6 +31,27 @@ def delay_after(attempt: int, policy: RetryPolicy) -> timedelta:
     steps = min(attempt - 1, _STEPS)
     delay = min(policy.base * policy.factor**steps, policy.longest)
     return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - hides nothing
+
+
+def delay_after_error(error: Exception, attempt: int, policy: RetryPolicy) -> timedelta:
+    """How long work waits that met an error: an outage until it may be over, and not longer.
+
+    Never shorter than what the server asked for.
+    """
+    asked = timedelta(seconds=_asked_seconds(error))
+    if is_outage(error):
+        return asked + policy.base * random.uniform(0, JITTER)  # noqa: S311 - hides nothing
+    return max(delay_after(attempt, policy), asked)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether an error says nothing about the work that met it."""
+    return isinstance(error, DependencyUnavailable) and error.is_outage
+
+
+def _asked_seconds(error: Exception) -> float:
+    asked = error.retry_after_seconds if isinstance(error, DependencyUnavailable) else None
+    return asked or 0.0
 
 
 def insist(write: Callable[[], T], patience: timedelta) -> T:

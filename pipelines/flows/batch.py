@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from config.policy import BatchPolicy
+    from config.operation import BatchPolicy
     from pipelines.flows.gather import Gather
     from pipelines.ports import (
         BatchAnswer,

@@ -17,21 +17,21 @@ from pipelines.errors import (
     StoreRefused,
     VersionConflict,
 )
-from pipelines.flows.again import delay_after, insist
-from pipelines.flows.judging import Judging, is_worth_asking
+from pipelines.flows.again import delay_after_error, insist
+from pipelines.flows.judging import Judging, is_worth_asking, weigh_open
+from pipelines.flows.vectors import Vectors
 from pipelines.model import FactOutcome, memory_id
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
-from pipelines.stages.dedup import statement_key
 from pipelines.stages.generation import Side, generation_of
 from pipelines.stages.merging.merge import Known, merge, select_displaced
 from pipelines.stages.merging.relate import Relations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from config.policy import JudgePolicy, Policies
+    from config.policy import Policies
     from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
     from pipelines.ports import (
         Clock,
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
         VerdictStore,
         Waker,
     )
-    from pipelines.stages.merging.relate import Pair
 
 log = structlog.get_logger(__name__)
 
@@ -93,48 +92,44 @@ class Consolidate:
             if len(self.store.load_memories(owner, memories)) < len(set(memories)):
                 raise OwnerBusy(BUSY)
             plan = self._commit(claim, [], memories)
-            self.waker.wake_index()
             log.info("user_rearranged", **plan.counts())
         except LeaseLost as error:
             raise OwnerBusy(BUSY) from error
         finally:
             # New facts may have arrived, and were not looked at here.
             self._release(claim, self.clock.now())
+        self.waker.wake_index()
 
     def _consolidate(self, claim: OwnerClaim) -> Outcome:
-        if claim.deaths:
-            return self._consolidate_warily(claim)
         pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
         ready, resume_at = self._select_ready(claim.owner, pending)
-        counts: dict[str, int] = {}
-        if ready:
-            counts = self._commit_or_isolate(claim, ready)
-            if len(pending) == self.policies.consolidate.max_facts:
-                resume_at = self.clock.now()
-        due = [resume_at, self._review(claim)]
+        counts, done = Counter[str](), 0
+        for portion in _cut(ready, claim.deaths):
+            if done:
+                self._hold(claim)
+            counts.update(self._commit_portion(claim, portion))
+            done += len(portion)
+        is_more = done < len(ready) or len(pending) == self.policies.consolidate.max_facts
+        due = [self.clock.now() if is_more else resume_at, self._review_later(claim)]
+        self._release(
+            claim, min((at for at in due if at is not None), default=None), deaths=done < len(ready)
+        )
         self.waker.wake_index()
-        self._release(claim, min((at for at in due if at is not None), default=None))
-        log.info("user_consolidated", waiting=len(pending) - len(ready), **counts)
-        return Done(counts)
+        waiting = len(pending) - done
+        log.info("user_consolidated", waiting=waiting, deaths=claim.deaths, **counts)
+        return Done(dict(counts))
 
-    def _consolidate_warily(self, claim: OwnerClaim) -> Outcome:
-        """One fact at a time, because a worker died: so the one that kills is found.
+    def _commit_portion(self, claim: OwnerClaim, facts: Sequence[Fact]) -> dict[str, int]:
+        """A fact over which more workers died alone than the policy admits is refused."""
+        if claim.deaths > self.policies.retry.max_deaths:
+            return self._refuse(claim, facts[0], "killed_its_worker")
+        return self._commit_or_isolate(claim, facts)
 
-        Over the same first fact no more workers die than the policy admits; then it is refused.
-        """
-        pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
-        ready, resume_at = self._select_ready(claim.owner, pending)
-        counts: dict[str, int] = {}
-        if ready and claim.deaths >= self.policies.retry.max_deaths:
-            counts = self._refuse(claim, ready[0], "killed_its_worker")
-        elif ready:
-            counts = self._commit_or_isolate(claim, ready[:1])
-        is_more = len(ready) > 1
-        self.waker.wake_index()
-        goes_on = is_more or bool(self._load_reviews(claim.owner))
-        self._release(claim, self.clock.now() if goes_on else resume_at, deaths=int(is_more))
-        log.warning("user_consolidated_warily", deaths=claim.deaths, **counts)
-        return Done(counts)
+    def _review_later(self, claim: OwnerClaim) -> datetime | None:
+        """Ask what is to be asked; after a death first the facts, and then in peace."""
+        if not claim.deaths:
+            return self._review(claim)
+        return self.clock.now() if self._load_reviews(claim.owner) else None
 
     def _select_ready(
         self, owner: Owner, pending: Sequence[Fact]
@@ -218,7 +213,7 @@ class Consolidate:
         *,
         reviewed: frozenset[MemoryId] = frozenset(),
     ) -> Plan:
-        vectors = _Vectors(self.embedder)
+        vectors = Vectors(self.embedder)
         vectors.learn(fact.statement for fact in facts)
         for _ in range(self.policies.consolidate.max_replans):
             plan = self._plan(claim, facts, vectors, refile, is_review=bool(reviewed))
@@ -234,7 +229,7 @@ class Consolidate:
         self,
         claim: OwnerClaim,
         facts: Sequence[Fact],
-        vectors: _Vectors,
+        vectors: Vectors,
         refile: Collection[MemoryId],
         *,
         is_review: bool,
@@ -247,7 +242,7 @@ class Consolidate:
         if any(pair.is_in_slot for pair in judging.open):
             judging = self._make_judging(claim, self.judge)
             return self._decide(claim.owner, facts, vectors, refile, judging)
-        return replace(plan, opened=_weigh_open(judging.open, facts, plan, self.policies.judge))
+        return replace(plan, opened=weigh_open(judging.open, facts, plan, self.policies.judge))
 
     def _make_judging(self, claim: OwnerClaim, judge: Judge | None) -> Judging:
         return Judging(
@@ -264,7 +259,7 @@ class Consolidate:
         self,
         owner: Owner,
         facts: Sequence[Fact],
-        vectors: _Vectors,
+        vectors: Vectors,
         refile: Collection[MemoryId],
         judging: Judging,
     ) -> Plan:
@@ -286,7 +281,7 @@ class Consolidate:
         self,
         owner: Owner,
         facts: Sequence[Fact],
-        vectors: _Vectors,
+        vectors: Vectors,
         refile: Collection[MemoryId],
     ) -> Known:
         asked = self.store.load_memories(owner, refile) if refile else []
@@ -327,7 +322,7 @@ class Consolidate:
         owner: Owner,
         newcomers: Sequence[Fact],
         memories: list[Memory],
-        vectors: _Vectors,
+        vectors: Vectors,
         refile: Collection[MemoryId],
     ) -> Known:
         """The memories, with the facts of those that may have to be put together anew."""
@@ -357,7 +352,7 @@ class Consolidate:
     def _give_back(self, claim: OwnerClaim, error: Exception) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         now = self.clock.now()
-        delay = delay_after(claim.attempt, self.policies.retry)
+        delay = delay_after_error(error, claim.attempt, self.policies.retry)
         if isinstance(error, BudgetExceeded):
             delay = max(delay, error.resume_at - now)
         insist(
@@ -370,55 +365,19 @@ class Consolidate:
         return Snoozed(delay, text)
 
 
-class _Vectors:
-    """Vectors of statements, each embedded once."""
+def _cut(facts: Sequence[Fact], deaths: int) -> Iterator[Sequence[Fact]]:
+    """What is consolidated at one blow: all, as long as no worker died over it.
 
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-        self._known: dict[str, Vector] = {}
-
-    def of(self, statement: str) -> Vector:
-        if statement not in self._known:
-            self.learn([statement])
-        return self._known[statement]
-
-    def remember(self, memory: Memory) -> None:
-        self._known.setdefault(memory.statement, memory.vector)
-
-    def learn(self, statements: Iterable[str]) -> None:
-        new = list(dict.fromkeys(item for item in statements if item not in self._known))
-        if new:
-            self._known.update(zip(new, self._embedder.embed(new), strict=True))
-
-
-def _weigh_open(
-    pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan, policy: JudgePolicy
-) -> dict[MemoryId, int]:
-    """How much the open pairs of each memory weigh in which a new statement ended."""
-    homes = {
-        fact.statement: plan.settled[fact.id].memory_id
-        for fact in facts
-        if not _is_repeated(fact, plan)
-    }
-    weights: Counter[MemoryId] = Counter()
-    for pair in pairs:
-        home = homes.get(pair.later.statement) or homes.get(pair.earlier.statement)
-        if home is not None:
-            # One that most likely says the same is worth a question by itself.
-            weights[home] += policy.company if pair.cosine >= policy.urgent else 1
-    return dict(weights)
-
-
-def _is_repeated(fact: Fact, plan: Plan) -> bool:
-    """Whether it was said before in these words: then its pairs were met before, too."""
-    settled = plan.settled[fact.id]
-    home = plan.final_states().get(settled.memory_id) if settled.memory_id else None
-    is_known = settled.outcome is FactOutcome.REINFORCED
-    return is_known and home is not None and _is_worded_alike(fact, home)
-
-
-def _is_worded_alike(fact: Fact, memory: Memory) -> bool:
-    return statement_key(fact.statement) == statement_key(memory.statement)
+    After a death the portions begin with a single fact and double, so that a death says more and
+    more exactly over which; after another the first fact goes alone.
+    """
+    if deaths > 1:
+        facts = facts[:1]
+    size = 1 if deaths else len(facts)
+    while facts:
+        yield facts[:size]
+        facts = facts[size:]
+        size *= 2
 
 
 def _session_end(fact: Fact) -> datetime:

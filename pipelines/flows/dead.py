@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from config.policy import DeadPolicy
+from config.operation import DeadPolicy
 from pipelines.errors import InputError
 from pipelines.model import Lane
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -21,7 +20,8 @@ from pipelines.errors import (
     NotFound,
     StoreRefused,
 )
-from pipelines.flows.again import insist
+from pipelines.flows.again import insist, is_outage
+from pipelines.flows.turns import Turns
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
@@ -46,6 +46,7 @@ _FAILURES = (BadReply, BudgetExceeded, DependencyUnavailable, ModelRefused, Stor
 _FAILURES_OF_COMPANY = (BadReply, BudgetExceeded, ModelRefused)
 _LOST = Skipped("its lease was lost")
 _NOT_DUE = Skipped("not due, or held by another worker")
+_AWAY = Skipped("the model is away")
 _AT_THE_HEAD = 16
 # A transcript that keeps ending its worker shall not use up the attempts of the others.
 _ATTEMPTS_IN_COMPANY = 2
@@ -65,30 +66,6 @@ class _Group:
     shown: tuple[Transcript, ...]
 
 
-@dataclass(slots=True)
-class Turns:
-    """Where this process stands in going from tenant to tenant, and who is in quarantine.
-
-    A worker that dies takes along all that it held, and one of them may be the cause. They are
-    suspects from then on, and one at a time is worked on in a process: so the one that kills
-    again and again is found, and no other is ever in its company twice.
-
-    Attributes:
-        quarantine: Held while a suspect is worked on.
-    """
-
-    quarantine: threading.Lock = field(default_factory=threading.Lock)
-    _tenants: dict[Lane, str] = field(default_factory=dict)
-
-    def last_tenant(self, lane: Lane) -> str:
-        """Who was served last; nobody yet is the empty name."""
-        return self._tenants.get(lane, "")
-
-    def note(self, lane: Lane, tenant_id: str) -> None:
-        """This tenant is served now."""
-        self._tenants[lane] = tenant_id
-
-
 @dataclass(frozen=True, slots=True)
 class Distill:
     """Distills one transcript, and with it what else of its user is due and fits into a call.
@@ -97,6 +74,8 @@ class Distill:
         max_deaths: A transcript that ended so many workers is not given to another.
         verbatim: Keep what was said beside a model's facts, too; None keeps the facts alone.
         patience: How long a result waits for a store that is away.
+        may_ask: Whether the model is there, as far as is known: else nobody is taken out of
+            the line for it.
     """
 
     inbox: Inbox
@@ -109,6 +88,7 @@ class Distill:
     max_deaths: int = 3
     verbatim: VerbatimPolicy | None = None
     patience: timedelta = timedelta(0)
+    may_ask: Callable[[], bool] = lambda: True
     turns: Turns = field(default_factory=Turns)
 
     def run(self, receipt: ReceiptId) -> Outcome:
@@ -119,6 +99,8 @@ class Distill:
 
     def run_next(self, lane: Lane) -> Outcome:
         """Distill whoever's turn it is in the lane; whatever happens, the row says what."""
+        if not self.may_ask():
+            return _AWAY
         with_suspects = self.turns.quarantine.acquire(blocking=False)
         try:
             claims = self._claim_next(lane, with_suspects=with_suspects)
@@ -322,12 +304,17 @@ class Distill:
         text = f"{type(error).__name__}: {error}"
         if delay is None:
             return self._bury(claim, type(error).__name__, text)
+        is_counted = not is_outage(error)
         # Nobody is to blame for an outage, unless it comes back with the same company.
-        is_alone = claim.attempt > 1 or not isinstance(error, DependencyUnavailable)
+        is_blamed = claim.attempt > 1 or not isinstance(error, DependencyUnavailable)
         try:
             self._insist(
                 lambda: self.inbox.postpone(
-                    claim, self.clock.now() + delay, text, is_alone=is_alone
+                    claim,
+                    self.clock.now() + delay,
+                    text,
+                    is_alone=is_counted and is_blamed,
+                    is_counted=is_counted,
                 )
             )
         except LeaseLost:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from config.policy import BatchPolicy
+    from config.operation import BatchPolicy
     from pipelines.model import Owner, ReceiptId, Transcript
     from pipelines.ports import (
         BatchableDistiller,

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pipelines.errors import BadReply, ModelRefused
+from pipelines.model import FactOutcome
+from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from datetime import datetime
 
     from config.policy import JudgePolicy
-    from pipelines.model import Owner
+    from pipelines.model import Fact, Memory, MemoryId, Owner
+    from pipelines.plan import Plan
     from pipelines.ports import Clock, Judge, Review, VerdictStore
     from pipelines.stages.merging.relate import Pair, Relation, Relations
 
@@ -98,3 +101,33 @@ def is_worth_asking(reviews: Collection[Review], now: datetime, policy: JudgePol
 
 def _urgency(pair: Pair) -> tuple[bool, float, str]:
     return (not pair.is_in_slot, -pair.cosine, pair.key)
+
+
+def weigh_open(
+    pairs: Iterable[Pair], facts: Sequence[Fact], plan: Plan, policy: JudgePolicy
+) -> dict[MemoryId, int]:
+    """How much the open pairs of each memory weigh in which a new statement ended."""
+    homes = {
+        fact.statement: plan.settled[fact.id].memory_id
+        for fact in facts
+        if not _is_repeated(fact, plan)
+    }
+    weights: Counter[MemoryId] = Counter()
+    for pair in pairs:
+        home = homes.get(pair.later.statement) or homes.get(pair.earlier.statement)
+        if home is not None:
+            # One that most likely says the same is worth a question by itself.
+            weights[home] += policy.company if pair.cosine >= policy.urgent else 1
+    return dict(weights)
+
+
+def _is_repeated(fact: Fact, plan: Plan) -> bool:
+    """Whether it was said before in these words: then its pairs were met before, too."""
+    settled = plan.settled[fact.id]
+    home = plan.final_states().get(settled.memory_id) if settled.memory_id else None
+    is_known = settled.outcome is FactOutcome.REINFORCED
+    return is_known and home is not None and _is_worded_alike(fact, home)
+
+
+def _is_worded_alike(fact: Fact, memory: Memory) -> bool:
+    return statement_key(fact.statement) == statement_key(memory.statement)

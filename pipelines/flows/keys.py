@@ -38,7 +38,10 @@ log = structlog.get_logger(__name__)
 
 # As the wire has it for ids.
 _NAME = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,200}")
-MISSING = "is missing; send `Authorization: Bearer KEY`, with a key of `memstill keys create`"
+MISSING = (
+    "is missing; send `Authorization: Bearer KEY` with a key of `memstill keys create` (client and "
+    "command line take it from MEMSTILL_API_KEY)"
+)
 UNKNOWN = "holds no key that is known here; `memstill keys create` makes one"
 
 

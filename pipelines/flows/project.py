@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from config.policy import ProjectPolicy, RetryPolicy
+from config.operation import ProjectPolicy, RetryPolicy
 from pipelines.errors import IndexRefused, IndexUnavailable
 from pipelines.flows.again import delay_after, insist
 from pipelines.outcome import Done, Outcome, Snoozed
@@ -65,13 +66,14 @@ class Project:
 
     def _wait(self, batch: Projection, error: IndexUnavailable) -> Outcome:
         """Nobody is to blame; parts of the batch that are there already are not held any more."""
-        due_at = self.clock.now() + self.policy.pause
+        pause = max(self.policy.pause, timedelta(seconds=error.retry_after_seconds or 0))
+        due_at = self.clock.now() + pause
         insist(
             lambda: self.outbox.give_back(batch, due_at, str(error), is_counted=False),
             self.retry.patience,
         )
         log.warning("projection_postponed", error=str(error))
-        return Snoozed(self.policy.pause, str(error))
+        return Snoozed(pause, str(error))
 
 
 def refill_if_empty(outbox: Outbox, index: VectorIndex, clock: Clock) -> int:

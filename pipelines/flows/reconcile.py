@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import timedelta
 
-    from config.policy import ReconcilePolicy
+    from config.operation import ReconcilePolicy
     from pipelines.flows.compare import Found, Page
     from pipelines.model import MemoryId
     from pipelines.ports import Clock, IndexTruth, RoundStore, VectorIndex, Waker

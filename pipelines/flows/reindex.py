@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from config.policy import ReconcilePolicy
+    from config.operation import ReconcilePolicy
     from pipelines.flows.compare import Found, Page
     from pipelines.flows.project import Project
     from pipelines.model import MemoryId

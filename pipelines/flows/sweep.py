@@ -11,19 +11,29 @@ from pipelines.model import Lane
 from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pipelines.ports import Clock, Waker, WorkTable
 
 log = structlog.get_logger(__name__)
 
+PROBED_AT_ONCE = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Re-sends lost wake-ups and hands on work whose lease has expired or whose delay is over."""
+    """Re-sends lost wake-ups and hands on work whose lease has expired or whose delay is over.
+
+    Attributes:
+        may_ask: Whether the model is there, as far as this process knows. While it is away only
+            a few are woken to distill: each may be the one that finds it back.
+    """
 
     work: WorkTable
     waker: Waker
     clock: Clock
     limit: int = 1000
+    may_ask: Callable[[], bool] = lambda: True
 
     def run(self) -> Outcome:
         """Wake what is due; waking something twice is harmless.
@@ -32,16 +42,17 @@ class Sweep:
         stay bounded however long the backlog of rows is.
         """
         now = self.clock.now()
+        at_once = self.limit if self.may_ask() else PROBED_AT_ONCE
         self.work.line_up(now, self.limit)
         due = self.work.find_due(now, self.limit)
         waiting = self.waker.count_waiting()
         counts: dict[str, int] = {}
         if due.transcripts and waiting.distill < self.limit:
-            self.waker.wake_distill(due.transcripts)
-            counts["transcripts"] = len(due.transcripts)
+            self.waker.wake_distill(due.transcripts[:at_once])
+            counts["transcripts"] = len(due.transcripts[:at_once])
         if due.backfill and waiting.backfill < self.limit:
-            self.waker.wake_distill(due.backfill, Lane.BACKFILL)
-            counts["backfill"] = len(due.backfill)
+            self.waker.wake_distill(due.backfill[:at_once], Lane.BACKFILL)
+            counts["backfill"] = len(due.backfill[:at_once])
         if due.owners and waiting.consolidate < self.limit:
             self.waker.wake_consolidate(due.owners)
             counts["owners"] = len(due.owners)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
-    from config.policy import ReconcilePolicy
+    from config.operation import ReconcilePolicy
     from pipelines.flows.reconcile import ReconcileRounds
     from pipelines.flows.reindex import Reindex
 

@@ -199,9 +199,17 @@ class Inbox(Protocol):
         ...
 
     def postpone(
-        self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
+        self,
+        claim: TranscriptClaim,
+        due_at: datetime,
+        error: str,
+        *,
+        is_alone: bool = False,
+        is_counted: bool = True,
     ) -> None:
         """Give a transcript back to be tried again at ``due_at``, from now on alone if so told.
+
+        An attempt that says nothing about the transcript is taken back: it is not counted.
 
         Raises:
             LeaseLost: The fence has moved on.

@@ -162,13 +162,20 @@ class InMemoryInbox(InMemoryTables):
             self._mark_due(claim.transcript.owner, now)
 
     def postpone(
-        self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
+        self,
+        claim: TranscriptClaim,
+        due_at: datetime,
+        error: str,
+        *,
+        is_alone: bool = False,
+        is_counted: bool = True,
     ) -> None:
         with self._lock:
             row = self._leave_lease(claim)
             row.wait(TranscriptState.QUEUED, due_at)
             row.last_error = error
             row.is_alone |= is_alone
+            row.attempts -= not is_counted
 
     def park(
         self,

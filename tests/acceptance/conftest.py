@@ -33,6 +33,7 @@ def deployment(
         "MEMSTILL_INDEX_URL": "pgvector",
         "MEMSTILL_SWEEP_SECONDS": "0.5",
         "MEMSTILL_RETRY_BASE_SECONDS": "0.2",
+        "MEMSTILL_PROBE_SECONDS": "0.2",
         "MEMSTILL_DATABASE_POOL": "6",
         "MEMSTILL_CONSOLIDATE_LEASE_SECONDS": "3",
     }

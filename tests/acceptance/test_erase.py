@@ -6,6 +6,7 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+import httpx2
 import pytest
 import redis
 
@@ -13,7 +14,6 @@ from memstill_client import Memstill, MemstillError, NotFound
 from tests.acceptance.deployment import Deployment, free_port, wait_until
 from tests.acceptance.test_road import session
 from tests.endpoint import hang
-from workers.embedded.children import is_listening
 
 if TYPE_CHECKING:
     from tests.endpoint import ScriptedEndpoint
@@ -29,7 +29,10 @@ class Load:
         self.receipts: dict[str, list[object]] = {"alice": [], "bob": [], "carol": []}
         self._stops = {user: threading.Event() for user in self.receipts}
         self._threads = {
-            user: [threading.Thread(target=self._push, args=(user, it)) for it in self._clients]
+            user: [
+                threading.Thread(target=self._push, args=(user, road, client))
+                for road, client in zip(("stream", "http"), self._clients, strict=True)
+            ]
             for user in self.receipts
         }
 
@@ -50,11 +53,11 @@ class Load:
         for thread in self._threads[user]:
             thread.join()
 
-    def _push(self, user: str, client: Memstill) -> None:
+    def _push(self, user: str, road: str, client: Memstill) -> None:
         number = 0
         while not self._stops[user].wait(0.2):
             number += 1
-            name = f"{user}-{id(client)}-{number}"
+            name = f"{user}-{road}-{number}"
             f"2025-{1 + number // 28 % 12:02}-{1 + number % 28:02}"
             with suppress(MemstillError):
                 said = f"I keep {number} {CANARY if user == 'alice' else 'dog'}s at {name}."
@@ -84,8 +87,17 @@ def api_url(modelled: Deployment) -> str:
     for _ in range(2):
         modelled.start_worker()
     modelled.start_api()
-    wait_until(lambda: is_listening("127.0.0.1", port), "the API listens")
-    return f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: is_ready(url), "the API is ready")
+    return url
+
+
+def is_ready(url: str) -> bool:
+    """Whether the API serves."""
+    try:
+        return httpx2.get(f"{url}/readyz", timeout=5).is_success
+    except httpx2.TransportError:
+        return False
 
 
 def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
@@ -127,7 +139,8 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
     assert CANARY not in str(left)
     assert {"bob", "carol"} == {row[0] for row in modelled.query("SELECT user_id FROM memories")}
     for user in ("bob", "carol"):
-        assert len(load.receipts[user]) == len(modelled.memories(user))
+        cited = {item.session_id for row in modelled.memories(user) for item in row.evidence}
+        assert len(load.receipts[user]) == len(cited)
 
 
 def find_in_tables(deployment: Deployment, word: str) -> list[str]:

@@ -41,12 +41,13 @@ class Answered:
     """A whole answer that went out to a chat request: what a provider would charge for.
 
     Attributes:
-        arrived_at, sent_at: Seconds of the Unix epoch.
+        caller: The process that asked.
+        arrived_at: Seconds of the Unix epoch.
     """
 
     key: str
+    caller: str
     arrived_at: float
-    sent_at: float
 
 
 class BadDayEndpoint(ScriptedEndpoint):
@@ -90,7 +91,8 @@ class BadDayEndpoint(ScriptedEndpoint):
                 return
             key = _name(call.body)
             self.bodies.setdefault(key, call.body)
-            self.answered.append(Answered(key, arrived_at, time.time()))
+            caller = call.headers["authorization"].removeprefix("Bearer ")
+            self.answered.append(Answered(key, caller, arrived_at))
 
     def _draw(self, chance: float) -> tuple[str, Scripted | None]:
         weather = self._weather

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     Tell = Callable[[str], None]
 
+_START_SECONDS = 180.0
 _SETTLE_SECONDS = 90.0
 
 
@@ -64,8 +65,9 @@ class Fire:
             What is known; None if something was left on its road, as the findings then say.
         """
         self._tell(f"{len(self._stack.keepers)} processes are starting in {self._stack.folder}")
-        if not self._stack.wait_ready(_SETTLE_SECONDS):
-            findings.problems.append("not all processes came up")
+        if not self._stack.wait_ready(_START_SECONDS):
+            self._count_hits(findings)
+            findings.problems.append("not all processes came up: the logs are kept")
             return None
         self._tell("all of them are up")
         with self._at_work():
@@ -111,7 +113,8 @@ class Fire:
     def _look(self, truth: Truth, findings: Findings) -> Told:
         receipts = self._agents.pushes.receipts
         problems, findings.dead = check_receipts(truth, receipts)
-        findings.payments = count_payments(self._stack.endpoint, truth, self._users)
+        thawed_at = {name: keeper.thawed_at for name, keeper in self._stack.keepers.items()}
+        findings.payments = count_payments(self._stack.endpoint, truth, self._users, thawed_at)
         findings.problems += [
             *problems,
             *check_dead(findings.dead, len(receipts)),
@@ -138,6 +141,9 @@ class Fire:
             *self._recaller.recalls.problems,
             *check_weights(findings.weights),
         ]
+        self._count_hits(findings)
+
+    def _count_hits(self, findings: Findings) -> None:
         for name, keeper in self._stack.keepers.items():
             findings.hits.update(_hits(name, keeper))
             for code, number in keeper.ended_alone.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from workers.embedded.service import Service
 
+SERVERS = ("redis", "postgres")
 _LOOK_SECONDS = 0.05
 
 
@@ -32,6 +33,7 @@ class Keeper:
 
     Attributes:
         suffered: How often each action hit it.
+        thawed_at: When it went on after a freeze, in seconds of the Unix epoch.
         ended_alone: How it ended when nobody had touched it: exit codes with their number.
     """
 
@@ -40,6 +42,7 @@ class Keeper:
         self.name = name
         self.suffered: Counter[Action] = Counter()
         self.ended_alone: Counter[str] = Counter()
+        self.thawed_at: list[float] = []
         self.failed_starts = 0
         self._dice = dice
         self._faults: queue.Queue[Fault] = queue.Queue()
@@ -67,11 +70,14 @@ class Keeper:
         self._faults.put(fault)
 
     def close(self) -> None:
-        """End the process; a frozen one is thawed before."""
+        """End the process, a server cleanly; a frozen one is thawed before."""
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.service.stop()
+        if kind_of(self.name) in SERVERS:
+            self.service.stop()
+        else:
+            self.service.kill()
 
     def _run(self) -> None:
         with suppress(Closing):
@@ -121,6 +127,7 @@ class Keeper:
         try:
             self._wait(seconds)
         finally:
+            self.thawed_at.append(time.time())
             _signal([*children, pid], signal.SIGCONT)
 
     def _bring_back(self) -> None:

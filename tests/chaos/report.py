@@ -77,7 +77,7 @@ def _rows(findings: Findings) -> Iterator[tuple[str, str]]:
             f"{paid.answered} / {paid.replies} / {paid.booked}",
         )
         yield "answers lost with their worker", f"{paid.unkept + paid.raced}"
-        yield "answers after the reply was stored", str(paid.overtaken)
+        yield "answers after the reply was stored", str(len(paid.overtaken))
     same = findings.difference
     if same is not None:
         missing, more = len(same.missing), len(same.additional)

@@ -35,6 +35,7 @@ REPOSITORY = Path(__file__).parents[2]
 KEY_PREFIX = "chaos"
 EMBEDDING_MODEL = "hash"
 _CLIENT_SECONDS = 3.0
+_MOST_ENDS = 5
 _CELERY = (sys.executable, "-m", "celery", "-A", "workers.app")
 
 
@@ -114,10 +115,15 @@ class Stack(Servers):
         """Wait until the API listens and every worker reads the Stream; False if one does not."""
         deadline = time.monotonic() + seconds
         while not (is_listening(HOST, self._port) and self._count_readers() >= self._plan.workers):
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline or self._has_given_up():
                 return False
             time.sleep(0.1)
         return True
+
+    def _has_given_up(self) -> bool:
+        """Whether something keeps ending although nobody has hit it."""
+        ends = (keeper for keeper in self.keepers.values() if not keeper.suffered)
+        return any(sum(keeper.ended_alone.values()) > _MOST_ENDS for keeper in ends)
 
     def _count_readers(self) -> int:
         with redis.Redis.from_url(self.redis.url) as client:
@@ -155,5 +161,7 @@ class Stack(Servers):
         own = {
             "PYTHONPATH": os.pathsep.join(filter(None, (*paths, known))),
             "MEMSTILL_API_PORT": str(self._port),
+            # So that the endpoint can tell who asks.
+            "MEMSTILL_MODEL_API_KEY": name,
         }
         return ChildService(child, self.folder / "children", log, self.env() | own)

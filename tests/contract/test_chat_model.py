@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.policy import RetryPolicy
+from config.operation import RetryPolicy
 from pipelines.adapters.openai_chat import OpenAiChatModel
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.errors import BadReply, MemstillError, ModelRefused, ModelUnavailable
@@ -175,6 +175,24 @@ def test_complete_gives_up_at_once_when_the_wait_is_long(
         with pytest.raises(ModelUnavailable) as caught:
             model.complete(REQUEST)
     assert (caught.value.retry_after_seconds, len(endpoint.calls)) == (told, 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "expected"), [(429, "120", True), (429, None, False), (503, "120", False)]
+)
+def test_complete_tells_patience_that_is_asked_for_from_a_fault(
+    chat: OpenAiChatModel,
+    endpoint: ScriptedEndpoint,
+    code: int,
+    asked: str | None,
+    *,
+    expected: bool,
+) -> None:
+    """Whoever says when to come back is there: that uses up no attempt."""
+    endpoint.fail_on(CONTENT, status(code, retry_after=asked))
+    with pytest.raises(ModelUnavailable) as caught:
+        chat.complete(REQUEST)
+    assert expected is caught.value.is_outage
 
 
 @pytest.mark.parametrize("asked", ["soon", "-5", "nan", "Mon, 02 Mar 2020 09:00:00 GMT"])

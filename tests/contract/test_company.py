@@ -51,6 +51,9 @@ def replies(request: pytest.FixtureRequest) -> ReplyStore:
     if request.param == "memory":
         return InMemoryReplies()
     opened = request.getfixturevalue("database")
+    # A reply is kept only for transcripts that are there.
+    talks = [make_transcript(key, owner=whose, key=key) for whose in (ALICE, BOB) for key in "abc"]
+    PostgresInbox(opened).accept(talks, START)
     return PostgresReplies(opened, PostgresLedger(opened, BudgetPolicy(), ManualClock(START)))
 
 
@@ -100,7 +103,7 @@ def test_company_is_leased_like_any_other_transcript(inbox: Inbox) -> None:
     lead, other = accept(inbox, "s1", "s2")
     first, company = claim_together(inbox, lead)
 
-    assert [TranscriptClaim(lead, 1, 1), TranscriptClaim(other, 1, 1)] == [first, company]
+    assert [(lead, 1), (other, 1)] == [(it.transcript, it.attempt) for it in (first, company)]
     assert inbox.claim_transcript(other.id, START, LEASE) is None
     assert inbox.claim_transcript(other.id, LATER, LEASE) is not None
     with pytest.raises(LeaseLost):

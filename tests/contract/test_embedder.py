@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.policy import RetryPolicy
+from config.operation import RetryPolicy
 from pipelines.adapters import minilm
 from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.openai_client import make_openai_client

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine, text
 
-from pipelines.adapters.pgvector import SEARCH, PgvectorIndex
+from pipelines.adapters.pgvector import PgvectorIndex
+from pipelines.adapters.pgvector_queries import SEARCH
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.model import Owner
 from tests.contract.points import ALICE, SIZE, along, make_point

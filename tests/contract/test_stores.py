@@ -273,6 +273,18 @@ def test_inbox_holds_a_transcript_for_longer_while_there_is_progress(stores: Sto
         stores.inbox.extend_lease(held, day(1))
 
 
+def test_inbox_takes_an_attempt_back_that_says_nothing(stores: Stores) -> None:
+    """An outage uses none up, and makes nobody go alone."""
+    transcript = make_transcript("I live in Berlin")
+    stores.inbox.accept([transcript], START)
+    for _ in range(3):
+        held = claim(stores, transcript)
+        stores.inbox.postpone(held, START, "away", is_counted=False)
+        assert (1, False) == (held.attempt, held.is_alone)
+
+    assert 0 == stores.inbox.status("acme", transcript.id).attempts
+
+
 def test_inbox_returns_a_postponed_transcript_only_when_it_is_due(stores: Stores) -> None:
     """A failed attempt waits for its delay, with its error to be seen."""
     transcript = make_transcript("hello")

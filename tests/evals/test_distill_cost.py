@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.policy import DistillPolicy, RetryPolicy
+from config.operation import RetryPolicy
+from config.policy import DistillPolicy
 from memstill_client.wire import parse_transcript
 from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.model_distiller import ModelDistiller

@@ -264,9 +264,7 @@ class Campaign:
 
     def _recall(self, owner: Owner, case: Case) -> None:
         name = owner.tenant_id
-        if not owner.user_id or not (
-            name.isascii() and name.isprintable() and name == name.strip()
-        ):
+        if not (owner.user_id and name and _fits_header(name)):
             # No header can name such a tenant.
             return
         query = nasty_text(self._rng, self._rng.choice((1, 20, 300, 7_000, 9_000)))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from qdrant_client import QdrantClient
 
-from config.policy import PassagePolicy, ReconcilePolicy
+from config.operation import ReconcilePolicy
+from config.policy import PassagePolicy
 from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.postgres import (
     Database,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi import FastAPI
@@ -13,12 +15,17 @@ from fastapi.routing import APIRoute
 from config.access import KeyPolicy
 from memstill_client import Memstill, Refused
 from pipelines.stages.keys import KeyScope
+from tests.acceptance.deployment import wait_until
+from tests.conftest import copied_database
 from tests.integration.serving import Served, serve, session
 from workers.api import create_api
 from workers.callers import PUBLIC, ScopedRoute, scopes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from workers.embedded.postgres import PostgresServer
+    from workers.embedded.redis import RedisServer
 
 WRITE, READ, ADMIN = KeyScope.WRITE, KeyScope.READ, KeyScope.ADMIN
 NOBODYS = "00000000-0000-4000-8000-000000000000"
@@ -58,9 +65,15 @@ SCOPES = {
 }
 
 
-@pytest.fixture
-def served(database_url: str, redis_url: str, key_prefix: str) -> Iterator[Served]:
-    with serve(database_url, redis_url, key_prefix, "keys") as opened:
+@pytest.fixture(scope="module")
+def served(
+    postgres_server: PostgresServer, template_database: str, redis_server: RedisServer
+) -> Iterator[Served]:
+    """One API for all; each test pushes for a tenant of its own."""
+    with (
+        copied_database(postgres_server, template_database) as url,
+        serve(url, redis_server.url, "test-access", "keys") as opened,
+    ):
         yield opened
 
 
@@ -193,8 +206,8 @@ def test_expired_key_is_refused(served: Served) -> None:
 
 def test_tenant_comes_from_the_key(served: Served) -> None:
     """The header may repeat it; another tenant is refused in header and body."""
-    mine, foreign = {"X-Memstill-Tenant": "acme"}, {"X-Memstill-Tenant": "other"}
-    key = served.make_key("acme")
+    mine, foreign = {"X-Memstill-Tenant": "globex"}, {"X-Memstill-Tenant": "other"}
+    key = served.make_key("globex")
     pushed = served.ask(key, "POST", "/v1/transcripts", json=session("alice", "I live in Porto."))
     path = f"/v1/transcripts/{pushed.json()['receipt']}"
 
@@ -211,7 +224,7 @@ def test_tenant_comes_from_the_key(served: Served) -> None:
 
 def test_key_of_one_user_acts_for_that_user_alone(served: Served) -> None:
     """Pushes, questions, exports and whatever is about all users are refused for others."""
-    key = served.make_key("acme", user_id="alice")
+    key = served.make_key("initech", user_id="alice")
     refused = [
         served.ask(key, "POST", "/v1/transcripts", json=session("bob", "I live in Oslo.")),
         served.ask(key, "POST", "/v1/recall", json={**QUESTION, "user_id": "bob"}),
@@ -247,3 +260,39 @@ def test_client_and_command_line_send_the_key(
     with Memstill(api_url=served.url) as client:
         receipt = client.enqueue(session("alice", "I live in Porto."))
         assert "queued" == client.status(receipt).state
+
+
+@pytest.fixture
+def broken_recall(served: Served) -> Iterator[None]:
+    whole = served.container.recall
+    broken = Mock(run=Mock(side_effect=RuntimeError("something broke")))
+    object.__setattr__(served.container, "recall", broken)
+    yield
+    object.__setattr__(served.container, "recall", whole)
+
+
+@pytest.mark.usefixtures("broken_recall")
+def test_keys_reach_no_log(
+    served: Served,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever is logged at all: taken, refused, misread, or when something breaks behind it."""
+    caplog.set_level(logging.DEBUG)
+    key = served.make_key("acme", READ)
+    unknown = f"Bearer memstill_{'0' * 16}_{'b' * 43}"
+    asked = [
+        served.ask(key, "GET", "/v1/memories", params={"user_id": "alice"}),
+        served.ask(key, "GET", "/v1/cost"),
+        served.ask(key, "POST", "/v1/recall", content=b"{"),
+        served.ask(unknown, "POST", "/v1/recall", json=QUESTION),
+        served.ask(key.text, "POST", "/v1/recall", json=QUESTION),
+        served.ask(key, "POST", "/v1/recall", json=QUESTION),
+    ]
+
+    assert [200, 403, 422, 401, 401, 500] == [answer.status_code for answer in asked]
+    wait_until(lambda: "something broke" in caplog.text, "the breakage is logged")
+    shown = capsys.readouterr()
+    logged = caplog.text + shown.out + shown.err
+    for secret in (key.text.split("_")[2], unknown.split("_")[2]):
+        assert secret not in logged + "".join(answer.text for answer in asked)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -511,6 +512,28 @@ def test_stack_starts_a_child_again_when_it_was_killed(
         assert before != stack.pid_of(name)
         assert name == _recalled(stack.endpoints.redis_url)
         assert rows == _count_rows(stack.endpoints.database_url)
+
+
+def test_stack_ends_a_child_that_hangs_and_starts_it_again(data_dir: Path, tmp_path: Path) -> None:
+    """A stopped process runs and does nothing; its successor does."""
+    hung: list[int] = []
+
+    def is_alive() -> bool:
+        return stack.pid_of("sleeper") not in hung
+
+    child = replace(_sleeper(tmp_path / "said.json"), alive=is_alive)
+    restarts = RestartPolicy(first_seconds=0.05, ask_seconds=0.05, max_silences=3)
+    lines: list[str] = []
+    with _stack(data_dir, child, restarts=restarts, progress=lines.append) as stack:
+        before = stack.pid_of("sleeper")
+        assert before is not None
+        os.kill(before, signal.SIGSTOP)
+        hung.append(before)
+        _wait_for(lambda: lines[-1].endswith("is up again"))
+
+        assert stack.pid_of("sleeper") not in {before, None}
+        assert None is guard.birth_of(before)
+    assert lines.count("sleeper hangs: ending it") == 1
 
 
 # ---- the stack as a process of its own --------------------------------------------------------

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.policy import DistillPolicy, RetryPolicy
+from config.operation import RetryPolicy
+from config.policy import DistillPolicy
 from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.openai_chat import OpenAiChatModel

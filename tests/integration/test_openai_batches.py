@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.policy import RetryPolicy
+from config.operation import RetryPolicy
 from pipelines.adapters.openai_batches import OpenAiBatches
 from pipelines.adapters.openai_client import make_openai_client
 from pipelines.errors import ModelRefused, ModelUnavailable, NoBatches

@@ -147,11 +147,11 @@ def test_reindex_is_over_when_its_driver_died_right_after_the_switch(world: Inde
     token = world.rebuild_until_complete().token
     world.live.switch(token)
     world.change(*world.store.export_memories("acme", OWNERS[0].user_id, None, 2))
+    world.project.run()
 
     ended = world.reindex.proceed(TURN)
 
     assert (token, Standing.SWITCHED) == (ended.token, ended.standing)
-    world.project.run()
     world.assert_equal()
     assert 0 == world.live.drop_leftovers(None)
 

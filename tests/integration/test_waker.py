@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import TYPE_CHECKING
+
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import Settings
-from pipelines.model import Owner, receipt_id
+from pipelines.model import Lane, Owner, receipt_id
 from pipelines.ports import Waiting
+from pipelines.testing.surroundings import RecordingWaker
 from workers.app import make_app
-from workers.waker import CeleryWaker
+from workers.waker import BackgroundWaker, CeleryWaker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipelines.model import ReceiptId
 
 
 def waker_on(url: str, key_prefix: str) -> CeleryWaker:
@@ -53,3 +64,35 @@ def test_waker_sends_a_scan_on_its_way_to_where_sweeps_are_taken(
         message.headers["task"],
         message.headers["argsrepr"],
     )
+
+
+class HangingWaker(RecordingWaker):
+    """A broker that took the connection and says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        self.gate.wait(30)
+        super().wake_distill(receipts, lane)
+
+
+def test_nobody_waits_for_a_broker_that_hangs() -> None:
+    """Wake-ups go out when it is back; what is too much is lost, as the sweep can bear it."""
+    hanging = HangingWaker()
+    waker = BackgroundWaker(hanging, limit=3)
+    keys = [receipt_id(Owner("acme", "alice"), str(number)) for number in range(9)]
+    started = time.monotonic()
+
+    with capture_logs() as logs:
+        for key in keys:
+            waker.wake_distill([key])
+
+    assert 0.5 > time.monotonic() - started
+    assert {"wakeup_lost"} == {entry["event"] for entry in logs}
+    hanging.gate.set()
+    waker.close()
+    assert keys[0] == hanging.receipts[0]
+    assert 3 <= len(hanging.receipts) <= 4
+    assert len(keys) == len(hanging.receipts) + len(logs)

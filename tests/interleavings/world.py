@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
-from config.policy import DistillPolicy, Policies, RetryPolicy
+from config.operation import RetryPolicy
+from config.policy import DistillPolicy, Policies
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.postgres import (
     PostgresErasures,

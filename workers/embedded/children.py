@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONNECT_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
+_LIVE = b"HTTP/1.1 200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Child:
         ready: Whether it does its work; must return soon and is asked until it is true.
         ready_seconds: How long its start may take.
         stop_seconds: How long it may take to end after SIGTERM before it is killed.
+        alive: Whether it gives a sign of life; must return soon.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Child:
     env: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 60.0
     stop_seconds: float = 15.0
+    alive: Callable[[], bool] = lambda: True
 
 
 class ChildService(Service):
@@ -52,6 +56,9 @@ class ChildService(Service):
     def _env(self) -> Mapping[str, str]:
         return {**os.environ, **self._shared_env, **self._child.env}
 
+    def is_alive(self) -> bool:
+        return self._child.alive()
+
     def _answers(self) -> bool:
         return self._child.ready()
 
@@ -66,6 +73,7 @@ def worker_and_beat(data_dir: Path, api_host: str, api_port: int) -> tuple[Child
             name="worker",
             argv=(*celery, "worker", *pool, "--api"),
             ready=lambda: is_listening(api_host, api_port),
+            alive=lambda: is_answering(api_host, api_port),
         ),
         Child(name="beat", argv=(*celery, "beat", *schedule), ready=lambda: True),
     )
@@ -76,5 +84,16 @@ def is_listening(host: str, port: int) -> bool:
     try:
         with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
             return True
+    except OSError:
+        return False
+
+
+def is_answering(host: str, port: int) -> bool:
+    """Whether the API there says that it lives."""
+    try:
+        with socket.create_connection((host, port), timeout=_ANSWER_SECONDS) as connection:
+            connection.settimeout(_ANSWER_SECONDS)
+            connection.sendall(b"GET /healthz HTTP/1.0\r\nHost: memstill\r\n\r\n")
+            return connection.recv(len(_LIVE)).startswith(_LIVE)
     except OSError:
         return False

@@ -80,6 +80,10 @@ class Service(ABC):
         """End what a dead parent left of it."""
         self._process.end_leftover()
 
+    def is_alive(self) -> bool:
+        """Whether it gives a sign of life now; one that runs may hang. Must return soon."""
+        return True
+
     @abstractmethod
     def _prepare(self) -> Sequence[str]:
         """Make ready what it needs and say its command."""

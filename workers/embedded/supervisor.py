@@ -26,12 +26,17 @@ class RestartPolicy:
 
     Attributes:
         healthy_seconds: What ran this long starts from the first delay again.
+        ask_seconds: Whether it is alive is asked this often.
+        max_silences: So many times in a row without a sign of life, it hangs: a machine that
+            is busy, or that slept, gives one in between.
     """
 
     first_seconds: float = 0.5
     factor: float = 2.0
     longest_seconds: float = 30.0
     healthy_seconds: float = 60.0
+    ask_seconds: float = 5.0
+    max_silences: int = 6
 
     def delay_seconds(self, failures: int) -> float:
         """How long to wait after so many failures in a row, the present one counted."""
@@ -46,6 +51,8 @@ class _Standing:
     up_since: float
     failures: int = 0
     retry_at: float | None = None
+    asked_at: float = 0.0
+    silences: int = 0
 
 
 class Supervisor:
@@ -69,13 +76,27 @@ class Supervisor:
         self._standings = [(service, _Standing(up_since=now)) for service in services]
 
     def check(self) -> None:
-        """Note deaths, and start again what is due; returns when that is done."""
+        """Note deaths, end what hangs, and start again what is due; returns when that is done."""
         for service, standing in self._standings:
             now = time.monotonic()
+            if standing.retry_at is None and self._hangs(service, standing, now):
+                service.kill()
             if standing.retry_at is None and not service.is_running:
                 self._note_death(service, standing, now)
             elif standing.retry_at is not None and now >= standing.retry_at:
                 self._restart(service, standing)
+
+    def _hangs(self, service: Service, standing: _Standing, now: float) -> bool:
+        if not service.is_running or now < standing.asked_at + self._policy.ask_seconds:
+            return False
+        standing.silences = 0 if service.is_alive() else standing.silences + 1
+        # An answer may have taken long: the next question is not due at once.
+        standing.asked_at = time.monotonic()
+        if standing.silences < self._policy.max_silences:
+            return False
+        _log.warning("child_hangs", child=service.name, silences=standing.silences)
+        self._progress(f"{service.title} hangs: ending it")
+        return True
 
     def _note_death(self, service: Service, standing: _Standing, now: float) -> None:
         if now - standing.up_since >= self._policy.healthy_seconds:
@@ -103,6 +124,7 @@ class Supervisor:
             self._progress(f"{service.title} did not come back: trying again in {delay:g} s")
         else:
             standing.retry_at, standing.up_since = None, time.monotonic()
+            standing.asked_at, standing.silences = standing.up_since, 0
             _log.info("child_restarted", child=service.name, restarts=standing.failures)
             self._progress(f"{service.title} is up again")
 

@@ -15,6 +15,7 @@ from memstill_client.aio import AsyncMemstill
 from memstill_client.dead_replies import DeadLetter, DeadLetterDetail, DeadRun
 from memstill_client.erasures import Erasure
 from memstill_client.errors import (
+    Busy,
     InvalidTranscript,
     MemstillError,
     NotConfigured,
@@ -41,6 +42,7 @@ from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "Busy",
     "Cost",
     "DeadLetter",
     "DeadLetterDetail",

@@ -44,6 +44,7 @@ class AsyncMemstill(AsyncOperations):
         key_prefix: str | None = None,
         timeout: float = 10.0,
         api_key: str | None = None,
+        max_waiting: int | None = None,
     ) -> None:
         self._endpoints = find_endpoints(
             api_url=api_url,
@@ -51,6 +52,7 @@ class AsyncMemstill(AsyncOperations):
             tenant_id=tenant_id,
             key_prefix=key_prefix,
             api_key=api_key,
+            max_waiting=max_waiting,
         )
         self._http = AsyncTransport(self._endpoints, timeout)
         url = self._endpoints.redis_url

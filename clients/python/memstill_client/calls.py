@@ -13,6 +13,7 @@ from uuid import UUID
 
 from memstill_client.erasures import Erasure, ErasurePage
 from memstill_client.errors import MemstillError, NotFinished, NotFound, Unavailable
+from memstill_client.index_replies import Rebuild, ReconcilePage
 from memstill_client.replies import (
     Accepted,
     BatchPage,
@@ -26,10 +27,8 @@ from memstill_client.replies import (
     Promotion,
     PromotionPage,
     PromotionScan,
-    Rebuild,
     Recall,
     Receipt,
-    ReconcilePage,
     Reply,
     States,
     Status,

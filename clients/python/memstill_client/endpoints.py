@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 API_SCHEMES = ("http://", "https://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 ENDPOINTS_FILE = "endpoints.json"
+MAX_WAITING = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Endpoints:
         tenant_id: None leaves it to the API key. Over a Stream somebody must name the tenant,
             so it is never None beside a ``redis_url``.
         is_tenant_given: The tenant was named, not assumed.
+        max_waiting: Nothing is pushed over the Stream while so many transcripts wait in it.
     """
 
     api_url: str | None
@@ -35,6 +37,7 @@ class Endpoints:
     is_tenant_given: bool
     key_prefix: str
     api_key: str | None
+    max_waiting: int = MAX_WAITING
 
     def need_api_url(self) -> str:
         """The HTTP address, which everything but a push over the Stream needs."""
@@ -50,6 +53,7 @@ def find_endpoints(
     tenant_id: str | None,
     key_prefix: str | None,
     api_key: str | None,
+    max_waiting: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoints:
     """Choose the addresses; an empty string is the same as none.
@@ -72,11 +76,25 @@ def find_endpoints(
         is_tenant_given=tenant is not None,
         key_prefix=_given(key_prefix, environ, "MEMSTILL_KEY_PREFIX") or "memstill",
         api_key=_given(api_key, environ, "MEMSTILL_API_KEY"),
+        max_waiting=_read_limit(max_waiting, environ),
     )
 
 
 def _given(argument: str | None, environ: Mapping[str, str], name: str) -> str | None:
     return (environ.get(name) if argument is None else argument) or None
+
+
+def _read_limit(argument: int | None, environ: Mapping[str, str]) -> int:
+    stated = environ.get("MEMSTILL_MAX_WAITING") if argument is None else argument
+    try:
+        limit = int(stated or MAX_WAITING) if argument is None else argument
+    except ValueError:
+        limit = 0
+    if limit < 1:
+        raise NotConfigured(
+            f"max_waiting (MEMSTILL_MAX_WAITING) is {stated!r}, not a number above 0"
+        )
+    return limit
 
 
 def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> str | None:

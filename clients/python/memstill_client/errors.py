@@ -6,6 +6,7 @@
     ├── InvalidTranscript   (ValueError) breaks the wire format: nothing was sent
     ├── NotConfigured       no address is known, or it cannot be used
     ├── Unavailable         no answer: the same call may succeed later, and repeating it is safe
+    │   └── Busy            too much waits in the Stream: nothing was taken in
     ├── NotFound            this tenant has no such receipt (yet)
     ├── NotFinished         (TimeoutError) waited long enough, the transcript is still on its road
     └── Refused             the server answered no; repeating the call unchanged is useless
@@ -53,6 +54,10 @@ class Unavailable(MemstillError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Busy(Unavailable):
+    """More waits in the Stream than may; nothing was taken in, so repeat the call later."""
 
 
 class NotFound(MemstillError):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from memstill_client.endpoints import Endpoints
     from memstill_client.erasures import Erasure
+    from memstill_client.index_replies import Rebuild, ReconcilePage
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
         Generation,
         Promotion,
         PromotionScan,
-        Rebuild,
-        ReconcilePage,
         UserDifference,
     )
     from memstill_client.transports import Transport

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from hashlib import sha1
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import urlsplit
 
 import redis.asyncio
@@ -15,6 +16,7 @@ from redis.exceptions import (
     ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's own name, used in this module only
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -23,19 +25,19 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
+from memstill_client.appending import SCRIPT, check_taken, make_arguments
 from memstill_client.errors import NotConfigured, Refused, Unavailable
 from memstill_client.replies import Receipt
-from memstill_client.wire import LANE_FIELD, STREAM_FIELD, stream_key
+from memstill_client.wire import stream_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from redis.typing import EncodableT, FieldT
 
     from memstill_client.endpoints import Endpoints
     from memstill_client.pushes import Push
 
 RETRIES: Final = 2
+DIGEST: Final = sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
 PASSING = (ConnectionError, TimeoutError, ReadOnlyError, TryAgainError, ClusterDownError)
 
@@ -50,6 +52,7 @@ class Stream:
     def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
         self._url = url
         self._key = stream_key(endpoints.key_prefix)
+        self._max_waiting = endpoints.max_waiting
         self._redis = redis.Redis.from_url(
             url,
             socket_timeout=timeout,
@@ -58,12 +61,19 @@ class Stream:
         )
 
     def push(self, pushes: Sequence[Push]) -> list[Receipt]:
-        """Append in one round trip; a repeated entry is dropped at the intake."""
+        """Append in one round trip; a repeated entry is dropped at the intake.
+
+        Raises:
+            Busy: Too much waits; nothing was appended.
+        """
         receipts = [_receipt(push) for push in pushes]
-        with _redis_errors(self._url, self._key), self._redis.pipeline(transaction=False) as pipe:
-            for push in pushes:
-                pipe.xadd(self._key, _fields(push))
-            pipe.execute()
+        arguments = make_arguments(self._key, pushes, self._max_waiting)
+        with _redis_errors(self._url, self._key):
+            try:
+                answer = self._redis.evalsha(DIGEST, 1, *arguments)
+            except NoScriptError:
+                answer = self._redis.eval(SCRIPT, 1, *arguments)
+        check_taken(cast("int", answer), self._max_waiting)
         return receipts
 
     def close(self) -> None:
@@ -77,6 +87,7 @@ class AsyncStream:
     def __init__(self, url: str, endpoints: Endpoints, timeout: float) -> None:
         self._url = url
         self._key = stream_key(endpoints.key_prefix)
+        self._max_waiting = endpoints.max_waiting
         self._redis = redis.asyncio.Redis.from_url(
             url,
             socket_timeout=timeout,
@@ -87,11 +98,13 @@ class AsyncStream:
     async def push(self, pushes: Sequence[Push]) -> list[Receipt]:
         """See ``Stream.push``."""
         receipts = [_receipt(push) for push in pushes]
+        arguments = make_arguments(self._key, pushes, self._max_waiting)
         with _redis_errors(self._url, self._key):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for push in pushes:
-                    pipe.xadd(self._key, _fields(push))
-                await pipe.execute()
+            try:
+                answer = await self._redis.evalsha(DIGEST, 1, *arguments)
+            except NoScriptError:
+                answer = await self._redis.eval(SCRIPT, 1, *arguments)
+        check_taken(cast("int", answer), self._max_waiting)
         return receipts
 
     async def close(self) -> None:
@@ -120,7 +133,10 @@ def _redis_errors(redis_url: str, key: str) -> Iterator[None]:
 def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Refused:
     # On a unix socket the asynchronous driver wraps the server's "no" as a lost connection.
     if isinstance(error, DENIED) or isinstance(error.__cause__, DENIED):
-        reason = "Redis refused the credentials, or this user may not append to the Stream"
+        reason = (
+            "Redis refused the credentials, or this user may not append to the Stream: that "
+            f"takes the commands EVALSHA, EVAL, XLEN and XADD on the key {key}"
+        )
         return Refused("redis_refused", "redis_url", reason)
     if isinstance(error, PASSING):
         return _unreachable(redis_url, error)
@@ -135,12 +151,6 @@ def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Ref
         f"Redis cannot append to the Stream {key} ({type(error).__name__}); either the key "
         "holds something else or the server is older than 6.2",
     )
-
-
-def _fields(push: Push) -> dict[FieldT, EncodableT]:
-    """The fields of a push as a Stream entry."""
-    fields: dict[FieldT, EncodableT] = {STREAM_FIELD: push.body}
-    return fields if push.lane == "interactive" else fields | {LANE_FIELD: push.lane}
 
 
 def _receipt(push: Push) -> Receipt:

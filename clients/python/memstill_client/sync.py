@@ -38,6 +38,8 @@ class Memstill(Operations):
     Args:
         redis_url: Where known, transcripts go over the Stream, otherwise over HTTP.
         timeout: Seconds for one try of one request; up to three tries are made.
+        max_waiting: Nothing is pushed over the Stream while so many transcripts wait in it;
+            ``MEMSTILL_MAX_WAITING``, else 100,000.
 
     Raises:
         NotConfigured: No address is known, or one is none.
@@ -52,6 +54,7 @@ class Memstill(Operations):
         key_prefix: str | None = None,
         timeout: float = 10.0,
         api_key: str | None = None,
+        max_waiting: int | None = None,
     ) -> None:
         self._endpoints = find_endpoints(
             api_url=api_url,
@@ -59,6 +62,7 @@ class Memstill(Operations):
             tenant_id=tenant_id,
             key_prefix=key_prefix,
             api_key=api_key,
+            max_waiting=max_waiting,
         )
         self._http = Transport(self._endpoints, timeout)
         url = self._endpoints.redis_url
@@ -92,7 +96,7 @@ class Memstill(Operations):
 
         Raises:
             InvalidTranscript: It breaks the wire format; nothing was sent.
-            Unavailable: Nobody took it; repeat the call later.
+            Unavailable: Nobody took it; repeat the call later. ``Busy``: too much waits.
             Refused: The server will not take it.
         """
         push = make_push(transcript, fields, self._endpoints, lane)

@@ -14,12 +14,14 @@ from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
 from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
+from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
 from pipelines.adapters.postgres.sharing import PostgresSharing
 from pipelines.adapters.postgres.verdicts import PostgresVerdicts
 from pipelines.adapters.postgres.work import PostgresWorkTable
 
 __all__ = [
+    "Backlog",
     "Database",
     "PostgresBatches",
     "PostgresDeadLetters",
@@ -31,6 +33,7 @@ __all__ = [
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
+    "PostgresPulse",
     "PostgresRebuilds",
     "PostgresReplies",
     "PostgresRounds",

@@ -38,7 +38,14 @@ def _to_json(value: object) -> str:
 class Database:
     """Pooled transactions. Calls are safe from many threads; connections open on first use."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 10,
+        connect_seconds: int = 5,
+        statement_ms: int = STATEMENT_TIMEOUT_MS,
+    ) -> None:
         self.engine: Engine = create_engine(
             _parse_url(url),
             pool_size=pool_size,
@@ -49,10 +56,10 @@ class Database:
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
             connect_args={
-                "connect_timeout": 5,
+                "connect_timeout": connect_seconds,
                 "application_name": "memstill",
                 "options": (
-                    f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+                    f"-c statement_timeout={statement_ms}"
                     f" -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
                     # A frozen worker must not hold its locks for ever.
                     f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT_MS}"

@@ -61,7 +61,8 @@ class PostgresDeadLetters:
         *,
         oldest_first: bool = False,
     ) -> list[DeadLetter]:
-        with self._database.transaction() as connection:
+        fence = tenant_id if wanted.is_shadow is False else None
+        with self._database.transaction(fence) as connection:
             tenants = _tenants(connection, tenant_id, wanted.is_shadow)
             statement = _letters().where(
                 _is_dead, transcripts.c.tenant_id.in_(tenants), *_conditions(wanted)
@@ -85,7 +86,7 @@ class PostgresDeadLetters:
         statement = select(transcripts.c.body["unreadable"].as_string()).where(
             transcripts.c.receipt == letter.receipt
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(letter.owner.tenant_id) as connection:
             found: str | None = connection.execute(statement).scalar_one_or_none()
         return found
 
@@ -98,14 +99,14 @@ class PostgresDeadLetters:
             )
             .order_by(replies.c.created_at, replies.c.request_hash)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(letter.owner.live.tenant_id) as connection:
             rows = connection.execute(statement).mappings().all()
         return [_read_reply(row) for row in rows]
 
     def requeue(
         self, letters: Sequence[DeadLetter], now: datetime, *, is_fresh: bool, is_dry: bool = False
     ) -> set[ReceiptId]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(_fence_of(letters)) as connection:
             rows = _lock_replayable(connection, letters)
             receipts = [row["receipt"] for row in rows]
             if receipts and not is_dry:
@@ -141,8 +142,15 @@ class PostgresDeadLetters:
             .where(transcripts.c.receipt == letter.receipt, _is_dead)
             .values(reason=reason)
         )
-        with self._database.transaction() as connection:
+        with self._database.transaction(letter.owner.tenant_id) as connection:
             connection.execute(statement)
+
+
+def _fence_of(letters: Sequence[DeadLetter]) -> str | None:
+    """The one tenant whose they are; a copy also touches what its original belongs to."""
+    tenants = {letter.owner.tenant_id for letter in letters}
+    is_own = len(tenants) == 1 and all(letter.copy_of is None for letter in letters)
+    return tenants.pop() if is_own else None
 
 
 # ---- finding ----------------------------------------------------------------------------------

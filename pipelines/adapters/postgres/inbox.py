@@ -167,13 +167,20 @@ class PostgresInbox:
             mark_due(connection, claim.transcript.owner, now)
 
     def postpone(
-        self, claim: TranscriptClaim, due_at: datetime, error: str, *, is_alone: bool = False
+        self,
+        claim: TranscriptClaim,
+        due_at: datetime,
+        error: str,
+        *,
+        is_alone: bool = False,
+        is_counted: bool = True,
     ) -> None:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             _leave_lease(
                 connection,
                 claim,
                 state=TranscriptState.QUEUED.value,
+                attempts=transcripts.c.attempts - (0 if is_counted else 1),
                 due_at=due_at,
                 turn_at=None,
                 last_error=error,

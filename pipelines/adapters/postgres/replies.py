@@ -75,6 +75,8 @@ def is_kept(connection: Connection, paid_for: PaidFor) -> bool:
     Of a reply to the text of erased ones only its cost is kept, on nobody's name.
     """
     receipts = set(paid_for.receipts)
+    if not receipts:
+        return True
     found = connection.execute(
         select(transcripts.c.receipt)
         .where(transcripts.c.receipt.in_(receipts))

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 import memstill_client
-from memstill_client import Memstill, NotConfigured, Receipt, Refused, Unavailable
+from memstill_client import Busy, Memstill, NotConfigured, Receipt, Refused, Unavailable
 from memstill_client.wire import parse_transcript, receipt_id
 from tests.integration.client.doubles import FIELDS, NOW, RECALL, SECRET, TURNS, Api, sessions
 
@@ -157,6 +157,66 @@ def test_enqueue_is_refused_when_the_password_is_wrong(
     with pytest.raises(Refused, match="credentials") as caught:
         call({"redis_url": url}, "enqueue", **FIELDS)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_enqueue_is_busy_when_too_much_waits(
+    call: Callable[..., Any], client: dict[str, Any], stream: Stream
+) -> None:
+    """Nothing is taken in, and what to do is said; once it was read, the same call succeeds."""
+    limited = client | {"max_waiting": 3}
+    call(limited, "enqueue_many", sessions(2))
+    call(limited, "enqueue", lane="backfill", **FIELDS)
+
+    with pytest.raises(Busy, match=r"3 transcripts wait already.* nothing was taken in") as caught:
+        call(limited, "enqueue_many", sessions(9))
+
+    assert isinstance(caught.value, Unavailable)
+    assert 5 == caught.value.retry_after_seconds
+    assert 3 == stream.redis.xlen(stream.key)
+    call(client, "enqueue", **FIELDS)
+    stream.redis.xtrim(stream.key, maxlen=2, approximate=False)
+    call(limited, "enqueue", **FIELDS)
+    assert 3 == stream.redis.xlen(stream.key)
+
+
+def test_enqueue_names_the_lane_beside_the_transcript(
+    call: Callable[..., Any], client: dict[str, Any], stream: Stream
+) -> None:
+    """Where it is not the usual one."""
+    call(client, "enqueue", **FIELDS)
+    call(client, "enqueue", lane="backfill", **FIELDS)
+
+    entries = cast("list[tuple[bytes, dict[bytes, bytes]]]", stream.redis.xrange(stream.key))
+    assert [None, b"backfill"] == [fields.get(b"lane") for _, fields in entries]
+
+
+def test_enqueue_goes_on_when_redis_forgot_the_script(
+    call: Callable[..., Any], client: dict[str, Any], stream: Stream
+) -> None:
+    """A restart or a flush of scripts costs a second round trip."""
+    for _ in range(2):
+        stream.redis.script_flush()
+        call(client, "enqueue", **FIELDS)
+    assert 2 == len(stream.transcripts())
+
+
+def test_enqueue_is_refused_with_what_to_allow_when_scripts_are_forbidden(
+    call: Callable[..., Any], redis_url: str, client: dict[str, Any], stream: Stream
+) -> None:
+    """A user who may append but run no script is told which commands it takes."""
+    stream.redis.acl_setuser(
+        "agent", enabled=True, passwords=["+pass"], keys=["*"], categories=["+@all", "-@scripting"]
+    )
+    try:
+        with pytest.raises(Refused, match="EVALSHA, EVAL, XLEN and XADD on the key"):
+            call(
+                client | {"redis_url": redis_url + "&username=agent&password=pass"},
+                "enqueue",
+                **FIELDS,
+            )
+    finally:
+        stream.redis.acl_deluser("agent")
+    assert [] == stream.transcripts()
 
 
 def test_recall_is_not_configured_when_only_redis_is_known(

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.recorded_endpoint import RecordedEndpoint, as_recorded
 from benchmarks.recording import RecordedFact, RecordedSession, Recording, Truth, Turn, first_facts
-from config.policy import DistillPolicy, RetryPolicy
+from config.operation import RetryPolicy
+from config.policy import DistillPolicy
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.adapters.model_judge import ModelJudge
 from pipelines.adapters.openai_chat import OpenAiChatModel

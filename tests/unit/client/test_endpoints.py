@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 def find(environ: dict[str, str], **given: str) -> Endpoints:
     """The endpoints that these arguments and this environment give."""
-    names = ("api_url", "redis_url", "tenant_id", "key_prefix", "api_key")
-    arguments = {name: given.get(name) for name in names}
-    return find_endpoints(environ=environ, **arguments)
+    return find_endpoints(
+        api_url=given.get("api_url"),
+        redis_url=given.get("redis_url"),
+        tenant_id=given.get("tenant_id"),
+        key_prefix=given.get("key_prefix"),
+        api_key=given.get("api_key"),
+        environ=environ,
+    )
 
 
 def test_endpoints_are_the_environment_s_when_nothing_is_given() -> None:
@@ -104,3 +109,18 @@ def test_endpoints_are_refused_when_an_address_has_no_scheme(name: str, url: str
 def write_stack(folder: Path, **content: object) -> None:
     """Leave the file of a running stack."""
     (folder / "endpoints.json").write_text(json.dumps(content))
+
+
+def test_limit_of_the_stream_comes_from_the_environment() -> None:
+    """Unless the client is told; a hundred thousand where nobody says."""
+    url = {"MEMSTILL_REDIS_URL": "redis://x"}
+
+    assert 100_000 == find(url).max_waiting
+    assert 7 == find(url | {"MEMSTILL_MAX_WAITING": "7"}).max_waiting
+
+
+@pytest.mark.parametrize("stated", ["0", "-1", "many", "1e3"])
+def test_limit_that_is_no_number_is_refused(stated: str) -> None:
+    """With the name of the setting."""
+    with pytest.raises(NotConfigured, match="MEMSTILL_MAX_WAITING"):
+        find({"MEMSTILL_REDIS_URL": "redis://x", "MEMSTILL_MAX_WAITING": stated})

@@ -8,7 +8,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from config.policy import BatchPolicy, DistillPolicy
+from config.operation import BatchPolicy
+from config.policy import DistillPolicy
 from config.spending import Budget, BudgetPolicy, Budgets, Limit, Price
 from pipelines.adapters.model_distiller import ModelDistiller
 from pipelines.flows.batch import RunBatches

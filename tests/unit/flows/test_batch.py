@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from config.policy import BatchPolicy, DistillPolicy
+from config.operation import BatchPolicy
+from config.policy import DistillPolicy
 from pipelines.errors import ModelRefused, ModelUnavailable, NoBatches, StoreRefused
 from pipelines.model import Lane
 from pipelines.ports import BatchOutcome, BatchState, ChatReply

@@ -227,7 +227,7 @@ def test_consolidate_gives_the_user_back_when_the_index_is_away() -> None:
 
 
 def test_consolidate_finds_the_fact_over_which_workers_die() -> None:
-    """After a death facts are taken one by one; the third death over the same one refuses it."""
+    """After deaths a fact goes alone; three alone over the same one, and it is refused."""
     world = World()
     facts = [make_fact(f"User has {n} dogs.", ordinal=n) for n in range(3)]
     world.distill(*facts)
@@ -237,15 +237,36 @@ def test_consolidate_finds_the_fact_over_which_workers_die() -> None:
         world.clock.advance(LEASE)
 
     die()
+    die()
     assert Done({"facts": 1, "insert": 1, "promote": 1}) == world.flow.run(ALICE)
-    die()
-    die()
+    for _ in range(3):
+        die()
     assert Done({"facts": 1, "refused": 1}) == world.flow.run(ALICE)
     assert Done({"facts": 1, "insert": 1, "promote": 1}) == world.flow.run(ALICE)
 
     status = world.stores.status("acme", facts[0].transcript_id)
     assert [None, "killed_its_worker", None] == [report.reason for report in status.facts]
     assert TranscriptState.DONE is status.state
+
+
+def test_consolidate_goes_on_in_growing_portions_when_a_worker_has_died() -> None:
+    """One death costs a user some more transactions, not one for each fact that waits."""
+
+    class Counting(InMemoryStores):
+        def commit_plan(self, claim: OwnerClaim, plan: Plan, now: datetime) -> None:
+            sizes.append(len(plan.settled))
+            super().commit_plan(claim, plan, now)
+
+    sizes: list[int] = []
+    world = World(Counting())
+    world.distill(*[make_fact(f"User has {n} dogs.", ordinal=n) for n in range(12)])
+    assert world.stores.claim_owner(ALICE, world.clock.now(), LEASE)
+    world.clock.advance(LEASE)
+
+    world.flow.run(ALICE)
+
+    assert [1, 2, 4, 5] == sizes
+    assert 12 == len(world.current())
 
 
 def test_consolidate_refuses_only_the_fact_that_cannot_be_stored() -> None:

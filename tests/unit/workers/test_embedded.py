@@ -298,6 +298,15 @@ class _Mortal:
         self.is_running = True
         self.starts = 0
         self.can_start = True
+        self.answers = True
+        self.kills = 0
+
+    def is_alive(self) -> bool:
+        return self.answers
+
+    def kill(self) -> None:
+        self.kills += 1
+        self.is_running = False
 
     def start(self, on_wait: Callable[[], None]) -> None:
         self.starts += 1
@@ -356,3 +365,47 @@ def test_supervisor_keeps_trying_when_a_service_does_not_come_back() -> None:
 
     assert (service.is_running, service.starts) == (True, 3)
     assert lines.count("mortal did not come back: trying again in 0 s") == 2
+
+
+def test_supervisor_ends_a_service_that_hangs_and_starts_it_again() -> None:
+    """One that runs and gives no sign of life, again and again."""
+    service, lines = _Mortal(), list[str]()
+    policy = RestartPolicy(first_seconds=0, ask_seconds=0, max_silences=3)
+    supervisor = _supervise(service, policy, lines)
+    service.answers = False
+
+    for _ in range(2):
+        supervisor.check()
+    assert (0, 0) == (service.kills, service.starts)
+    supervisor.check()
+    service.answers = True
+    for _ in range(9):
+        supervisor.check()
+
+    assert (1, 1) == (service.kills, service.starts)
+    assert "mortal hangs: ending it" == lines[0]
+    assert "mortal is up again" == lines[-1]
+
+
+def test_supervisor_leaves_a_busy_service_alone() -> None:
+    """Each sign of life makes good for the silence before it."""
+    service = _Mortal()
+    supervisor = _supervise(service, RestartPolicy(ask_seconds=0, max_silences=3), [])
+
+    for number in range(30):
+        service.answers = number % 3 == 2
+        supervisor.check()
+
+    assert 0 == service.kills
+
+
+def test_supervisor_asks_now_and_then() -> None:
+    """Not at each look, of which there are ten a second."""
+    service = _Mortal()
+    supervisor = _supervise(service, RestartPolicy(ask_seconds=3600, max_silences=2), [])
+    service.answers = False
+
+    for _ in range(30):
+        supervisor.check()
+
+    assert 0 == service.kills

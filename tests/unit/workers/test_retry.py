@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from config.policy import RetryPolicy
+from config.operation import RetryPolicy
 from pipelines.errors import (
     BadReply,
     IndexUnavailable,
@@ -59,3 +59,21 @@ def test_retry_gives_even_one_attempt_in_all_to_every_error() -> None:
 
     assert None is judge(BadReply("x"), 1, once)
     assert None is judge(ModelUnavailable("x"), 1, once)
+
+
+@pytest.mark.parametrize("attempt", [1, 5, 500])
+def test_retry_waits_an_outage_out_whatever_the_attempt(attempt: int) -> None:
+    """Until it may be over and a little longer, however often that was."""
+    away = ModelUnavailable("away", retry_after_seconds=40, is_outage=True)
+
+    delay = judge(away, attempt, POLICY)
+
+    assert delay is not None
+    assert 40 <= delay.total_seconds() <= 40 + POLICY.base.total_seconds() * JITTER
+
+
+def test_retry_buries_nothing_for_an_outage_even_with_one_attempt_in_all() -> None:
+    """No attempt is none."""
+    away = IndexUnavailable("away", is_outage=True)
+
+    assert None is not judge(away, 1, RetryPolicy(max_attempts=1))
