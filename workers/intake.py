@@ -18,7 +18,13 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import LANE_FIELD, STREAM_FIELD, parse_transcript, stream_key
+from memstill_client.wire import (
+    LANE_FIELD,
+    MAX_ID_CHARS,
+    STREAM_FIELD,
+    parse_transcript,
+    stream_key,
+)
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Lane, Owner, Transcript
 from workers.opening import delay_seconds
@@ -241,8 +247,11 @@ def _owner_named_in(payload: bytes) -> Owner | None:
         owner = Owner(names["tenant_id"], names["user_id"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    is_named = all(isinstance(name, str) and name.isprintable() for name in owner.names)
-    return owner if is_named else None
+    return owner if all(map(_is_name, owner.names)) else None
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= MAX_ID_CHARS and name.isprintable()
 
 
 def _pushed_at(entry_id: bytes, now: datetime) -> datetime:

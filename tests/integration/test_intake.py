@@ -137,6 +137,21 @@ def test_intake_files_what_cannot_be_stored_and_goes_on(
     assert 0 == client.xlen(world.key)
 
 
+@pytest.mark.parametrize("name", ["x" * 100_000, "", "a\nb", 7])
+def test_intake_files_a_refused_push_under_nobody_when_no_owner_can_be_called_so(
+    client: redis.Redis, key_prefix: str, name: object
+) -> None:
+    """A name that no row can have is not taken over from a payload that is refused."""
+    world = World(client, key_prefix, InMemoryStores())
+    world.push("unreadable", tenant_id="acme", user_id=name)
+
+    world.intake.read_once()
+
+    (receipt,) = world.stores._transcripts
+    assert Owner("default", "") == world.stores.find_owner(receipt)
+    assert 0 == client.xlen(world.key)
+
+
 def test_intake_keeps_what_it_read_while_the_database_is_away(
     client: redis.Redis, key_prefix: str
 ) -> None:

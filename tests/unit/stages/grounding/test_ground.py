@@ -588,3 +588,44 @@ def test_ground_allows_the_nearest_day_of_an_incomplete_date(statement: str) -> 
     draft = make_draft(statement, quote="I fly on Friday")
 
     assert 1 == len(ground([draft], make_dialogue(user("I fly on Friday")), VERSION)[0])
+
+
+FILLER = "The weather report said nothing of interest. " * 1_000
+
+
+def test_ground_reads_a_long_message_around_the_quote() -> None:
+    """Whatever was pasted before and behind it, a supported draft becomes a fact."""
+    said = f"{FILLER}I live in Berlin. {FILLER}I have two dogs."
+    transcript = make_dialogue(user(said, "Alice"))
+    drafts = [
+        make_draft("Alice lives in Berlin.", quote="I live in\nBerlin.", subject="Alice"),
+        make_draft("Alice has two dogs.", quote="I have two dogs.", subject="Alice"),
+    ]
+
+    facts, refusals = ground(drafts, transcript, VERSION)
+
+    assert [] == refusals
+    assert ["I live in Berlin.", "I have two dogs."] == [fact.evidence[0].quote for fact in facts]
+
+
+def test_ground_finds_a_quote_that_is_longer_than_the_seam_of_two_stretches() -> None:
+    """A quote of several thousand characters stands in the whole message."""
+    said = f"{FILLER}I live in Berlin. {FILLER}"
+    transcript = make_dialogue(user(said, "Alice"))
+    quote = said[len(FILLER) - 2_000 : len(FILLER) + 2_000]
+
+    facts, _ = ground(
+        [make_draft("Alice lives in Berlin.", quote=quote, subject="Alice")], transcript, VERSION
+    )
+
+    assert [quote.strip()] == [fact.evidence[0].quote for fact in facts]
+
+
+def test_ground_refuses_what_only_a_far_stretch_says() -> None:
+    """A number that stands tens of thousands of characters away supports nothing."""
+    transcript = make_dialogue(user(f"I have dogs. {FILLER}It was 7 euros.", "Alice"))
+    draft = make_draft("Alice has 7 dogs.", quote="I have dogs.", subject="Alice")
+
+    assert [RefusalReason.UNSUPPORTED_NUMBER] == [
+        refusal.reason for refusal in ground([draft], transcript, VERSION)[1]
+    ]

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.policy import OfflinePolicy
 from pipelines.adapters.offline_distiller import OfflineDistiller
 from pipelines.model import Draft, Kind, Role, Transcript
 from pipelines.stages.grounding.ground import RefusalReason, ground
 from pipelines.stages.injection.fence import fence
+from pipelines.stages.offline.distill import distill_transcript
 from tests.unit.stages.dialogue import SAID_AT, assistant, make_dialogue, system, tool, user
 
 
@@ -273,3 +275,27 @@ def test_distill_names_a_deadline_after_what_is_talked_about() -> None:
     )
 
     assert ("grant application deadline", "3 May") == (drafts[-1].attribute, drafts[-1].value)
+
+
+def test_distill_says_from_where_on_it_did_not_read() -> None:
+    """Beyond its limits nothing is proposed but a draft that is refused, so that it is seen."""
+    transcript = make_dialogue(user("I like tea. I like jazz."), user("I like chess."))
+
+    drafts = distill_transcript(transcript, OfflinePolicy(max_drafts=2))
+    facts, refusals = ground(drafts, transcript, "offline/2")
+
+    assert ["I like tea.", "I like jazz."] == [fact.evidence[0].quote for fact in facts]
+    assert [("m1", RefusalReason.NO_EVIDENCE)] == [
+        (item.draft.message_ids[0], item.reason) for item in refusals
+    ]
+
+
+@pytest.mark.parametrize(("limit", "read"), [(3, 3), (4, 3), (2, 2), (1, 1)])
+def test_distill_reads_so_many_sentences_at_most(limit: int, read: int) -> None:
+    """Also where all of them stand in one message."""
+    transcript = make_dialogue(user("I like tea. I like jazz. I like chess."))
+
+    drafts = distill_transcript(transcript, OfflinePolicy(max_sentences=limit))
+
+    assert read == sum(bool(draft.quote) for draft in drafts)
+    assert (read < 3) == (not drafts[-1].quote)
