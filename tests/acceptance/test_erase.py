@@ -58,7 +58,6 @@ class Load:
         while not self._stops[user].wait(0.2):
             number += 1
             name = f"{user}-{road}-{number}"
-            f"2025-{1 + number // 28 % 12:02}-{1 + number % 28:02}"
             with suppress(MemstillError):
                 said = f"I keep {number} {CANARY if user == 'alice' else 'dog'}s at {name}."
                 self.receipts[user].append(
@@ -67,7 +66,7 @@ class Load:
                             name,
                             said,
                             user=user,
-                            at=f"2026-{1 + number % 12:02}-{1 + number % 28:02}",
+                            at=f"2025-{1 + number % 12:02}-{1 + number % 28:02}",
                         )
                     )
                 )
@@ -104,7 +103,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
     modelled: Deployment, endpoint: ScriptedEndpoint, api_url: str
 ) -> None:
     """From the answer on no path shows a byte; after the purge none is left, in logs neither."""
-    endpoint.fail_on("I keep 7 ", hang(1.0))
+    endpoint.fail_on(f"I keep 7 {CANARY}", hang(1.0))
     with Memstill(api_url=api_url, redis_url="") as client, Load(modelled, api_url) as load:
 
         def is_known() -> bool:

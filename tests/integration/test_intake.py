@@ -12,6 +12,7 @@ import redis
 from config.policy import IntakePolicy
 from pipelines.errors import StoreRefused, StoreUnavailable
 from pipelines.flows.ingest import Ingest
+from pipelines.model import Owner
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import RecordingWaker
 from tests.acceptance.deployment import wait_until

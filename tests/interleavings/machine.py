@@ -73,6 +73,7 @@ class Interleavings(RuleBasedStateMachine):
         self.acknowledged: set[ReceiptId] = set()
         self.conflicts: set[ReceiptId] = set()
         self.latest: tuple[Owner, Saying] | None = None
+        self.erasures = 0
 
     # ---- what happens -----------------------------------------------------------------------
 
@@ -84,9 +85,11 @@ class Interleavings(RuleBasedStateMachine):
         with self.interruption.of(fault), suppress(MemstillError):
             for transcript in batch:
                 self.pushed.setdefault(transcript.id, transcript)
+            before = self.erasures
             answers = self.worker.ingest.run(batch)
-            for transcript, answer in zip(batch, answers, strict=True):
-                self._acknowledge(transcript, answer.receipt)
+            if before == self.erasures:
+                for transcript, answer in zip(batch, answers, strict=True):
+                    self._acknowledge(transcript, answer.receipt)
 
     @precondition(lambda self: self.pushed)
     @rule(data=st.data(), fault=faults)
@@ -184,6 +187,7 @@ class Interleavings(RuleBasedStateMachine):
 
     def _erase(self, subject: Subject) -> None:
         self.other.erase.start(subject, "test")
+        self.erasures += 1
         gone = {
             key
             for key, item in self.pushed.items()

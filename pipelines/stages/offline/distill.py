@@ -148,6 +148,8 @@ def _distill_turn(turn: _Turn, talk: _Talk, question: _Question | None) -> Itera
     role = turn.message.role
     for sentence in turn.sentences:
         talk.left -= 1
+        if talk.left < 0:
+            return
         if is_memory_order(sentence):
             yield _plain_draft(turn, sentence, Kind.KNOWLEDGE, _ORDER_IMPORTANCE)
         elif role is Role.ASSISTANT and states_result(sentence):
