@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from pipelines.errors import DependencyUnavailable, MemstillError
+from pipelines.ports import go_on
 from pipelines.stages.breaker import (
     Asked,
     Circuit,
@@ -176,9 +177,9 @@ class BreakingChatModel:
     def name(self) -> str:
         return self._chat.name
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
         with self._breaker.asking():
-            return self._chat.complete(request)
+            return self._chat.complete(request, before_retry)
 
 
 class BreakingEmbedder:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.adapters.paid_chat import PaidChat, request_hash, request_size
 from pipelines.errors import BadReply
-from pipelines.ports import ChatRequest, PaidFor, PreparedRequest, Purpose
+from pipelines.ports import ChatRequest, PaidFor, PreparedRequest, Purpose, go_on
 from pipelines.stages.reply import SCHEMA, SCHEMA_NAME, parse_reply
 from pipelines.stages.windows import cut_windows, join_window, render_window, select_company
 
@@ -129,9 +129,9 @@ class _CountingChat:
     def name(self) -> str:
         return self._chat.name
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
         self.calls += 1
-        return self._chat.complete(request)
+        return self._chat.complete(request, before_retry)
 
 
 def _name_schema(series: int) -> str:

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.adapters.openai_client import ask_with_retries
 from pipelines.errors import BadReply
-from pipelines.ports import ChatReply
+from pipelines.ports import ChatReply, go_on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx2
     import openai
@@ -63,9 +63,12 @@ class OpenAiChatModel:
     def name(self) -> str:
         return self._model
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
         body = ask_with_retries(
-            lambda timeout: self._post(request, timeout), self._retry, self._budget_seconds
+            lambda timeout: self._post(request, timeout),
+            self._retry,
+            self._budget_seconds,
+            before_retry,
         )
         return read_completion(body, self._model)
 

@@ -27,6 +27,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 
 from pipelines.errors import ModelRefused, ModelUnavailable
+from pipelines.ports import go_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,12 +83,16 @@ def bounded_timeout(seconds: float) -> httpx2.Timeout:
 
 
 def ask_with_retries(
-    ask: Callable[[httpx2.Timeout], _Answer], retry: RetryPolicy, budget_seconds: float
+    ask: Callable[[httpx2.Timeout], _Answer],
+    retry: RetryPolicy,
+    budget_seconds: float,
+    before_retry: Callable[[], None] = go_on,
 ) -> _Answer:
     """Call ``ask`` until it does not raise ``ModelUnavailable``, within tries and budget.
 
     Each try gets what is left of the budget as its timeout. A wait that the endpoint asks for
-    is kept if it is short; a longer one ends the tries, and the error carries it.
+    is kept if it is short; a longer one ends the tries, and the error carries it. What
+    ``before_retry`` raises ends them, too.
 
     Raises:
         ModelUnavailable: Of the last try.
@@ -102,7 +107,12 @@ def ask_with_retries(
         except openai.OpenAIError as error:
             raise _translate(error, retry) from None
 
+    def wait(seconds: float) -> None:
+        time.sleep(seconds)
+        before_retry()
+
     attempts = Retrying(
+        sleep=wait,
         retry=retry_if_exception_type(ModelUnavailable),
         wait=_wait_for(retry),
         stop=stop_any(

@@ -59,10 +59,20 @@ class PaidChat:
         stored = self._replies.find_reply(key)
         if stored is not None:
             return stored
+
+        def look_again() -> None:
+            """Who was frozen between two tries may find that another worker has asked."""
+            found = self._replies.find_reply(key)
+            if found is not None:
+                raise _AnsweredMeanwhile(found)
+
         ledger = self._replies.ledger
         hold = ledger.reserve(self._chat.name, request_size(request), paid_for)
         try:
-            reply = self._chat.complete(request)
+            reply = self._chat.complete(request, look_again)
+        except _AnsweredMeanwhile as answered:
+            ledger.release(hold)
+            return answered.reply
         except BadReply as error:
             usage = Usage(error.prompt_tokens, error.completion_tokens)
             ledger.book_lost(hold, usage, paid_for)
@@ -72,6 +82,12 @@ class PaidChat:
             raise
         self._replies.keep_reply(key, reply, paid_for, hold)
         return reply
+
+
+class _AnsweredMeanwhile(Exception):
+    def __init__(self, reply: ChatReply) -> None:
+        super().__init__("another worker has asked")
+        self.reply = reply
 
 
 def request_size(request: ChatRequest) -> int:

@@ -67,6 +67,7 @@ from pipelines.ports.models import (
     ReplyStore,
     Reranker,
     TokenCounter,
+    go_on,
 )
 from pipelines.ports.reconcile import (
     TOKEN_LENGTH,
@@ -173,4 +174,5 @@ __all__ = [
     "Waiting",
     "Waker",
     "WorkTable",
+    "go_on",
 ]

@@ -92,6 +92,10 @@ class ChatReply:
     completion_tokens: int = 0
 
 
+def go_on() -> None:
+    """Nothing speaks against another try."""
+
+
 class ChatModel(Protocol):
     """A chat model behind an endpoint."""
 
@@ -100,8 +104,10 @@ class ChatModel(Protocol):
         """The model asked for."""
         ...
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
         """Ask once, with bounded retries of passing faults.
+
+        What ``before_retry`` raises ends the tries and is raised.
 
         Raises:
             ModelUnavailable: Timeout, connection failure, 429 or 5xx to the last try.

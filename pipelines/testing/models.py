@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipelines.ports import ChatReply, Purpose
+from pipelines.ports import ChatReply, Purpose, go_on
 from pipelines.stages.merging.relate import PERSON
 from pipelines.testing.ledger import InMemoryLedger
 
@@ -47,7 +47,8 @@ class ScriptedChatModel:
     def name(self) -> str:
         return self._name
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
+        del before_retry
         with self._lock:
             self.requests.append(request)
             answer = self._answer(request)

@@ -152,6 +152,21 @@ def test_complete_is_unavailable_when_the_fault_stays(
     assert RETRY.in_call_attempts == len(endpoint.calls)
 
 
+def test_complete_tries_no_further_when_something_speaks_against_it(
+    chat: OpenAiChatModel, endpoint: ScriptedEndpoint
+) -> None:
+    """Asked before each further try, never before the first."""
+
+    def object_to_it() -> None:
+        raise LookupError
+
+    assert chat.complete(REQUEST, object_to_it).text
+    endpoint.queue(status(500))
+    with pytest.raises(LookupError):
+        chat.complete(REQUEST, object_to_it)
+    assert 2 == len(endpoint.calls)
+
+
 def test_complete_waits_as_long_as_it_is_asked_to(
     chat: OpenAiChatModel, endpoint: ScriptedEndpoint
 ) -> None:

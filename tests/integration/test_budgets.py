@@ -34,6 +34,7 @@ from pipelines.ports import ChatRequest, Entry, PaidFor, Purpose
 from pipelines.stages.cost import Spent
 from pipelines.testing.models import OneDistiller
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
+from tests.acceptance.deployment import wait_until
 from tests.builders import ALICE, BOB, PROMPT, START, make_transcript
 from tests.endpoint import Scripted, ScriptedEndpoint, completion, garbage, status
 from workers.retry import judge
@@ -89,7 +90,9 @@ class World:
 
     @property
     def model(self) -> OpenAiChatModel:
-        retry = RetryPolicy(in_call_attempts=1)
+        return self.patient_model(RetryPolicy(in_call_attempts=1))
+
+    def patient_model(self, retry: RetryPolicy) -> OpenAiChatModel:
         return OpenAiChatModel(self.client, "scripted-model", retry, budget_seconds=5)
 
     def ledger(self, policy: BudgetPolicy) -> PostgresLedger:
@@ -138,6 +141,23 @@ def test_call_is_booked_once_when_the_worker_dies_after_it(world: World) -> None
     ask(world.chat(policy))
 
     assert 1 == len(world.endpoint.chat_calls)
+    assert ([1], PAID, 0) == ([e.calls for e in world.entries()], world.spent(), world.held())
+
+
+def test_call_is_paid_once_when_another_worker_asked_between_two_tries(world: World) -> None:
+    """Who was frozen before a further try looks for the reply first."""
+    world.endpoint.queue(status(500))
+    policy = limited(100)
+    replies = PostgresReplies(world.database, world.ledger(policy))
+    slow = RetryPolicy(in_call_attempts=2, in_call_wait=timedelta(seconds=1))
+    late = PaidChat(world.patient_model(slow), replies, 0)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask, late)
+        wait_until(lambda: len(world.endpoint.chat_calls) == 1, "its first try")
+        other = ask(world.chat(policy))
+
+    assert other == answer.result()
+    assert 2 == len(world.endpoint.chat_calls)
     assert ([1], PAID, 0) == ([e.calls for e in world.entries()], world.spent(), world.held())
 
 

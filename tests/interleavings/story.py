@@ -9,12 +9,12 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from pipelines.model import MemoryState
-from pipelines.ports import ChatReply
+from pipelines.ports import ChatReply, go_on
 from pipelines.testing.requests import read_lines
 from tests.builders import day, make_transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from pipelines.model import Memory, Owner, ReceiptId, Transcript
@@ -68,7 +68,8 @@ class ScriptedModel:
     def __init__(self) -> None:
         self.next_failures: list[Exception | str] = []
 
-    def complete(self, request: ChatRequest) -> ChatReply:
+    def complete(self, request: ChatRequest, before_retry: Callable[[], None] = go_on) -> ChatReply:
+        del before_retry
         if self.next_failures:
             failure = self.next_failures.pop()
             if isinstance(failure, Exception):
