@@ -1,0 +1,113 @@
+"""What the API answers, as OpenAPI describes it; ``workers.openapi`` says which route says what.
+
+Answers are built as plain values (``workers.views`` and beside the routes) and are not checked
+on their way out: that they are as described here is what the fuzzed requests of the tests hold.
+"""
+
+from workers.schemas.answers import (
+    Answer,
+    Error,
+    Problem,
+)
+from workers.schemas.intake import (
+    Backlog,
+    Dependency,
+    FactReport,
+    Health,
+    Pushed,
+    PushedLine,
+    PushedLines,
+    Readiness,
+    States,
+    Status,
+)
+from workers.schemas.memories import (
+    EventShown,
+    EvidenceShown,
+    History,
+    Memories,
+    MemoryShown,
+    Recalled,
+    Recollection,
+)
+from workers.schemas.sharing import (
+    Comparison,
+    GenerationShown,
+    MemoryCompared,
+    Promotion,
+    Promotions,
+    Scanned,
+    UserCompared,
+    ValueCompared,
+)
+from workers.schemas.spending import (
+    Batches,
+    BatchShown,
+    BudgetShown,
+    Cost,
+    Entry,
+    Limit,
+    Polled,
+    Spent,
+)
+from workers.schemas.upkeep import (
+    Autopsy,
+    Erasures,
+    ErasureShown,
+    Handled,
+    Letter,
+    Letters,
+    Queue,
+    RebuildShown,
+    Reconciled,
+    ReplyShown,
+)
+
+__all__ = [
+    "Answer",
+    "Autopsy",
+    "Backlog",
+    "BatchShown",
+    "Batches",
+    "BudgetShown",
+    "Comparison",
+    "Cost",
+    "Dependency",
+    "Entry",
+    "ErasureShown",
+    "Erasures",
+    "Error",
+    "EventShown",
+    "EvidenceShown",
+    "FactReport",
+    "GenerationShown",
+    "Handled",
+    "Health",
+    "History",
+    "Letter",
+    "Letters",
+    "Limit",
+    "Memories",
+    "MemoryCompared",
+    "MemoryShown",
+    "Polled",
+    "Problem",
+    "Promotion",
+    "Promotions",
+    "Pushed",
+    "PushedLine",
+    "PushedLines",
+    "Queue",
+    "Readiness",
+    "RebuildShown",
+    "Recalled",
+    "Recollection",
+    "Reconciled",
+    "ReplyShown",
+    "Scanned",
+    "Spent",
+    "States",
+    "Status",
+    "UserCompared",
+    "ValueCompared",
+]
