@@ -23,8 +23,9 @@ from config.operation import (
 )
 from config.outages import OutagePolicy
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
-from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies, VerbatimPolicy
+from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
+from config.retrieval import VerbatimPolicy
 
 
 class Settings(BaseSettings):

@@ -31,7 +31,7 @@ from pipelines.stages.verbatim import verbatim_beside
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from config.policy import VerbatimPolicy
+    from config.retrieval import VerbatimPolicy
     from pipelines.model import Draft, Fact, Lane, Owner, ReceiptId, Refusal, Transcript
     from pipelines.ports import Clock, Distillers, Inbox, TranscriptClaim, Waker
 

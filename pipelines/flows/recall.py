@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from config.policy import RankPolicy
+    from config.retrieval import RankPolicy
     from pipelines.model import Memory, Vector
     from pipelines.ports import (
         Clock,

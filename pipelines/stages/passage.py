@@ -14,7 +14,7 @@ from pipelines.stages.injection.fence import strip_fenced
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from config.policy import PassagePolicy
+    from config.retrieval import PassagePolicy
     from pipelines.model import Evidence, Message
 
 Place = tuple[ReceiptId, int]

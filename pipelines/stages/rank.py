@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from config.policy import RankPolicy
+    from config.retrieval import RankPolicy
     from pipelines.model import Memory, MemoryId, ReceiptId, Slot
 
     _Message = tuple[ReceiptId, int]

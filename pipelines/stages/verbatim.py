@@ -19,7 +19,7 @@ from pipelines.stages.offline.distill import distill_transcript
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from config.policy import VerbatimPolicy
+    from config.retrieval import VerbatimPolicy
     from pipelines.model import Draft, Fact, Transcript
 
 VERBATIM = "verbatim/1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from config.policy import PassagePolicy
+from config.retrieval import PassagePolicy
 from pipelines.model import TranscriptState
 from pipelines.ports import BATCHED, FactReport, Ticket, TranscriptClaim
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pytest
 
-from config.policy import PassagePolicy
+from config.retrieval import PassagePolicy
 from config.spending import BudgetPolicy
 from pipelines.adapters.postgres import (
     Database,

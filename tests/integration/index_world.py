@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qdrant_client import QdrantClient
 
 from config.operation import ReconcilePolicy
-from config.policy import PassagePolicy
+from config.retrieval import PassagePolicy
 from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.postgres import (
     Database,

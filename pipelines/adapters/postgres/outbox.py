@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime, timedelta
 
-    from config.policy import PassagePolicy
+    from config.retrieval import PassagePolicy
     from pipelines.adapters.postgres.database import Database
 
 _PORTION = 500

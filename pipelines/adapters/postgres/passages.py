@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from config.policy import PassagePolicy
+    from config.retrieval import PassagePolicy
     from pipelines.model import Evidence, Message
     from pipelines.stages.passage import Place
 

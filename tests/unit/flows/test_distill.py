@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from config.policy import VerbatimPolicy
+from config.retrieval import VerbatimPolicy
 from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable, StoreUnavailable
 from pipelines.model import Draft, Kind, Lane, Owner, Role, Transcript, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed

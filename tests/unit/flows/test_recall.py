@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config.policy import Policies, RankPolicy
+from config.policy import Policies
+from config.retrieval import RankPolicy
 from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.openai_embedder import CharacterTokenCounter
 from pipelines.errors import BadReply, InputError, ModelRefused, ModelUnavailable

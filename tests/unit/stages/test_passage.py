@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.policy import PassagePolicy
+from config.retrieval import PassagePolicy
 from pipelines.model import Message, Role
 from pipelines.stages.injection.fence import fence
 from pipelines.stages.passage import places_around, read_passages

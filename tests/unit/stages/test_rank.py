@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.policy import RankPolicy
+from config.retrieval import RankPolicy
 from pipelines.model import MemoryId, MemoryState, Slot
 from pipelines.stages.rank import Candidate, Ranked, rank, reorder, strength
 from tests.builders import day, make_fact, make_memory, vector_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from config.policy import VerbatimPolicy
+from config.retrieval import VerbatimPolicy
 from pipelines.model import Draft, Fact, Kind, Role, Transcript, fact_id
 from pipelines.stages.grounding.ground import ground
 from pipelines.stages.verbatim import VERBATIM, verbatim_beside

@@ -1,0 +1,79 @@
+"""What is searched, how it is ordered and how much of it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class VerbatimPolicy:
+    """Which sentences are kept as they were said, beside the facts that a model found.
+
+    Facts alone reach three quarters of the evidence that later questions ask for; with what was
+    said beside them, verbatim, nearly all of it.
+
+    Attributes:
+        importance: Of such a sentence; enough to reach the user's later sessions.
+    """
+
+    importance: float = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class PassagePolicy:
+    """How much of a conversation the words of a memory are searched in, beside its statement.
+
+    Chosen on long conversations, by the share of a question's evidence among the first ten:
+    .82 with 400 characters before the cited message, .76 with the message alone, .74 with the
+    statement alone; from 300 to 600 it hardly moves, and both halves of the conversations agree.
+    A second vector of the cited message gained less than .01 beside that.
+
+    Attributes:
+        cited_chars: Of a longer message the part around the quote.
+        before_chars: The last ones said before the cited message.
+        before_messages: They come from so many messages at most.
+        max_cited: Of a memory that was said often, the newest.
+    """
+
+    cited_chars: int = 600
+    before_chars: int = 400
+    before_messages: int = 6
+    max_cited: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class RankPolicy:
+    """How candidates of recall are ordered.
+
+    Chosen on long conversations, by the share of a question's evidence among the first ten.
+    Recency, corroboration and importance lost a little at every weight tried, as did spreading
+    over sessions; reciprocal rank fusion with k = 60 was worse than lexical search alone.
+
+    Attributes:
+        dense_weight: Of the cosine.
+        lexical_weight: Of the lexical score, divided by the query's best.
+        strength_weight: Of the strength; so little only decides between near equals.
+        half_life: In which an unused memory loses half of its strength.
+        diversity: Share of the order that being unlike those above decides; .4 lost again.
+        same_message_penalty: Taken off where a memory above rests on the same message.
+        legs: Candidates taken from the dense and from the lexical search each.
+        reranked: So many of the first are handed to a reranker, where there is one.
+    """
+
+    dense_weight: float = 0.75
+    lexical_weight: float = 0.25
+    strength_weight: float = 0.01
+    half_life: timedelta = timedelta(days=30)
+    diversity: float = 0.3
+    same_message_penalty: float = 0.1
+    legs: int = 100
+    reranked: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class RecallPolicy:
+    """How much a recall returns unless told otherwise."""
+
+    max_memories: int = 20
+    max_tokens: int = 400
