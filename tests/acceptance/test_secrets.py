@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tests.acceptance.deployment import free_port, wait_until
+from tests.acceptance.places import files, redis_content, rows
 from tests.acceptance.planted import NEEDLES, PLANTED, found_in
 
 if TYPE_CHECKING:
@@ -45,44 +46,6 @@ def session(number: int) -> dict[str, Any]:
 
 
 PUSHED = [json.dumps(session(number)).encode() for number in range(len(PLANTED))]
-
-
-def rows(deployment: Deployment) -> Iterator[bytes]:
-    """Every row of every table, as text."""
-    tables = deployment.query(
-        "SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables"
-        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-    )
-    for (table,) in tables:
-        for (row,) in deployment.query(f"SELECT t::text FROM {table} t"):
-            yield f"{table}: {row}".encode()
-
-
-def redis_content(client: redis.Redis) -> Iterator[bytes]:
-    """Every key of Redis with its value, whatever its type."""
-    for key in client.scan_iter(count=1000):
-        yield key
-        kind = client.type(key)
-        if kind == b"string":
-            yield repr(client.get(key)).encode()
-        elif kind == b"hash":
-            yield repr(client.hgetall(key)).encode()
-        elif kind == b"list":
-            yield repr(client.lrange(key, 0, -1)).encode()
-        elif kind == b"set":
-            yield repr(client.smembers(key)).encode()
-        elif kind == b"zset":
-            yield repr(client.zrange(key, 0, -1)).encode()
-        elif kind == b"stream":
-            yield repr(client.xrange(key)).encode()
-        else:
-            assert b"none" == kind, "the key is gone since it was listed"
-
-
-def files(folder: Path, pattern: str) -> Iterator[bytes]:
-    for path in sorted(folder.rglob(pattern)):
-        if path.is_file():
-            yield path.read_bytes()
 
 
 def requests(endpoint: ScriptedEndpoint) -> Iterator[bytes]:
