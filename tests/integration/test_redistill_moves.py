@@ -30,15 +30,15 @@ CITIES = ("Oslo", "Riga", "Bern", "Rome", "Lima")
 
 def test_recall_is_not_crowded_out_by_what_is_about_to_be_live(world: World) -> None:
     """With more memories than the index is asked for: as many are told at every step."""
-    for number in range(6):
+    for number in range(4):
         said = [f"I have been to town number {number * 20 + town}." for town in range(20)]
         world.tell(*said, day=number + 1)
 
     def told() -> int:
-        found = world.client.recall("Which towns?", "alice", max_memories=60, max_tokens=9_000)
+        found = world.client.recall("Which towns?", "alice", max_memories=40, max_tokens=9_000)
         return len(found.memories)
 
-    assert 60 == told()
+    assert 40 == told()
     world.client.redistill("2026-03-01", prompt="v2")
     world.settle()
 
@@ -47,7 +47,7 @@ def test_recall_is_not_crowded_out_by_what_is_about_to_be_live(world: World) -> 
         for _ in range(4):
             world.container.redistill.run()
             world.container.project.run()
-            assert 60 == told()
+            assert 40 == told()
             world.work_at_once()
         assert world.client.generation().is_settled
 
