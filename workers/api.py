@@ -29,6 +29,7 @@ from pipelines.flows.recall import Question
 from pipelines.model import Lane, Owner
 from workers.batch_routes import add_batch_routes
 from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
+from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
@@ -38,7 +39,7 @@ from workers.index_routes import add_index_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.openapi import describe
-from workers.payloads import SystemClock, to_transcript
+from workers.payloads import to_transcript
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
 from workers.views import recalled_view, status_view

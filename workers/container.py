@@ -54,10 +54,11 @@ from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
+from workers.clock import SystemClock
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.indexes import make_index
 from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
-from workers.payloads import SystemClock, read_payload
+from workers.payloads import read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from memstill_client import Memstill, parse_transcript
 from workers import terminal
+from workers.clock import SystemClock
 from workers.laptop import find_free_port, make_stack
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,8 @@ from redis.exceptions import RedisError
 
 from pipelines.adapters.postgres import Backlog, PostgresPulse
 from pipelines.errors import MemstillError
-from workers.payloads import SystemClock
+from workers.clock import SystemClock
+from workers.readiness import DEGRADED, NOT_READY, READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,6 @@ STALE_SECONDS = LOOK_SECONDS + 5.0
 PROBE_TIMEOUT_SECONDS = 2.0
 
 POSTGRES, REDIS, INDEX = "postgresql", "redis", "index"
-READY, DEGRADED, NOT_READY = "ready", "degraded", "not_ready"
 # Without these nothing can be taken in.
 NEEDED = frozenset({POSTGRES})
 

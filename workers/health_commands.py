@@ -14,8 +14,8 @@ from config.settings import Settings
 from pipelines.errors import ConfigurationError
 from workers.command_options import ApiUrl, AsJson, DataDir, err, out
 from workers.embedded.endpoints import default_data_dir, read_endpoints
-from workers.health import DEGRADED, NOT_READY, READY
 from workers.heartbeat import PATIENCE_SECONDS, age_seconds
+from workers.readiness import DEGRADED, NOT_READY, READY
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,8 +27,9 @@ from memstill_client.wire import (
 )
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Lane, Owner, Transcript
+from workers.clock import SystemClock
 from workers.opening import delay_seconds
-from workers.payloads import SystemClock, to_transcript
+from workers.payloads import to_transcript
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

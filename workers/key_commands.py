@@ -13,10 +13,10 @@ from config.access import KeyPolicy
 from config.settings import Settings
 from pipelines.errors import ConfigurationError, StoreRefused
 from pipelines.stages.keys import KeyId, KeyScope
+from workers.clock import SystemClock
 from workers.command_options import AsJson, DataDir, Tenant, err, out, print_json
 from workers.embedded.endpoints import default_data_dir, read_endpoints
 from workers.moments import read_span
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -106,10 +106,3 @@ def read_payload(payload: str, letter: DeadLetter) -> Transcript:
         )
     except InvalidTranscript as error:
         raise Unreadable(error.field, error.reason) from None
-
-
-class SystemClock:
-    """``Clock`` on the machine's clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from memstill_client.wire import stream_key
 from pipelines.errors import QueueUnavailable
+from workers.clock import SystemClock
 from workers.intake import GROUP, make_intake
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from workers.container import Container

@@ -13,7 +13,7 @@ from pipelines.ports import Recipe
 from pipelines.testing.surroundings import RecordingWaker
 from tests.acceptance.deployment import wait_until
 from tests.builders import day, make_transcript
-from workers.payloads import SystemClock
+from workers.clock import SystemClock
 
 if TYPE_CHECKING:
     from tests.acceptance.deployment import Deployment

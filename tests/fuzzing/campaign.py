@@ -27,10 +27,10 @@ from tests.fuzzing.texts import nasty_text
 from tests.fuzzing.transcripts import CANARY, Case, Road
 from workers.api import make_server
 from workers.app import make_app
+from workers.clock import SystemClock
 from workers.container import Container, open_container
 from workers.embedded.children import is_listening
 from workers.intake import StreamIntake
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

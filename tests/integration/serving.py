@@ -15,9 +15,9 @@ from pipelines.stages.keys import KeyScope
 from tests.acceptance.deployment import free_port, wait_until
 from workers.api import make_server
 from workers.app import make_app
+from workers.clock import SystemClock
 from workers.container import Container, open_container
 from workers.embedded.children import is_listening
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

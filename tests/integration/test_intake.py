@@ -16,8 +16,8 @@ from pipelines.model import Owner
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import RecordingWaker
 from tests.acceptance.deployment import wait_until
+from workers.clock import SystemClock
 from workers.intake import GROUP, StreamIntake
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -16,8 +16,8 @@ from pipelines.adapters.postgres import Database, PostgresKeys
 from pipelines.errors import ConfigurationError, InputError, KeyRefused, NotFound
 from pipelines.flows.keys import CheckKey
 from workers.cli import app
+from workers.clock import SystemClock
 from workers.embedded.endpoints import Endpoints, write_endpoints
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

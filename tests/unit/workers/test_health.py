@@ -9,8 +9,9 @@ import pytest
 
 from pipelines.errors import StoreUnavailable
 from workers import health
-from workers.health import DEGRADED, NOT_READY, READY, Watch, judge_health
+from workers.health import Watch, judge_health
 from workers.opening import delay_seconds, open_patiently
+from workers.readiness import DEGRADED, NOT_READY, READY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
