@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Literal
@@ -81,8 +81,8 @@ class ZipBackups:
         try:
             descriptor = os.open(named, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             try:
-                with os.fdopen(descriptor, "w+b") as file:
-                    yield ZippedDraft(named, file)
+                with os.fdopen(descriptor, "w+b") as file, closing(ZippedDraft(named, file)) as it:
+                    yield it
                 named.replace(path)
                 _sync_folder(path.absolute().parent)
             finally:
@@ -118,6 +118,10 @@ class ZippedDraft:
         self._file.flush()
         os.fsync(self._file.fileno())
         return _read(self._path, "the backup that was just written")
+
+    def close(self) -> None:
+        """Give up what is not finished."""
+        self._archive.close()
 
 
 def _read(path: Path, name: str) -> ZippedDump:
