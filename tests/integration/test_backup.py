@@ -9,6 +9,7 @@ import zipfile
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -21,27 +22,31 @@ from typer.testing import CliRunner
 from config.settings import Settings
 from memstill_client import Memstill
 from pipelines.adapters.postgres import Database
-from pipelines.adapters.postgres.dump_tools import DumpTools, Tool
+from pipelines.adapters.postgres.dump_tools import DumpTools, Source, Tool
 from pipelines.adapters.postgres.migrate import migrate
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import ConfigurationError, InputError, LeaseLost
-from pipelines.model import Owner, ReceiptId
+from pipelines.model import MemoryId, Owner, ReceiptId
 from tests.acceptance.deployment import wait_until
 from tests.conftest import copied_database
-from tests.integration.generations import QUERY, open_world
+from tests.integration.generations import open_world
 from workers import cli
 from workers.app import make_app
 from workers.container import open_container
 from workers.embedded.resting import resting_database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from memstill_client import Erasure
+    from pipelines.ports import TranscriptClaim
     from tests.integration.generations import World
     from workers.embedded.postgres import PostgresServer
 
 CANARY = "xylophone-quagga"
+USERS = ("alice", "bob", "carol")
+BOB = Owner("acme", "bob")
 LONG = timedelta(hours=1)
 # What a restore changes on purpose: leases end, fences move on, upkeep begins anew.
 MOVED = {
@@ -122,17 +127,15 @@ class Watch:
         dump = DumpTools.dump
 
         @contextmanager
-        def watched(
-            tools: DumpTools, url: str, tool: Tool, token: str, namespace: str, names: Sequence[str]
-        ) -> Iterator[IO[bytes]]:
+        def watched(tools: DumpTools, source: Source, tool: Tool) -> Iterator[IO[bytes]]:
             before = self.written
             wait_until(lambda: self.written > before + 1, "somebody goes on writing")
-            with psycopg.connect(url) as connection:
+            with psycopg.connect(source.url) as connection:
                 connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-                connection.execute(f"SET TRANSACTION SNAPSHOT '{token}'".encode())
+                connection.execute(f"SET TRANSACTION SNAPSHOT '{source.snapshot}'".encode())
                 connection.execute("SET LOCAL timezone = 'UTC'")
                 self.rows = rows_of(connection)
-            with dump(tools, url, tool, token, namespace, names) as opened:
+            with dump(tools, source, tool) as opened:
                 yield opened
 
         monkeypatch.setattr(DumpTools, "dump", watched)
@@ -160,81 +163,6 @@ def writing(world: World, watch: Watch) -> Iterator[None]:
         writer.join()
 
 
-def fill(world: World) -> None:
-    """Tenants, users, values that changed, an erasure, dead letters, keys."""
-    for number, user in enumerate(("alice", "bob", "carol")):
-        world.push("My home is Berlin.", f"{user} likes tea\\no\\\\.", user=user, day=1)
-        world.push("My home is Lisbon.", "Ünïcode \t tabs.", user=user, day=2 + number)
-    world.push(f"A {CANARY}.", user="gone", day=1)
-    url = f"http://127.0.0.1:{world.container.settings.api_port}"
-    with Memstill(api_url=url, redis_url="", tenant_id="umbrella", timeout=30.0) as other:
-        other.enqueue(
-            user_id="alice",
-            session_id="s1",
-            messages=[{"role": "user", "content": "My home is Oslo."}],
-        )
-    world.work()
-    world.client.erase("gone")
-    world.container.ingest.refuse(Owner("acme", "bob"), "{", "no JSON")
-
-
-def test_backup_under_writing_is_one_moment_and_work_goes_on_elsewhere(  # noqa: PLR0914 - a story
-    world: World,
-    redis_url: str,
-    key_prefix: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Row for row what the snapshot shows, on a server without our role; pending work is done."""
-    fill(world)
-    file, elsewhere = tmp_path / "b.memstill", tmp_path / "elsewhere"
-    source = world.container.settings.database_url.get_secret_value()
-    run("keys", "create", "bot", "--tenant", "acme", env={"MEMSTILL_DATABASE_URL": source})
-    inbox, store, clock = world.container.inbox, world.container.store, world.container.sweep.clock
-    receipt = ReceiptId(world.push("I am held.", user="held", day=1))  # type: ignore[arg-type]
-    claim = inbox.claim_transcript(receipt, clock.now(), LONG)
-    assert claim is not None
-    store.mark_owner_due(Owner("acme", "bob"), clock.now())
-    assert store.claim_owner(Owner("acme", "bob"), clock.now(), LONG) is not None
-    told = {user: world.told(user) for user in ("alice", "bob", "carol")}
-    watch = Watch(monkeypatch)
-
-    with writing(world, watch):
-        manifest = back_up(source, file, MEMSTILL_REDIS_URL=redis_url)
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    assert 0 == manifest["unread"]
-    assert len(watch.rows["transcripts"]) == manifest["rows"]["transcripts"]
-    ((events,),) = world.query("SELECT count(*) FROM events")
-    assert events > manifest["rows"]["events"] > 0
-
-    env = {"MEMSTILL_DATABASE_URL": ""}
-    run("restore", file, "--no-erasures", "--data", elsewhere, env=env)
-
-    with resting_database(elsewhere) as url:
-        with psycopg.connect(url, options="-c timezone=UTC") as there:
-            assert watch.rows == rows_of(there)
-            with psycopg.connect(source) as here:
-                assert fences_of(here) == fences_of(there)
-            ((last,),) = there.execute("SELECT max(seq) FROM events").fetchall()
-        assert [] == differences_of(url)
-        migrate(url)
-        with open_world(url, redis_url, f"{key_prefix}-b", tmp_path) as restored:
-            with pytest.raises(LeaseLost):
-                restored.container.inbox.commit_distilled(claim, [], [], clock.now())
-            restored.work()
-            status = restored.client.status(str(receipt))
-            assert ("done", 1) == (status.state, status.attempts)
-            assert told == {user: restored.told(user) for user in told}
-            assert [] == list(restored.client.recall(QUERY, "gone").memories)
-            assert [] == restored.query(f"SELECT 1 FROM events WHERE seq <= {last} AND at > now()")
-            ((newest,),) = restored.query("SELECT max(seq) FROM events")
-            assert newest > last
-            assert [(0,)] == restored.query("SELECT count(*) FROM outbox")
-            assert [(0,)] == restored.query(
-                "SELECT count(*) FROM owners WHERE lease_until IS NOT NULL"
-            )
-
-
 @pytest.fixture
 def empty_url(postgres_server: PostgresServer) -> Iterator[str]:
     with copied_database(postgres_server, "template1") as url:
@@ -247,55 +175,130 @@ def words_in(url: str, word: str) -> set[str]:
         return {name for name, rows in rows_of(connection).items() if word in "\n".join(rows)}
 
 
-def test_restore_erases_again_what_was_erased_since_the_backup(
-    world: World, redis_url: str, key_prefix: str, tmp_path: Path, empty_url: str
-) -> None:
-    """The journal has no name in it; a user and a session stay gone, proof and all."""
-    source = world.container.settings.database_url.get_secret_value()
-    env = {"MEMSTILL_DATABASE_URL": source}
-    for user in ("alice", "bob"):
-        world.tell(f"I keep a {CANARY} of {user}.", "I like tea.", user=user, day=1)
-        world.tell("I like tea.", "My home is Berlin.", user=user, day=2)
-    file, journal = tmp_path / "b.memstill", tmp_path / "erasures.json"
-    world.client.erase("alice", "s2")
-    back_up(source, file)
-    user = world.client.erase("alice")
-    session = world.client.erase("bob", "s1")
+def fill(world: World) -> None:
+    """Tenants, users, values that changed, sessions of the same, an erasure, a dead letter."""
+    for number, user in enumerate(USERS):
+        world.push("My home is Berlin.", f"{user} likes tea\\no\\\\.", user=user, day=1)
+        world.push("My home is Lisbon.", f"Ünïcode \t {CANARY}.", user=user, day=2 + number)
+        world.push("My home is Lisbon.", "I like tea.", user=user, day=9)
+    world.push("Soon forgotten.", user="gone", day=1)
+    url = f"http://127.0.0.1:{world.container.settings.api_port}"
+    with Memstill(api_url=url, redis_url="", tenant_id="umbrella", timeout=30.0) as other:
+        other.enqueue(
+            user_id="alice",
+            session_id="s1",
+            messages=[{"role": "user", "content": "My home is Oslo."}],
+        )
     world.work()
+    world.client.erase("gone")
+    world.container.ingest.refuse(Owner("acme", "bob"), "{", "no JSON")
+
+
+def hold(world: World) -> TranscriptClaim:
+    """Workers that are at work: on a transcript, on a user, on a point."""
+    receipt = ReceiptId(UUID(world.push("I am held.", user="held", day=1)))
+    container, now = world.container, world.container.sweep.clock.now()
+    claim = container.inbox.claim_transcript(receipt, now, LONG)
+    container.store.mark_owner_due(BOB, now)
+    assert container.store.claim_owner(BOB, now, LONG)
+    container.upkeep.reconcile.truth.enqueue({MemoryId(uuid4()): BOB}, now)
+    assert container.project.outbox.take(9, now, LONG).tickets
+    assert claim is not None
+    return claim
+
+
+def erase(world: World) -> list[Erasure]:
+    """A user with the proof, and a session that others said the same as."""
+    found = [world.client.erase("carol"), world.client.erase("alice", "s2")]
+    world.work()
+    prove(world)
+    return [world.client.erasure(item.id) for item in found]
+
+
+def prove(world: World) -> None:
     world.query("UPDATE erasures SET due_at = requested_at WHERE due_at IS NOT NULL RETURNING 1")
     world.container.erase.run()
-    proven = world.client.erasure(user.id)
-    assert "verified" == proven.state
-    told = world.told("bob")
+
+
+def test_backup_under_writing_is_one_moment_and_comes_back_without_whom_was_erased(
+    world: World,
+    empty_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Row for row what its snapshot shows; elsewhere work goes on, and who is gone stays gone."""
+    fill(world)
+    settings = world.container.settings
+    source, redis_url = (
+        url.get_secret_value() for url in (settings.database_url, settings.redis_url)
+    )
+    env = {"MEMSTILL_DATABASE_URL": source, "MEMSTILL_REDIS_URL": redis_url}
+    run("keys", "create", "bot", "--tenant", "acme", env=env)
+    held = hold(world)
+    file, journal, elsewhere = (tmp_path / name for name in ("b.mem", "journal", "elsewhere"))
+    watch = Watch(monkeypatch)
+
+    with writing(world, watch):
+        rows = back_up(source, file, **env)["rows"]
+    ((events,),) = world.query("SELECT count(*) FROM events")
+    assert events > rows["events"] > 0
+    assert {name: len(found) for name, found in watch.rows.items()} | {"alembic_version": 1} == (
+        rows | {"installation": 1}
+    )
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+
+    restore(empty_url, file, "--no-erasures")
+    with psycopg.connect(source) as here, psycopg.connect(empty_url) as there:
+        there.execute("SET timezone = 'UTC'")
+        assert watch.rows == rows_of(there)
+        assert fences_of(here) == fences_of(there)
+    assert [] == differences_of(empty_url)
+    assert words_in(empty_url, CANARY)
+
+    proven = erase(world)
     run("erasures", "export", journal, env=env)
-    for name in ("alice", "bob", "s1"):
-        assert f'"{name}"' not in journal.read_text()
-
-    restored = restore(empty_url, file, "--erasures", journal)
-
-    assert 2 == restored["erased_again"]
-    assert set() == words_in(empty_url, CANARY)
-    with open_world(empty_url, redis_url, f"{key_prefix}-b", tmp_path) as there:
-        there.container.erase.run()
-        there.work()
-        there.query(
-            "UPDATE erasures SET due_at = requested_at WHERE due_at IS NOT NULL RETURNING 1"
-        )
-        there.container.erase.run()
-        assert proven == there.client.erasure(user.id)
-        assert session.id in {item.id for item in there.client.erasures()}
-        assert {"verified"} == {item.state for item in there.client.erasures()}
-        assert [] == there.told("alice")
-        assert told == there.told("bob")
-    assert {"erasures": 2} == {
-        name: len(rows) for name, rows in _since(empty_url, "restore").items()
-    }
+    assert not any(f'"{name}"' in journal.read_text() for name in (*USERS, "s2"))
+    nowhere = {"MEMSTILL_DATABASE_URL": ""}
+    run("restore", file, "--erasures", journal, "--data", elsewhere, env=nowhere)
+    with (
+        resting_database(elsewhere) as url,
+        open_world(url, redis_url, f"{settings.key_prefix}-b", tmp_path) as restored,
+    ):
+        check_work_goes_on(restored, held)
+        prove(restored)
+        told = {user: world.told(user) for user in USERS}
+        assert (told, []) == ({user: restored.told(user) for user in USERS}, told["carol"])
+        check_erased(restored, proven)
+        assert {"transcripts", "facts", "memories"} <= words_in(url, "bob likes tea")
 
 
-def _since(url: str, by: str) -> Rows:
-    with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT 1 FROM erasures WHERE requested_by = %s", [by]).fetchall()
-    return {"erasures": [str(row) for row in rows]}
+def check_work_goes_on(world: World, held: TranscriptClaim) -> None:
+    """Nobody who was at work before writes, and what they were at is done by others."""
+    ((last,),) = world.query("SELECT max(seq) FROM events")
+    with pytest.raises(LeaseLost):
+        world.container.inbox.commit_distilled(held, [], [], world.container.sweep.clock.now())
+    world.container.erase.run()
+    world.work()
+    status = world.client.status(str(held.transcript.id))
+    assert ("done", 1) == (status.state, status.attempts)
+    for table in ("outbox", "owners WHERE lease_until IS NOT NULL"):
+        assert [(0,)] == world.query(f"SELECT count(*) FROM {table}")
+    ((newest,),) = world.query("SELECT max(seq) FROM events")
+    assert newest > last
+    clock = world.container.upkeep.policy.asked_turn
+    assert {} == world.container.upkeep.reconcile.run(None, clock, repairs=False).found
+
+
+def check_erased(world: World, proven: list[Erasure]) -> None:
+    """The proofs are as they were, and what came back is proven gone by others."""
+    assert proven == [world.client.erasure(item.id) for item in proven]
+    everything = world.client.erasures()
+    assert {"verified"} == {item.state for item in everything}
+    assert 2 == sum(item.requested_by == "restore" for item in everything)
+    assert [] == world.query("SELECT 1 FROM transcripts WHERE user_id = 'carol'")
+    assert [] == world.query(
+        "SELECT 1 FROM transcripts WHERE user_id = 'alice' AND session_id = 's2'"
+    )
 
 
 @pytest.fixture
@@ -411,7 +414,7 @@ def test_interrupted_restore_keeps_workers_out_and_can_be_repeated(
         patch.setattr(PostgresRestoring, "erase_again", cut)
         with pytest.raises((KeyboardInterrupt, AssertionError)):
             restore(empty_url, small, "--no-erasures")
-    settings = Settings(database_url=empty_url, redis_url=redis_url, index_url="pgvector")  # type: ignore[arg-type]
+    settings = Settings(database_url=empty_url, redis_url=redis_url, index_url="pgvector")
     with pytest.raises(ConfigurationError, match="was not finished"):
         open_container(settings, make_app(settings))
     with pytest.raises(ConfigurationError, match="run `memstill restore` again first"):

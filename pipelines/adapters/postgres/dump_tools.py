@@ -47,6 +47,21 @@ class Tool:
     major: int
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is dumped.
+
+    Attributes:
+        url: Of the database, with the password.
+        snapshot: As it was exported; its transaction stays open meanwhile.
+    """
+
+    url: str
+    snapshot: str
+    namespace: str
+    tables: Sequence[str]
+
+
 class DumpTools:
     """Finds and runs them.
 
@@ -75,17 +90,15 @@ class DumpTools:
         )
 
     @contextmanager
-    def dump(
-        self, url: str, tool: Tool, snapshot: str, namespace: str, tables: Sequence[str]
-    ) -> Iterator[IO[bytes]]:
-        """What pg_dump writes of these tables, as they are in an exported snapshot.
+    def dump(self, source: Source, tool: Tool) -> Iterator[IO[bytes]]:
+        """What pg_dump writes.
 
         Raises:
             StoreUnavailable: It did not come to its end; what was read is worth nothing.
         """
-        address, secrets = open_address(url)
-        patterns = [f'--table="{namespace}"."{table}"' for table in tables]
-        words = [*_DUMP, f"--snapshot={snapshot}", *patterns, f"--dbname={address}"]
+        address, secrets = open_address(source.url)
+        tables = [f'--table="{source.namespace}"."{name}"' for name in source.tables]
+        words = [*_DUMP, f"--snapshot={source.snapshot}", *tables, f"--dbname={address}"]
         with _running(tool.path, words, secrets, None) as (process, said):
             yield _output_of(process)
             if process.wait() != 0:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from pipelines.adapters.postgres.database import LOCK_TIMEOUT_MS, parse_url
 from pipelines.errors import StoreRefused, StoreUnavailable
@@ -36,7 +36,7 @@ def open_session(url: str, name: str) -> Iterator[psycopg.Connection]:
     """
     try:
         with psycopg.connect(
-            plain_address(url),
+            make_conninfo("", **_connect_args(url)),
             autocommit=True,
             connect_timeout=5,
             application_name=name,
@@ -53,14 +53,16 @@ def open_session(url: str, name: str) -> Iterator[psycopg.Connection]:
         raise StoreRefused(f"PostgreSQL: {type(error).__name__}") from None
 
 
-def plain_address(url: str) -> str:
-    """The address as libpq understands it."""
-    return parse_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 def open_address(url: str) -> tuple[str, dict[str, str]]:
     """The address for a command line, which everybody can read; secrets go by environment."""
-    values = conninfo_to_dict(plain_address(url))
-    password = values.get("password")
+    values = _connect_args(url)
     shown = {key: value for key, value in values.items() if key not in _SECRETS}
-    return make_conninfo("", **shown), {} if password is None else {"PGPASSWORD": str(password)}
+    secret = {"PGPASSWORD": values["password"]} if "password" in values else {}
+    return make_conninfo("", **shown), secret
+
+
+def _connect_args(url: str) -> dict[str, str]:
+    """As libpq calls them. SQLAlchemy's own rendering of an address is none for libpq."""
+    parsed = parse_url(url)
+    _, found = parsed.get_dialect()().create_connect_args(parsed)
+    return {key: str(value) for key, value in found.items()}

@@ -12,6 +12,7 @@ from psycopg import IsolationLevel, errors
 
 from pipelines.adapters.postgres import migrate
 from pipelines.adapters.postgres.contents import read_contents
+from pipelines.adapters.postgres.dump_tools import Source
 from pipelines.adapters.postgres.installation import RESTORE
 from pipelines.adapters.postgres.sessions import open_session
 from pipelines.adapters.postgres.tables import metadata
@@ -19,7 +20,7 @@ from pipelines.errors import ConfigurationError, StoreRefused
 from pipelines.ports import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from psycopg import Connection
@@ -36,18 +37,16 @@ class PostgresSnapshot:
     """``Snapshot`` in a transaction that is held open for it."""
 
     moment: Moment
-    url: str
     tools: DumpTools
     tool: Tool
+    source: Source
     connection: Connection
-    token: str
-    tables: Sequence[str]
 
     def dump(self) -> AbstractContextManager[IO[bytes]]:
-        return self.tools.dump(self.url, self.tool, self.token, self.moment.namespace, self.tables)
+        return self.tools.dump(self.source, self.tool)
 
     def read_tables(self) -> dict[str, TableContent]:
-        return read_contents(self.connection, self.tables)
+        return read_contents(self.connection, self.source.tables)
 
 
 class PostgresSnapshots:
@@ -77,12 +76,10 @@ class PostgresSnapshots:
                 _check(connection, revision)
                 yield PostgresSnapshot(
                     Moment(taken_at, revision, namespace, server, tool.major),
-                    self._url,
                     self._tools,
                     tool,
+                    Source(self._url, token, namespace, find_tables(connection)),
                     connection,
-                    token,
-                    find_tables(connection),
                 )
 
 
