@@ -17,6 +17,7 @@ from pipelines.errors import ConfigurationError
 from pipelines.errors import MemstillError as PipelineError
 from workers import backfill as backfills
 from workers import (
+    backup_commands,
     batch_commands,
     dead_commands,
     erase_commands,
@@ -61,6 +62,8 @@ app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from pipelines.adapters.postgres import (
     PostgresWorkTable,
     check_embedder,
     check_fence,
+    check_restored,
 )
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.flows.batch import RunBatches
@@ -144,6 +145,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
         embedder, tokens = make_embedder(settings, policies, clients, breakers)
         check_embedder(database, embedder)
         check_fence(database)
+        check_restored(database)
         opened = make_index(settings, embedder)
         undo.callback(opened.close)
         guarded = BreakingIndex(opened, breakers.of("index", IndexUnavailable))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -89,6 +90,28 @@ def show_all(
         out.print(_table(found))
     else:
         err.print("nothing was ever erased", markup=False)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where to; one that is there is replaced.")],
+    *,
+    data: DataDir = None,
+) -> None:
+    """Write the journal of all erasures, without names, for `memstill restore --erasures`."""
+    from pipelines.adapters.postgres import Database
+    from pipelines.adapters.postgres.erasure_journal import ErasureJournal
+    from workers.backup_commands import find_servers
+    from workers.erasure_journal import write_journal
+
+    with find_servers(data) as servers:
+        database = Database(servers.database_url, pool_size=1)
+        try:
+            found = ErasureJournal(database).read()
+        finally:
+            database.close()
+    write_journal(file, found)
+    err.print(f"{file}: erasures of all tenants, {len(found)} by now", markup=False)
 
 
 def _print(found: Erasure, *, as_json: bool) -> None:

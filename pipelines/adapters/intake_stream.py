@@ -1,4 +1,4 @@
-"""The intake Stream in Redis, searched for what a subject has on it."""
+"""The intake Stream in Redis: what a subject has on it, and whether it was read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIELD = STREAM_FIELD.encode()
 
 
 class IntakeStream:
-    """``SubjectStream`` on Redis.
+    """``SubjectStream`` and ``IntakeBacklog`` on Redis.
 
     Args:
         redis: Closed by the caller.
@@ -68,6 +68,15 @@ class IntakeStream:
         return sum(
             self._is_of(fields, subject) for page in self._pages(until) for _, fields in page
         )
+
+    def has_until(self, until: datetime) -> bool:
+        last = int(until.timestamp() * 1000)
+        with _translated():
+            return bool(self._redis.xrange(self._key, "-", str(last), count=1))
+
+    def length(self) -> int:
+        with _translated():
+            return self._redis.xlen(self._key)
 
     def compact(self) -> None:
         # Deleted entries stay in the append-only file until it is rewritten.

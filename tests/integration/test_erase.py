@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from memstill_client import NotFound
 from pipelines import errors
+from pipelines.adapters.postgres import Database, PostgresErasures
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, LeaseLost
 from pipelines.model import Owner, ReceiptId
@@ -303,6 +304,23 @@ def test_receipt_of_an_erasure_is_the_tenants_own_and_keeps_no_name(world: World
     assert [(None, None)] * 2 == world.query("SELECT user_id, session_id FROM erasures")
     with pytest.raises(errors.NotFound):
         world.container.erase.erasures.find("other", receipt.id)  # type: ignore[arg-type]
+
+
+def test_erasures_that_are_due_together_are_claimed_one_by_one(world: World) -> None:
+    """Each by itself, however the database plans to find it."""
+    receipts = {world.client.erase(f"user-{number}").id for number in range(4)}
+    world.query("UPDATE erasures SET due_at = requested_at RETURNING 1")
+    url = world.container.settings.database_url.get_secret_value()
+    name = url.partition("/test_")[2].partition("?")[0]
+    for plan in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+        with world.container.database.transaction() as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE test_{name} SET enable_{plan} = off")
+    database = Database(url, pool_size=1)
+    now = world.container.erase.clock.now()
+    claims = [PostgresErasures(database).claim_due(now, LEASE) for _ in range(4)]
+    database.close()
+
+    assert receipts == {claim.id for claim in claims if claim is not None}
 
 
 def talk(session: str, text: str) -> dict[str, Any]:

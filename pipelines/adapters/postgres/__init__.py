@@ -8,7 +8,7 @@ from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
-from pipelines.adapters.postgres.installation import check_embedder
+from pipelines.adapters.postgres.installation import check_embedder, check_restored
 from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
@@ -42,4 +42,5 @@ __all__ = [
     "PostgresWorkTable",
     "check_embedder",
     "check_fence",
+    "check_restored",
 ]

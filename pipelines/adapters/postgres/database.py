@@ -47,7 +47,7 @@ class Database:
         statement_ms: int = STATEMENT_TIMEOUT_MS,
     ) -> None:
         self.engine: Engine = create_engine(
-            _parse_url(url),
+            parse_url(url),
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=30,
@@ -102,7 +102,12 @@ class Database:
         self.engine.dispose()
 
 
-def _parse_url(url: str) -> URL:
+def parse_url(url: str) -> URL:
+    """The address of a database, for SQLAlchemy.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
     try:
         return make_url(url).set(drivername="postgresql+psycopg")
     except ArgumentError:

@@ -100,7 +100,8 @@ class PostgresErasures:
         )
         statement = (
             sql_update(erasures)
-            .where(erasures.c.id.in_(due.scalar_subquery()))
+            # Not IN, whose query may be asked once for each row, and so lease several.
+            .where(erasures.c.id == due.scalar_subquery())
             .values(lease_until=now + lease, fence=erasures.c.fence + 1)
             .returning(erasures)
         )

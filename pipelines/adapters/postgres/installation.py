@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
     from pipelines.ports import Embedder
 
+# What a restore that is not finished yet is called here.
+RESTORE = "restore"
+
+
+def check_restored(database: Database) -> None:
+    """Make sure that no restore into the database was left half done.
+
+    Raises:
+        ConfigurationError: One was; what was erased since the backup may be there again.
+    """
+    statement = select(installation.c.name).where(installation.c.name == RESTORE)
+    with database.transaction() as connection:
+        if connection.execute(statement).scalar_one_or_none() is not None:
+            raise ConfigurationError(
+                "a restore into this database is under way or was not finished: let it end, or "
+                "run `memstill restore` again"
+            )
+
 
 def check_embedder(database: Database, embedder: Embedder) -> None:
     """Record the embedding model at the first start, and refuse another one afterwards.

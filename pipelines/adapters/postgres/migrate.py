@@ -11,7 +11,7 @@ from sqlalchemy import text
 from pipelines.adapters.postgres.database import Database
 
 # Any fixed number: whoever migrates this database takes the same lock.
-_LOCK = 7_262_645_455
+LOCK = 7_262_645_455
 
 
 def migrate(url: str) -> None:
@@ -29,7 +29,7 @@ def migrate(url: str) -> None:
         with database.transaction() as connection:
             # A migration may take long, and so may waiting for the one before it.
             connection.execute(text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     finally:
