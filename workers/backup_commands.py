@@ -14,10 +14,10 @@ import typer
 
 from config.settings import Settings
 from pipelines.errors import ConfigurationError
+from workers.clock import SystemClock
 from workers.command_options import AsJson, DataDir, err, print_json
 from workers.embedded.endpoints import default_data_dir, read_endpoints
 from workers.embedded.resting import has_database, resting_database
-from workers.payloads import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
