@@ -86,7 +86,7 @@ class Database:
                 yield connection
         except (StatementError, PoolTimeout) as error:
             # Not chained: the driver's message quotes the values.
-            raise _translate(error) from None
+            raise translate(error) from None
 
     def ping(self) -> None:
         """Ask the server for an answer.
@@ -113,7 +113,8 @@ def _parse_url(url: str) -> URL:
         ) from None
 
 
-def _translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
+def translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
+    """The error of the driver as one of memstill; its text holds no value."""
     cause = getattr(error, "orig", None) or error
     name = type(cause).__name__
     state = getattr(cause, "sqlstate", None) or ""
