@@ -199,10 +199,10 @@ def test_release_is_refused_when_a_newer_one_took_away_what_it_uses(
 
     with (
         closing(Database(database_url)) as database,
-        pytest.raises(ConfigurationError, match="9002 .* newer release"),
+        pytest.raises(ConfigurationError, match=r"9002 .* newer release"),
     ):
         check_schema(database)
-    with pytest.raises(ConfigurationError, match="9002 .* newer release"):
+    with pytest.raises(ConfigurationError, match=r"9002 .* newer release"):
         migrate(database_url)
 
 
@@ -213,6 +213,6 @@ def test_release_is_refused_when_the_schema_is_too_old(database_url: str) -> Non
 
     with (
         closing(Database(database_url)) as database,
-        pytest.raises(ConfigurationError, match="at revision 0013.*run `memstill migrate`"),
+        pytest.raises(ConfigurationError, match=r"at revision 0013.*run `memstill migrate`"),
     ):
         check_schema(database)
