@@ -65,12 +65,11 @@ def check_schema(database: Database) -> None:
 def note_contract(connection: Connection, revision: str) -> None:
     """Record that releases which do not know this revision cannot work here any more."""
     statement = upsert(installation)
-    value = {"schema_version": SCHEMA_MARK.version, "oldest": revision}
     connection.execute(
         statement.on_conflict_do_update(
             index_elements=[installation.c.name], set_={"value": statement.excluded.value}
         ),
-        {"name": SCHEMA_MARK.name, "value": value},
+        {"name": SCHEMA_MARK.name, "value": mark_value(revision)},
     )
 
 
@@ -79,8 +78,20 @@ def read_mark(connection: Connection) -> str:
     value: dict[str, Any] | None = connection.scalar(
         select(installation.c.value).where(installation.c.name == SCHEMA_MARK.name)
     )
-    if value is None:
-        return ""
+    return "" if value is None else read_mark_value(value)
+
+
+def mark_value(revision: str) -> dict[str, Any]:
+    """What is stored of the newest revision that contracts."""
+    return {"schema_version": SCHEMA_MARK.version, "oldest": revision}
+
+
+def read_mark_value(value: dict[str, Any]) -> str:
+    """The revision in what is stored.
+
+    Raises:
+        NewerFormat: It is of a newer release.
+    """
     SCHEMA_MARK.check(value["schema_version"])
     oldest: str = value["oldest"]
     return oldest
