@@ -34,9 +34,10 @@ class Format:
         """
         oldest = max(1, self.version - 1)
         if not isinstance(found, int) or not oldest <= found <= self.version:
+            read = " and ".join(map(str, range(oldest, self.version + 1)))
             raise NewerFormat(
-                f"a stored {self.name} has version {found}, and this release reads "
-                f"{oldest} to {self.version}: a worker of a newer release takes it"
+                f"a stored {self.name} has version {found}, and this release reads {read}: "
+                "it is left to a newer release"
             )
 
 
