@@ -12,9 +12,9 @@ import pytest
 
 from pipelines.adapters.postgres import Database, check_schema
 from pipelines.adapters.postgres.migrate import Migration, Waits, migrate
-from pipelines.adapters.postgres.schema import known_revisions
 from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from tests.acceptance.deployment import wait_until
+from tests.upgrade.revisions import NEWEST, write_revisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,26 +23,9 @@ if TYPE_CHECKING:
 HASTY = Waits(lock=timedelta(milliseconds=50), patience=timedelta(seconds=0.4))
 PATIENT = Waits(lock=timedelta(milliseconds=50), patience=timedelta(seconds=20))
 
-NEWEST = max(known_revisions())
 COLUMN = 'op.execute("ALTER TABLE memories ADD COLUMN mood text")'
 INDEX = 'build_index("memories_by_mood", "memories", ["kind"])'
 DROP = 'op.execute("ALTER TABLE memories DROP COLUMN mood")'
-
-
-def write_revisions(folder: Path, *revisions: tuple[str, str, str, str]) -> Path:
-    """A folder with revisions, each as number, number before, kind and what it does."""
-    for number, before, kind, doing in revisions:
-        lines = (
-            f'"""Revision {number}."""',
-            "from alembic import op",
-            "from pipelines.adapters.postgres.revision import build_index",
-            f'revision, down_revision, kind = "{number}", "{before}", "{kind}"',
-            "branch_labels = depends_on = None",
-            "def upgrade():",
-            f"    {doing}",
-        )
-        (folder / f"{number}_of_a_test.py").write_text("\n".join(lines))
-    return folder
 
 
 @contextmanager
