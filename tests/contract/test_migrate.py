@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from pipelines.adapters.postgres import Database, check_schema
 from pipelines.adapters.postgres.migrate import Migration, Waits, migrate
 from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 from tests.acceptance.deployment import wait_until
 from tests.upgrade.revisions import NEWEST, write_revisions
+from workers.cli import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,6 +65,20 @@ def test_only_what_adds_is_applied_when_nothing_else_is_asked_for(
     assert Migration((), ("9002",)) == again
     assert Migration(("9002",), ()) == last
     assert ["9002", "9003"] == heads(database_url)
+
+
+def test_command_says_that_there_is_nothing_more_to_do(database_url: str) -> None:
+    """Run again, on a database that has everything, it does nothing and ends well."""
+    env = {"MEMSTILL_DATABASE_URL": database_url}
+
+    ended = [
+        CliRunner().invoke(app, words, env=env)
+        for words in (["migrate"], ["migrate", "--contract"])
+    ]
+
+    assert [(0, "the database is at the newest schema\n")] * 2 == [
+        (result.exit_code, result.stderr) for result in ended
+    ]
 
 
 def test_table_in_use_is_waited_for_in_short_turns_and_nobody_queues_for_long(
@@ -187,6 +203,24 @@ def test_release_is_refused_when_a_newer_one_took_away_what_it_uses(
         check_schema(database)
     with pytest.raises(ConfigurationError, match=r"9002 .* newer release"):
         migrate(database_url)
+
+
+def test_nothing_is_taken_away_while_an_older_release_is_connected(
+    database_url: str, tmp_path: Path
+) -> None:
+    """What only adds is applied all the same; once nobody older is there, the rest is, too."""
+    folder = write_revisions(
+        tmp_path,
+        ("9001", NEWEST, "expand", COLUMN),
+        ("9002", "9001", "contract", DROP),
+    )
+    with closing(Database(database_url)) as older:
+        older.ping()
+        with pytest.raises(ConfigurationError, match=rf"9002 .*memstill/{NEWEST}"):
+            migrate(database_url, more=folder, contracts=True)
+    assert "9001" in heads(database_url)
+
+    assert Migration(("9002",), ()) == migrate(database_url, more=folder, contracts=True)
 
 
 def test_release_is_refused_when_the_schema_is_too_old(database_url: str) -> None:

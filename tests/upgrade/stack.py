@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+import httpx2
 import redis
 
 from memstill_client import Memstill, Unavailable
 from memstill_client.wire import stream_key
 from tests.chaos.endpoint import FAIR
 from tests.chaos.stack import KEY_PREFIX, REPOSITORY, Servers
-from workers.embedded.children import is_listening
 from workers.intake import GROUP
 from workers.laptop import HOST, find_free_port
 
@@ -34,6 +34,7 @@ _POOL = ("-P", "threads", "-c", "8", "--without-gossip", "--without-mingle")
 _START_SECONDS = 90.0
 _END_SECONDS = 60.0
 _CLIENT_SECONDS = 5.0
+_OK = 200
 
 
 class NotReady(Exception):
@@ -106,7 +107,7 @@ class TwoReleases(Servers):
         """Return once it is among those that pushes go to."""
         name, port = f"{release}-api", find_free_port()
         self._start(release, name, "workers.cli", "api", MEMSTILL_API_PORT=str(port))
-        self._wait(lambda: is_listening(HOST, port), name)
+        self._wait(lambda: _is_ready(port), name)
         client = Memstill(api_url=f"http://{HOST}:{port}", redis_url="", timeout=_CLIENT_SECONDS)
         self._front.apis = {**self._front.apis, name: client}
 
@@ -180,3 +181,11 @@ class TwoReleases(Servers):
             key_prefix=KEY_PREFIX,
             timeout=_CLIENT_SECONDS,
         )
+
+
+def _is_ready(port: int) -> bool:
+    """As a load balancer asks before it sends anything there."""
+    try:
+        return httpx2.get(f"http://{HOST}:{port}/readyz", timeout=2.0).status_code == _OK
+    except httpx2.HTTPError:
+        return False

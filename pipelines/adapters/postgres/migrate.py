@@ -29,7 +29,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from pipelines.adapters.postgres.database import Database, translate
+from pipelines.adapters.postgres.database import APPLICATION, Database, translate
 from pipelines.adapters.postgres.revision import PATIENCE_MS
 from pipelines.adapters.postgres.schema import (
     FOLDER,
@@ -37,7 +37,7 @@ from pipelines.adapters.postgres.schema import (
     note_contract,
     read_mark,
 )
-from pipelines.errors import MemstillError, StoreRefused, StoreUnavailable
+from pipelines.errors import ConfigurationError, MemstillError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,6 +60,11 @@ _HOLDERS = text(
     " FROM pg_locks AS l JOIN pg_stat_activity AS a USING (pid)"
     " WHERE l.granted AND l.relation = to_regclass(quote_ident(:name))"
     " AND a.pid <> pg_backend_pid() ORDER BY a.xact_start LIMIT 3"
+)
+_OLDER = text(
+    "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database()"
+    " AND pid <> pg_backend_pid() AND split_part(application_name, '/', 1) = :name"
+    " AND split_part(application_name, '/', 2) < :revision ORDER BY 1"
 )
 
 
@@ -110,7 +115,8 @@ def migrate(
         StoreUnavailable: The server does not answer, or a table stayed locked; what was applied
             before stays, and the next run goes on from there.
         StoreRefused: A revision failed, and left nothing behind.
-        ConfigurationError: A newer release took out of the database what this one uses.
+        ConfigurationError: A newer release took out of the database what this one uses, or an
+            older one is connected that needs what would be taken away.
     """
     database = Database(url, pool_size=1)
     folders = [FOLDER / "versions", *([more] if more else [])]
@@ -178,10 +184,23 @@ class _Runner:
             if is_contract(script) and not contracts:
                 waiting.append(script.revision)
                 continue
+            if is_contract(script):
+                self._check_alone(script)
             self._apply_patiently(script)
             applied.append(script.revision)
             self._note(f"{script.revision}: {script.doc}")
         return Migration(tuple(applied), tuple(waiting))
+
+    def _check_alone(self, script: Script) -> None:
+        """Refuse while a release is connected that does not know the revision."""
+        values = {"name": APPLICATION, "revision": script.revision}
+        older = self._connection.scalars(_OLDER, values).all()
+        self._connection.commit()
+        if older:
+            raise ConfigurationError(
+                f"{script.revision} takes away what older releases use, and {', '.join(older)} "
+                "(the newest revision that it knows) is connected: end those processes first"
+            )
 
     def _lock(self) -> None:
         statement = text("SELECT pg_try_advisory_lock(:key)")
