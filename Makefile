@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay fuzz lock clean
+	chaos eval-pairs eval-replay fuzz upgrade lock clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,12 @@ COUNT ?= 10000
 SEED ?= 1
 fuzz: $(VENV)/.installed-dev ## COUNT=10000 SEED=1: hostile transcripts, API input and interleavings
 	$(BIN)/python -m tests.fuzzing --count $(COUNT) --seed $(SEED)
+
+# SESSIONS, USERS and SECONDS name options of tests.upgrade.
+UPGRADE_OPTIONS = $(foreach name,SESSIONS USERS SECONDS,$(if $($(name)),--$(call lower,$(name)) $($(name))))
+upgrade: $(VENV)/.installed-dev ## FROM=commit: from that release to this tree under load, nothing lost
+	@$(BIN)/python -m tests.upgrade --from $(or $(FROM),$(error name a commit: make $@ FROM=HEAD~5)) \
+		$(UPGRADE_OPTIONS)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files

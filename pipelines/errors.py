@@ -14,6 +14,7 @@
     │   └── NotAllowed              the key does not reach so far: its scopes, tenant or user
     ├── DependencyUnavailable       a server is down, slow or refusing: try again later
     │   ├── StoreUnavailable        PostgreSQL
+    │   ├── NewerFormat             a newer release stored it: one of its workers reads it
     │   ├── QueueUnavailable        Redis
     │   ├── IndexUnavailable        Qdrant or pgvector
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
@@ -113,6 +114,13 @@ class DependencyUnavailable(MemstillError):
 
 class StoreUnavailable(DependencyUnavailable):
     """PostgreSQL did not answer."""
+
+
+class NewerFormat(DependencyUnavailable):
+    """A newer release stored this in a form that is not known here; nothing was changed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, is_outage=True)
 
 
 class QueueUnavailable(DependencyUnavailable):

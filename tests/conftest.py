@@ -49,7 +49,7 @@ def template_database(postgres_server: PostgresServer) -> str:
     from pipelines.adapters.postgres.migrate import migrate
 
     _execute(postgres_server, "CREATE DATABASE {}", _TEMPLATE)
-    migrate(postgres_server.url_of(_TEMPLATE))
+    migrate(postgres_server.url_of(_TEMPLATE), contracts=True)
     return _TEMPLATE
 
 

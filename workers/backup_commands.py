@@ -17,7 +17,6 @@ from pipelines.errors import ConfigurationError
 from workers.clock import SystemClock
 from workers.command_options import AsJson, DataDir, err, print_json
 from workers.embedded.endpoints import default_data_dir, read_endpoints
-from workers.embedded.resting import has_database, resting_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -122,6 +121,8 @@ def find_servers(data: Path | None) -> Iterator[Servers]:
 
     Where the stack of a folder does not run, its database does as long as the block takes.
     """
+    from workers.embedded.resting import has_database, resting_database
+
     settings = Settings()
     if data is None and "database_url" in settings.model_fields_set:
         yield Servers(
@@ -144,6 +145,8 @@ def find_servers(data: Path | None) -> Iterator[Servers]:
 @contextmanager
 def find_target(data: Path | None) -> Iterator[str]:
     """The database that was named, by address or by a folder, whose server then runs for it."""
+    from workers.embedded.resting import resting_database
+
     settings = Settings()
     if data is None and "database_url" in settings.model_fields_set:
         yield settings.database_url.get_secret_value()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -277,13 +278,26 @@ def evaluate(
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database of MEMSTILL_DATABASE_URL to the newest schema."""
+def migrate(
+    contract: Annotated[
+        bool,
+        typer.Option(
+            "--contract", help="Also take away what older releases used: none runs any more."
+        ),
+    ] = False,
+) -> None:
+    """Bring the database of MEMSTILL_DATABASE_URL to this release's schema, beside any workers."""
     from config.settings import Settings
     from pipelines.adapters.postgres.migrate import migrate as run_migrations
 
-    run_migrations(Settings().database_url.get_secret_value())
+    url = Settings().database_url.get_secret_value()
+    done = run_migrations(url, contracts=contract, note=partial(err.print, markup=False))
     err.print("the database is at the newest schema")
+    if done.waiting:
+        err.print(
+            f"{', '.join(done.waiting)} take away what older releases use: once no older worker "
+            "runs, run `memstill migrate --contract`"
+        )
 
 
 @app.command()

@@ -36,6 +36,7 @@ from pipelines.adapters.postgres import (
     check_embedder,
     check_fence,
     check_restored,
+    check_schema,
 )
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.flows.batch import RunBatches
@@ -140,6 +141,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
         undo.callback(database.close)
         # Before anything that takes long: it may not be there yet, and is waited for.
         database.ping()
+        check_schema(database)
         clients = undo.enter_context(ExitStack())
         breakers = Breakers(policies.outage, SystemClock())
         embedder, tokens = make_embedder(settings, policies, clients, breakers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.adapters.postgres.migrate import migrate
@@ -27,7 +28,8 @@ def make_stack(
     directory = data_dir or default_data_dir()
     return Stack(
         directory,
-        migrate=migrate,
+        # Nobody else works on it.
+        migrate=partial(migrate, contracts=True),
         children=worker_and_beat(directory, HOST, port),
         env=env,
         api_host=HOST,

@@ -1,4 +1,8 @@
-"""Task shells: decode the payload, run the flow, say the outcome."""
+"""Task shells: decode the payload, run the flow, say the outcome.
+
+Arguments that a newer release adds to a wake-up are taken and not looked at: it says no more than
+that there is something to do.
+"""
 
 from __future__ import annotations
 
@@ -36,57 +40,57 @@ log = structlog.get_logger(__name__)
 
 
 @shared_task(name=DISTILL, bind=True)
-def distill(self: Task, receipt: str) -> None:
+def distill(self: Task, receipt: str, **_newer: object) -> None:
     """Distill whoever's turn it is: each that waits has sent a wake-up, and none is its own."""
     lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
     _perform(lambda container: container.distill.run_next(lane), woken_for=receipt)
 
 
 @shared_task(name=CONSOLIDATE)
-def consolidate(tenant_id: str, user_id: str) -> None:
+def consolidate(tenant_id: str, user_id: str, **_newer: object) -> None:
     """Consolidate one user, if due."""
     owner = Owner(tenant_id, user_id)
     _perform(lambda container: container.consolidate.run(owner), tenant_id=tenant_id)
 
 
 @shared_task(name=PROJECT)
-def project() -> None:
+def project(**_newer: object) -> None:
     """Project the outbox into the index."""
     _perform(lambda container: container.project.run())
 
 
 @shared_task(name=SWEEP)
-def sweep() -> None:
+def sweep(**_newer: object) -> None:
     """Wake whatever lies due."""
     _perform(lambda container: container.sweep.run())
 
 
 @shared_task(name=SHARE)
-def share(after_tenant: str = "") -> None:
+def share(after_tenant: str = "", **_newer: object) -> None:
     """Propose what users of a tenant say alike, tenant after tenant."""
     _perform(lambda container: container.share.run(after_tenant))
 
 
 @shared_task(name=BATCHES)
-def batches() -> None:
+def batches(**_newer: object) -> None:
     """Collect answered batches, and hand in what waits for one."""
     _perform(lambda container: container.batches.run() if container.batches else Skipped("off"))
 
 
 @shared_task(name=REDISTILL)
-def redistill() -> None:
+def redistill(**_newer: object) -> None:
     """Bring the users of generations on."""
     _perform(lambda container: container.redistill.run())
 
 
 @shared_task(name=ERASE)
-def erase() -> None:
+def erase(**_newer: object) -> None:
     """Go on with erasures, and prove those that are done."""
     _perform(lambda container: container.erase.run())
 
 
 @shared_task(name=TEND_INDEX)
-def tend_index() -> None:
+def tend_index(**_newer: object) -> None:
     """Bring a rebuild on, or compare the index with the rows when it is time."""
     _perform(lambda container: container.upkeep.tend.run())
 

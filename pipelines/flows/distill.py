@@ -17,6 +17,7 @@ from pipelines.errors import (
     DependencyUnavailable,
     LeaseLost,
     ModelRefused,
+    NewerFormat,
     NotFound,
     StoreRefused,
 )
@@ -138,7 +139,11 @@ class Distill:
         random.shuffle(places)
         for place in places:
             self.turns.note(lane, place.owner.tenant_id)
-            claims = self._claim(place.receipt, place.owner)
+            try:
+                claims = self._claim(place.receipt, place.owner)
+            except NewerFormat as error:
+                log.info("left_to_a_newer_release", receipt=str(place.receipt), reason=str(error))
+                continue
             if claims:
                 return claims
         return []

@@ -47,6 +47,7 @@ class Plan:
         drain_seconds: How long everything may take to become final once the faults have ended.
         dataset: Folder of a data set whose sessions go first; the rest is generated.
         has_reference: Whether the same sessions are told to a stack without faults as well.
+        push_seconds: Over how long they are pushed; None is while there are faults.
     """
 
     seed: int
@@ -59,10 +60,13 @@ class Plan:
     drain_seconds: float = 600.0
     dataset: Path | None = None
     has_reference: bool = True
+    push_seconds: float | None = None
 
     @property
     def span_seconds(self) -> float:
-        """Over how long the sessions are pushed: while faults happen, if any do."""
+        """Over how long the sessions are pushed: while faults happen, if it is not said."""
+        if self.push_seconds is not None:
+            return self.push_seconds
         return self.faults * self.fault_gap_seconds * 0.9
 
     def dice(self, purpose: str) -> random.Random:

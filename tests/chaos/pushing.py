@@ -6,20 +6,34 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from memstill_client import Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from uuid import UUID
 
-    from memstill_client import Memstill, TranscriptV1
+    from memstill_client import Receipt, TranscriptV1
     from tests.chaos.sessions import Errand
-    from tests.chaos.stack import Stack
 
 _AGENTS = 6
 _AGAIN_SECONDS = 0.2
+
+
+class Pusher(Protocol):
+    """Takes transcripts in."""
+
+    def enqueue(self, transcript: TranscriptV1, /) -> Receipt:
+        """Push one."""
+
+
+class Intakes(Protocol):
+    """Whom agents push to."""
+
+    def client(self, intake: str) -> AbstractContextManager[Pusher]:
+        """An agent's client, over ``stream`` or ``http``."""
 
 
 @dataclass(slots=True)
@@ -44,7 +58,7 @@ class Agents:
     """Threads that run errands at their times."""
 
     def __init__(
-        self, stack: Stack, sessions: Sequence[TranscriptV1], errands: Sequence[Errand]
+        self, stack: Intakes, sessions: Sequence[TranscriptV1], errands: Sequence[Errand]
     ) -> None:
         self.pushes = Pushes()
         self._stack = stack
@@ -87,7 +101,7 @@ class Agents:
         with self._guard:
             return self._waiting.pop() if self._waiting else None
 
-    def _push(self, client: Memstill, errand: Errand) -> None:
+    def _push(self, client: Pusher, errand: Errand) -> None:
         began = time.monotonic()
         while not self._closing.is_set():
             try:

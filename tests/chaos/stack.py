@@ -56,7 +56,7 @@ class Servers:
                 undo.callback(service.stop)
                 service.start()
             self._note_commit_times()
-            migrate(self.postgres.url)
+            self._migrate()
             self._start_others(undo)
             self._exit = undo.pop_all()
         return self
@@ -79,6 +79,10 @@ class Servers:
             "MEMSTILL_EMBED_SIZE": str(EMBEDDING_SIZE),
             **DELAYS,
         }
+
+    def _migrate(self) -> None:
+        """Make the schema."""
+        migrate(self.postgres.url)
 
     def _start_others(self, undo: ExitStack) -> None:
         """What works on the servers, ended by ``undo``: nothing here."""

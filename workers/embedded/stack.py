@@ -65,7 +65,7 @@ class Stack:
         self,
         data_dir: Path | None = None,
         *,
-        migrate: Callable[[str], None],
+        migrate: Callable[[str], object],
         children: Sequence[Child] = (),
         env: Mapping[str, str] | None = None,
         api_host: str = "127.0.0.1",

@@ -16,6 +16,7 @@ from pipelines.adapters.postgres.outbox import PostgresOutbox
 from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
 from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
+from pipelines.adapters.postgres.schema import check_schema
 from pipelines.adapters.postgres.sharing import PostgresSharing
 from pipelines.adapters.postgres.verdicts import PostgresVerdicts
 from pipelines.adapters.postgres.work import PostgresWorkTable
@@ -43,4 +44,5 @@ __all__ = [
     "check_embedder",
     "check_fence",
     "check_restored",
+    "check_schema",
 ]

@@ -17,6 +17,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.postgres.fence import enter_fence
+from pipelines.adapters.postgres.schema import known_revisions
 from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+APPLICATION = "memstill"
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 20_000
 IDLE_TIMEOUT_MS = 60_000
@@ -57,7 +59,8 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "connect_timeout": connect_seconds,
-                "application_name": "memstill",
+                # Who takes something away from the schema looks for those who do not know of it.
+                "application_name": f"{APPLICATION}/{max(known_revisions())}",
                 "options": (
                     f"-c statement_timeout={statement_ms}"
                     f" -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"
@@ -86,7 +89,7 @@ class Database:
                 yield connection
         except (StatementError, PoolTimeout) as error:
             # Not chained: the driver's message quotes the values.
-            raise _translate(error) from None
+            raise translate(error) from None
 
     def ping(self) -> None:
         """Ask the server for an answer.
@@ -118,7 +121,8 @@ def parse_url(url: str) -> URL:
         ) from None
 
 
-def _translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
+def translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRefused:
+    """The error of the driver as one of memstill; its text holds no value."""
     cause = getattr(error, "orig", None) or error
     name = type(cause).__name__
     state = getattr(cause, "sqlstate", None) or ""

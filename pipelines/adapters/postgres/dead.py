@@ -29,6 +29,7 @@ from pipelines.adapters.postgres.tables import (
     transcripts,
 )
 from pipelines.errors import NotFound
+from pipelines.formats import UNREADABLE_BODY
 from pipelines.model import Lane, Owner, ReceiptId, TranscriptState
 from pipelines.ports import DeadFilter, DeadLetter, StoredReply
 from pipelines.stages.generation import GenerationId, Goal, Side, Step, generation_of, shadow_owner
@@ -83,12 +84,17 @@ class PostgresDeadLetters:
         return found[0]
 
     def load_payload(self, letter: DeadLetter) -> str | None:
-        statement = select(transcripts.c.body["unreadable"].as_string()).where(
+        body = transcripts.c.body
+        statement = select(body["unreadable"].as_string(), body["schema_version"]).where(
             transcripts.c.receipt == letter.receipt
         )
         with self._database.transaction(letter.owner.tenant_id) as connection:
-            found: str | None = connection.execute(statement).scalar_one_or_none()
-        return found
+            row = connection.execute(statement).one_or_none()
+        if row is None or row[0] is None:
+            return None
+        UNREADABLE_BODY.check(row[1])
+        payload: str = row[0]
+        return payload
 
     def list_replies(self, letter: DeadLetter) -> list[StoredReply]:
         statement = (

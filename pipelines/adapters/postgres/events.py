@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.postgres.rows import evidence_json, memory_row
+from pipelines.formats import EVENT
 from pipelines.plan import Demote, Insert, Promote, Recount, Refile, Reinforce, Restore, Supersede
 
 if TYPE_CHECKING:
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
 
     from pipelines.model import Evidence
     from pipelines.plan import Change, Plan
-
-EVENT_VERSION = 1
 
 
 def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
@@ -24,7 +23,7 @@ def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
             "user_id": change.memory.owner.user_id,
             "memory_id": change.memory.id,
             "name": change.event_name,
-            "schema_version": EVENT_VERSION,
+            "schema_version": EVENT.version,
             "body": _body(change, now),
             "at": now,
         }

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipelines.adapters.postgres.inbox_rows import dead_row, fact_rows, first_fence, transcript_row
+from pipelines.adapters.postgres.inbox_rows import (
+    dead_row,
+    fact_rows,
+    first_fence,
+    transcript_row,
+    unreadable_body,
+)
 from pipelines.adapters.postgres.leases import (
     lease_all,
     lease_one,
@@ -96,7 +102,7 @@ class PostgresInbox:
             **dead_row(owner, receipt, reason, now),
             "idempotency_key": f"unreadable/{digest}",
             "content_hash": digest,
-            "body": {"schema_version": 1, "unreadable": payload},
+            "body": unreadable_body(payload),
         }
         with self._database.transaction(owner.tenant_id) as connection:
             if pushed_at is None or not is_erased(connection, owner, pushed_at):

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from pipelines.adapters.postgres.rows import fact_row, transcript_body
+from pipelines.formats import UNREADABLE_BODY
 from pipelines.model import FactOutcome, TranscriptState
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ def dead_row(owner: Owner, receipt: ReceiptId, reason: str, now: datetime) -> di
         "received_at": now,
         "finished_at": now,
     }
+
+
+def unreadable_body(payload: str) -> dict[str, Any]:
+    """What the ``body`` column holds of something that never was a transcript."""
+    return {"schema_version": UNREADABLE_BODY.version, "unreadable": payload}
 
 
 def fact_rows(

@@ -47,7 +47,8 @@ def check_embedder(database: Database, embedder: Embedder) -> None:
         raise ConfigurationError(
             f"the database has no schema of memstill yet ({error}): run `memstill migrate` first"
         ) from None
-    if found != wanted:
+    # A newer release may have noted more.
+    if any(found[name] != value for name, value in wanted.items()):
         raise EmbeddingMismatch(
             f"the memories here were embedded by {found['model']} ({found['size']} dimensions), "
             f"but {wanted['model']} ({wanted['size']}) is configured: set MEMSTILL_EMBEDDER, "

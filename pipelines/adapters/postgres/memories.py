@@ -34,6 +34,7 @@ from pipelines.adapters.postgres.tables import (
     transcripts,
 )
 from pipelines.errors import LeaseLost, NotFound
+from pipelines.formats import EVENT
 from pipelines.model import (
     EVERYONE,
     FactOutcome,
@@ -219,12 +220,15 @@ class PostgresMemoryStore:
 
     def read_events(self, tenant_id: str, key: MemoryId) -> list[MemoryEvent]:
         statement = (
-            select(events.c.seq, events.c.at, events.c.name, events.c.body)
+            select(events.c.schema_version, events.c.seq, events.c.at, events.c.name, events.c.body)
             .where(events.c.memory_id == key, events.c.tenant_id == tenant_id)
             .order_by(events.c.seq)
         )
         with self._database.transaction(tenant_id) as connection:
-            return [MemoryEvent(*row) for row in connection.execute(statement)]
+            found = connection.execute(statement).all()
+        for row in found:
+            EVENT.check(row.schema_version)
+        return [MemoryEvent(*row[1:]) for row in found]
 
     def export_memories(
         self, tenant_id: str, user_id: str | None, after: MemoryId | None, limit: int

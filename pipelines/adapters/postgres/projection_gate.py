@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines import formats
 from pipelines.adapters.postgres.tables import installation
 from pipelines.model import MemoryId
 from pipelines.ports import Difference, Rebuild, Round, Standing
@@ -154,7 +155,7 @@ def _write(connection: Connection, name: str, value: dict[str, Any]) -> None:
 
 def _rebuild_value(rebuild: Rebuild) -> dict[str, Any]:
     return {
-        "schema_version": 1,
+        "schema_version": formats.REBUILD.version,
         "token": rebuild.token,
         "started_at": rebuild.started_at,
         "expected": rebuild.expected,
@@ -166,6 +167,7 @@ def _rebuild_value(rebuild: Rebuild) -> dict[str, Any]:
 
 
 def _read_rebuild(value: dict[str, Any]) -> Rebuild:
+    formats.REBUILD.check(value["schema_version"])
     return Rebuild(
         token=value["token"],
         started_at=datetime.fromisoformat(value["started_at"]),
@@ -179,7 +181,7 @@ def _read_rebuild(value: dict[str, Any]) -> Rebuild:
 
 def _round_value(state: Round) -> dict[str, Any]:
     return {
-        "schema_version": 1,
+        "schema_version": formats.ROUND.version,
         "started_at": state.started_at,
         "finished_at": state.finished_at,
         "after": state.after,
@@ -189,6 +191,7 @@ def _round_value(state: Round) -> dict[str, Any]:
 
 
 def _read_round(value: dict[str, Any]) -> Round:
+    formats.ROUND.check(value["schema_version"])
     finished_at = value["finished_at"]
     return Round(
         started_at=datetime.fromisoformat(value["started_at"]),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines.formats import TRANSCRIPT_BODY
 from pipelines.model import (
     Evidence,
     Fact,
@@ -32,13 +33,11 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Mapping, Sequence
 
-BODY_VERSION = 1
-
 
 def transcript_body(transcript: Transcript) -> dict[str, Any]:
     """What the ``body`` column holds; carries its ``schema_version``."""
     return {
-        "schema_version": BODY_VERSION,
+        "schema_version": TRANSCRIPT_BODY.version,
         "messages": [
             {
                 "id": message.id,
@@ -55,7 +54,12 @@ def transcript_body(transcript: Transcript) -> dict[str, Any]:
 
 
 def read_transcript(row: Mapping[Any, Any], body: Mapping[str, Any]) -> Transcript:
-    """A row of ``transcripts``, and the body that holds its text, as the value it was."""
+    """A row of ``transcripts``, and the body that holds its text, as the value it was.
+
+    Raises:
+        NewerFormat: The body is of a newer release.
+    """
+    TRANSCRIPT_BODY.check(body["schema_version"])
     return Transcript(
         id=ReceiptId(row["receipt"]),
         owner=Owner(row["tenant_id"], row["user_id"]),
