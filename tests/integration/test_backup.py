@@ -152,7 +152,7 @@ def writing(world: World, watch: Watch) -> Iterator[None]:
             world.push(f"Number {watch.written} is told.", user=f"w{number % 3}", day=number)
             world.work()
             watch.written += 1
-            stop.wait(0.05)
+            stop.wait(0.2)
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -207,6 +207,15 @@ def hold(world: World) -> TranscriptClaim:
     return claim
 
 
+def hold_again(world: World, held: TranscriptClaim) -> TranscriptClaim:
+    """Another lease of the same, which a backup from before does not know of."""
+    inbox, now = world.container.inbox, world.container.sweep.clock.now()
+    inbox.postpone(held, now, "away")
+    claim = inbox.claim_transcript(held.transcript.id, now, LONG)
+    assert claim is not None
+    return claim
+
+
 def erase(world: World) -> list[Erasure]:
     """A user with the proof, and a session that others said the same as."""
     found = [world.client.erase("carol"), world.client.erase("alice", "s2")]
@@ -255,6 +264,7 @@ def test_backup_under_writing_is_one_moment_and_comes_back_without_whom_was_eras
     assert [] == differences_of(empty_url)
     assert words_in(empty_url, CANARY)
 
+    late = hold_again(world, held)
     proven = erase(world)
     run("erasures", "export", journal, env=env)
     assert not any(f'"{name}"' in journal.read_text() for name in (*USERS, "s2"))
@@ -264,7 +274,7 @@ def test_backup_under_writing_is_one_moment_and_comes_back_without_whom_was_eras
         resting_database(elsewhere) as url,
         open_world(url, redis_url, f"{settings.key_prefix}-b", tmp_path) as restored,
     ):
-        check_work_goes_on(restored, held)
+        check_work_goes_on(restored, late)
         prove(restored)
         told = {user: world.told(user) for user in USERS}
         assert (told, []) == ({user: restored.told(user) for user in USERS}, told["carol"])
@@ -272,14 +282,18 @@ def test_backup_under_writing_is_one_moment_and_comes_back_without_whom_was_eras
         assert {"transcripts", "facts", "memories"} <= words_in(url, "bob likes tea")
 
 
-def check_work_goes_on(world: World, held: TranscriptClaim) -> None:
+def check_work_goes_on(world: World, late: TranscriptClaim) -> None:
     """Nobody who was at work before writes, and what they were at is done by others."""
     ((last,),) = world.query("SELECT max(seq) FROM events")
+    inbox, now = world.container.inbox, world.container.sweep.clock.now()
+    claim = inbox.claim_transcript(late.transcript.id, now, LONG)
+    assert claim is not None
     with pytest.raises(LeaseLost):
-        world.container.inbox.commit_distilled(held, [], [], world.container.sweep.clock.now())
+        inbox.commit_distilled(late, [], [], now)
+    inbox.postpone(claim, now, "away", is_counted=False)
     world.container.erase.run()
     world.work()
-    status = world.client.status(str(held.transcript.id))
+    status = world.client.status(str(late.transcript.id))
     assert ("done", 1) == (status.state, status.attempts)
     for table in ("outbox", "owners WHERE lease_until IS NOT NULL"):
         assert [(0,)] == world.query(f"SELECT count(*) FROM {table}")
