@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from workers.container import Container
 
 _PREFIX = "MEMSTILL_"
+# Nothing is timed: on a machine that is busy with other things, nothing may run out either.
+_UNHURRIED = {
+    "MEMSTILL_MODEL_TIMEOUT_SECONDS": "55",
+    "MEMSTILL_DISTILL_LEASE_SECONDS": "600",
+    "MEMSTILL_CONSOLIDATE_LEASE_SECONDS": "600",
+    "MEMSTILL_PROJECT_LEASE_SECONDS": "600",
+    # Like statements are judged as soon as they are met: nobody comes back for them later.
+    "MEMSTILL_JUDGE_WAIT_SECONDS": "0",
+}
 _ROUNDS = 20
 
 
@@ -38,8 +47,7 @@ def tell_in_peace(servers: Servers, sessions: Iterable[TranscriptV1]) -> Outline
     Raises:
         NotInPeace: A session could not be distilled or consolidated.
     """
-    # Like statements are judged as soon as they are met: nobody comes back for them later.
-    env = servers.env() | {"MEMSTILL_JUDGE_WAIT_SECONDS": "0"}
+    env = servers.env() | _UNHURRIED
     values = {name.removeprefix(_PREFIX).lower(): value for name, value in env.items()}
     settings = Settings.model_validate(values)
     container = open_container(settings, make_app(settings))

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from pipelines.adapters.postgres import Database
+from pipelines.adapters.postgres.schema import FOLDER
 from pipelines.adapters.postgres.tables import metadata
 from workers import cli
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sqlalchemy import Connection
 
 
 # What a restore changes on purpose: leases end, fences move on, upkeep begins anew.
@@ -30,6 +35,16 @@ MOVED = {
 }
 
 Rows = dict[str, list[str]]
+
+
+def migrate_to(connection: Connection, revision: str) -> None:
+    """Make the schema of an older release in an empty database."""
+    scripts = ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER / "versions")])
+    context = MigrationContext.configure(connection)
+    with Operations.context(context):
+        for script in reversed(list(scripts.iterate_revisions(revision, "base"))):
+            script.module.upgrade()
+    context.stamp(scripts, revision)
 
 
 def run(*words: object, env: dict[str, str] | None = None) -> str:

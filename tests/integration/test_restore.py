@@ -20,6 +20,7 @@ from tests.conftest import copied_database
 from tests.integration.backups import (
     back_up,
     differences_of,
+    migrate_to,
     restore,
     run,
 )
@@ -139,7 +140,7 @@ def _is_used(url: str) -> bool:
     with psycopg.connect(url) as connection:
         found = connection.execute(
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-            " AND application_name = 'memstill'"
+            " AND split_part(application_name, '/', 1) = 'memstill'"
         ).fetchall()
     return bool(found)
 
@@ -172,16 +173,10 @@ def test_backup_of_an_older_schema_is_migrated_after_it_was_restored(
     postgres_server: PostgresServer, empty_url: str, tmp_path: Path
 ) -> None:
     """A backup is taken with the new memstill before the database is migrated, and comes back."""
-    from alembic import command
-    from alembic.config import Config
-
     with copied_database(postgres_server, "template1") as old:
-        config = Config()
-        config.set_main_option("script_location", "pipelines/adapters/postgres/migrations")
         database = Database(old, pool_size=1)
         with database.transaction() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0011")
+            migrate_to(connection, "0011")
             connection.exec_driver_sql(
                 "INSERT INTO owners (tenant_id, user_id, fence) VALUES ('acme', 'alice', 3)"
             )

@@ -10,7 +10,7 @@ from sqlalchemy import delete
 
 from pipelines.adapters.postgres.awakening import awaken
 from pipelines.adapters.postgres.contents import read_contents, split_script
-from pipelines.adapters.postgres.database import Database
+from pipelines.adapters.postgres.database import APPLICATION, Database
 from pipelines.adapters.postgres.erasure_journal import ErasureJournal
 from pipelines.adapters.postgres.fence import POLICY, ROLE, create_role_statement
 from pipelines.adapters.postgres.installation import RESTORE
@@ -39,7 +39,8 @@ _SECTIONS = ("pre-data", "data", "post-data")
 _OF_NOBODY = frozenset({VERSION_TABLE, installation.name})
 _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND application_name = 'memstill' AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+AND split_part(application_name, '/', 1) = %s
 """
 _BEHIND_FENCE = """
 SELECT tablename FROM pg_policies
@@ -144,7 +145,7 @@ def _check_namespace(connection: Connection, manifest: Manifest) -> None:
 
 
 def _check_unused(connection: Connection) -> None:
-    row = connection.execute(_OTHERS).fetchone()
+    row = connection.execute(_OTHERS, [APPLICATION]).fetchone()
     if row is not None and row[0]:
         raise ConfigurationError(
             f"memstill works on this database ({row[0]} connections): stop workers, beat and API, "
