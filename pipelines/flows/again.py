@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 JITTER = 0.25
 FIRST_SECONDS, LONGEST_SECONDS = 0.05, 2.0
-# By then every delay is the longest; a larger power would overflow one day.
+# A larger power of whatever factor overflows one day.
 _STEPS = 30
 
 
@@ -29,7 +29,8 @@ def delay_after(attempt: int, policy: RetryPolicy) -> timedelta:
     Jittered, so that what failed together does not come back together.
     """
     steps = min(attempt - 1, _STEPS)
-    delay = min(policy.base * policy.factor**steps, policy.longest)
+    # Compared as numbers: as a time the product is too long for any calendar.
+    delay = policy.base * min(policy.factor**steps, policy.longest / policy.base)
     return delay * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - hides nothing
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
+    InternalError,
     OperationalError,
     StatementError,
 )
@@ -126,9 +127,10 @@ def translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRe
     cause = getattr(error, "orig", None) or error
     name = type(cause).__name__
     state = getattr(cause, "sqlstate", None) or ""
-    is_passing = isinstance(error, OperationalError | InterfaceError | PoolTimeout) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
-    )
+    # ``InternalError``: it only reads, after a failover, or ended a transaction that hung.
+    is_passing = isinstance(
+        error, OperationalError | InterfaceError | InternalError | PoolTimeout
+    ) or (isinstance(error, DBAPIError) and error.connection_invalidated)
     if is_passing and not state.startswith(REFUSED_CLASSES):
         return StoreUnavailable(
             f"PostgreSQL does not answer as it should ({name}): "

@@ -77,10 +77,9 @@ class PostgresInbox:
         with self._database.transaction() as connection:
             erased = find_erased(connection, batch)
             kept = [item for item in batch if item.id not in erased]
-            fresh = _insert_new(connection, kept, now, self._backfill_wait)
+            fresh, hashes = _store(connection, kept, now, self._backfill_wait)
             if self._rates is not None:
                 hold_back(connection, _each(kept, fresh), self._rates, now)
-            hashes = _stored_hashes(connection, [item.id for item in kept])
             return [
                 Accepted(item.id, is_duplicate=False, is_erased=True)
                 if item.id in erased
@@ -103,6 +102,8 @@ class PostgresInbox:
             "idempotency_key": f"unreadable/{digest}",
             "content_hash": digest,
             "body": unreadable_body(payload),
+            # Replayed, it is as old as its entry: whoever was erased since stays erased.
+            "received_at": pushed_at or now,
         }
         with self._database.transaction(owner.tenant_id) as connection:
             if pushed_at is None or not is_erased(connection, owner, pushed_at):
@@ -262,6 +263,23 @@ def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
             },
         )
     )
+
+
+def _store(
+    connection: Connection, batch: Sequence[Transcript], now: datetime, backfill_wait: timedelta
+) -> tuple[set[uuid.UUID], dict[Any, str]]:
+    """Insert what is new; gives which that was, and the hash of what is stored of each.
+
+    One that is stored already may be erased or dropped before it is looked at: then it is new.
+    """
+    fresh: set[uuid.UUID] = set()
+    hashes: dict[Any, str] = {}
+    left = list(batch)
+    while left:
+        fresh |= _insert_new(connection, left, now, backfill_wait)
+        hashes |= _stored_hashes(connection, [item.id for item in left])
+        left = [item for item in left if item.id not in hashes]
+    return fresh, hashes
 
 
 def _insert_new(

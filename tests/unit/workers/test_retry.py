@@ -14,7 +14,7 @@ from pipelines.errors import (
     ModelUnavailable,
     StoreRefused,
 )
-from pipelines.flows.again import JITTER
+from pipelines.flows.again import JITTER, delay_after
 from workers.retry import judge
 
 POLICY = RetryPolicy(
@@ -44,6 +44,14 @@ def test_retry_delay_grows_up_to_the_longest() -> None:
         delay = judge(ModelUnavailable("busy"), attempt, POLICY)
         assert delay is not None
         assert seconds * (1 - JITTER) <= delay.total_seconds() <= seconds * (1 + JITTER)
+
+
+@pytest.mark.parametrize("attempt", [20, 22, 31, 10_000])
+def test_delay_is_the_longest_when_work_has_failed_for_days(attempt: int) -> None:
+    """What is never given up, as consolidating, is tried again however often it failed."""
+    delay = delay_after(attempt, RetryPolicy())
+
+    assert timedelta(minutes=45) <= delay <= timedelta(minutes=75)
 
 
 def test_retry_never_comes_back_before_the_endpoint_asked_for() -> None:
