@@ -18,4 +18,5 @@ def main() -> None:
             sys.stdout.write(f"{path.name}\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
