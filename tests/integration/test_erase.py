@@ -262,7 +262,8 @@ def test_erased_user_is_not_cited_by_who_was_sharing_their_words(
     share = world.container.share
     share.scan("acme")
     (proposal,) = world.client.promotions()
-    load, begun = share.sharing.load_cited, []
+    load = share.sharing.load_cited
+    begun: list[object] = []
 
     def load_and_erase(tenant_id: str, ids: Collection[MemoryId]) -> list[Memory]:
         found = load(tenant_id, ids)
