@@ -25,6 +25,7 @@ from workers.intake import make_intake
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from memstill_client.erasures import Erasure
     from pipelines.model import Memory, MemoryId
     from pipelines.ports import DeadLetter
     from tests.integration.generations import World
@@ -263,7 +264,7 @@ def test_erased_user_is_not_cited_by_who_was_sharing_their_words(
     share.scan("acme")
     (proposal,) = world.client.promotions()
     load = share.sharing.load_cited
-    begun: list[object] = []
+    begun: list[Erasure] = []
 
     def load_and_erase(tenant_id: str, ids: Collection[MemoryId]) -> list[Memory]:
         found = load(tenant_id, ids)
