@@ -18,12 +18,14 @@ from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, LeaseLost
 from pipelines.model import Owner, ReceiptId
 from pipelines.ports import ChatReply, ErasureState, PaidFor, Purpose, Subject
+from pipelines.stages.sharing.share import ProposalId
 from workers.intake import make_intake
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from pipelines.model import Memory
+    from memstill_client import Erasure
+    from pipelines.model import Memory, MemoryId
     from tests.integration.generations import World
 
 CANARY = "xylophone-quagga"
@@ -248,6 +250,35 @@ def test_entry_that_a_reader_of_the_stream_holds_is_refused_after_the_erasure(
     assert ["I am back."] == [
         row.statement for row in world.client.recall("back", "alice").memories
     ]
+
+
+def test_erased_user_is_not_cited_by_who_was_sharing_their_words(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read before the erasure, their words are not written after it into what is everyone's."""
+    for user in ("alice", "bob", "carol", "dora"):
+        world.tell("Staging runs in Frankfurt.", user=user, day=1)
+    share = world.container.share
+    share.scan("acme")
+    (proposal,) = world.client.promotions()
+    load = share.sharing.load_cited
+    begun: list[Erasure] = []
+
+    def load_and_erase(tenant_id: str, ids: Collection[MemoryId]) -> list[Memory]:
+        found = load(tenant_id, ids)
+        if not begun:
+            begun.append(world.client.erase("alice"))
+        return found
+
+    monkeypatch.setattr(share.sharing, "load_cited", load_and_erase)
+    with pytest.raises(errors.OwnerBusy):
+        share.approve("acme", ProposalId(proposal.id), "op")
+    share.approve("acme", ProposalId(proposal.id), "op")
+    verify(world)
+
+    (shared,) = world.container.store.export_memories("acme", "", None, 9)
+    assert {"bob", "carol", "dora"} == {item.speaker.lower() for item in shared.evidence}
+    assert "verified" == world.client.erasure(begun[0].id).state
 
 
 def test_erasure_goes_on_by_itself_when_the_index_is_back(world: World) -> None:

@@ -261,7 +261,11 @@ def _have_removed(
 
 
 def _leave_everyones(connection: Connection, tenant_id: str, gone: Gone) -> None:
-    """Take the subject out of memories of everyone, their history and their proposals."""
+    """Take the subject out of memories of everyone, their history and their proposals.
+
+    Whoever is about to share what the subject said has read it before, and is refused.
+    """
+    _void_leases(connection, [Owner.everyone(tenant_id)])
     everyones = select(memories.c.id).where(
         memories.c.tenant_id == tenant_id, memories.c.user_id == EVERYONE
     )
