@@ -215,7 +215,7 @@ class StreamIntake:
 
     def _refuse(self, payload: bytes, reason: str, pushed_at: datetime) -> None:
         kept = payload[: self._policy.max_bytes].decode("utf-8", "replace")
-        owner = _owner_named_in(payload) or Owner(self._default_tenant, "")
+        owner = _owner_named_in(payload, self._default_tenant) or Owner(self._default_tenant, "")
         self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason, pushed_at)
 
 
@@ -241,12 +241,12 @@ def _lane_of(fields: Fields) -> Lane:
     return lane
 
 
-def _owner_named_in(payload: bytes) -> Owner | None:
+def _owner_named_in(payload: bytes, default_tenant: str) -> Owner | None:
     """Whose a refused payload says it is, so that its tenant can find it."""
     try:
         names = json.loads(payload)
-        owner = Owner(names["tenant_id"], names["user_id"])
-    except (ValueError, TypeError, KeyError, RecursionError):
+        owner = Owner(names.get("tenant_id") or default_tenant, names["user_id"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return owner if all(map(_is_name, owner.names)) else None
 

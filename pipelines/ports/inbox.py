@@ -123,7 +123,7 @@ class Inbox(Protocol):
         """File something unreadable from the Stream as a dead letter with its reason.
 
         ``payload`` is kept for replay, secrets redacted by the caller; not if its owner was
-        erased after it had been pushed.
+        erased after it had been pushed. It counts as received when it was pushed.
         """
         ...
 

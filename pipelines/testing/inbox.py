@@ -56,20 +56,30 @@ class InMemoryInbox(InMemoryTables):
         now: datetime,
         pushed_at: datetime | None = None,
     ) -> ReceiptId:
-        del pushed_at
         digest = hashlib.sha256(payload.encode("utf-8", "replace")).hexdigest()
         key = f"unreadable/{digest}"
         receipt = receipt_id(owner, key)
         with self._lock:
             self._bury_row(
-                Transcript(receipt, owner, "", now, (), key, digest), reason, now, payload
+                Transcript(receipt, owner, "", now, (), key, digest),
+                reason,
+                now,
+                payload,
+                pushed_at,
             )
         return receipt
 
     def _bury_row(
-        self, item: Transcript, reason: str, now: datetime, payload: str | None = None
+        self,
+        item: Transcript,
+        reason: str,
+        now: datetime,
+        payload: str | None = None,
+        pushed_at: datetime | None = None,
     ) -> None:
-        row = TranscriptRow(item, TranscriptState.DEAD, now, now, reason=reason, finished_at=now)
+        row = TranscriptRow(
+            item, TranscriptState.DEAD, now, pushed_at or now, reason=reason, finished_at=now
+        )
         row.payload = payload
         self._transcripts.setdefault(item.id, row)
 

@@ -17,7 +17,7 @@ from pipelines import errors
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, LeaseLost
 from pipelines.model import Owner, ReceiptId
-from pipelines.ports import ChatReply, ErasureState, PaidFor, Purpose, Subject
+from pipelines.ports import ChatReply, DeadFilter, ErasureState, PaidFor, Purpose, Subject
 from pipelines.stages.sharing.share import ProposalId
 from workers.intake import make_intake
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from memstill_client import Erasure
     from pipelines.model import Memory, MemoryId
+    from pipelines.ports import DeadLetter
     from tests.integration.generations import World
 
 CANARY = "xylophone-quagga"
@@ -279,6 +280,59 @@ def test_erased_user_is_not_cited_by_who_was_sharing_their_words(
     (shared,) = world.container.store.export_memories("acme", "", None, 9)
     assert {"bob", "carol", "dora"} == {item.speaker.lower() for item in shared.evidence}
     assert "verified" == world.client.erasure(begun[0].id).state
+
+
+@pytest.mark.parametrize("session", [None, "s1"], ids=["user", "session"])
+@pytest.mark.parametrize("tenant", [{"tenant_id": "acme"}, {}], ids=["named", "default"])
+def test_erased_subject_is_in_no_dead_letter_that_could_not_be_read(
+    world: World, stream: redis.Redis, session: str | None, tenant: dict[str, str]
+) -> None:
+    """Also without a tenant, escaped, and broken; what others pushed stays."""
+    owner = Owner(tenant.get("tenant_id", world.container.settings.default_tenant), "Zo\u00eb")
+    bodies = [
+        json.dumps({**tenant, "user_id": user, "session_id": name, "messages": CANARY})
+        for user, name in ((owner.user_id, "s1"), ("bob", "s1"))
+    ]
+    for number, payload in enumerate([*bodies, bodies[0][:-1]]):
+        stream.xadd(
+            f"{world.container.settings.key_prefix}:transcripts",
+            {"transcript": payload.replace(CANARY, f"{CANARY}-{number}")},
+        )
+    intake = make_intake(world.container)
+    intake.prepare()
+    intake.read_once()
+    if "tenant_id" in tenant:
+        # What is no JSON names no tenant: it is the default one's.
+        world.query("UPDATE transcripts SET tenant_id = 'acme' RETURNING 1")
+
+    world.container.erase.start(Subject(owner, session), "op")
+
+    left = [f"{CANARY}-{number}" for number in range(3)]
+    assert [False, True, False] == [bool(find_everywhere(world, stream, word)) for word in left]
+
+
+def test_unreadable_dead_letter_that_is_replayed_during_an_erasure_brings_nothing_back(
+    world: World, stream: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is as old as its entry of the Stream, however late it was filed."""
+    body = {"schema_version": 1, "tenant_id": "acme", "user_id": "alice", "session_id": "s1"}
+    said = {"messages": [{"role": "user", "content": CANARY}]}
+    stream.xadd(
+        f"{world.container.settings.key_prefix}:transcripts", {"transcript": json.dumps(body)}
+    )
+    intake = make_intake(world.container)
+    intake.prepare()
+    intake.read_once()
+    office = world.container.dead
+
+    def erase_and_load(_: DeadLetter) -> str:
+        world.client.erase("alice")
+        return json.dumps(body | said)
+
+    monkeypatch.setattr(office.dead, "load_payload", erase_and_load)
+    office.replay("acme", DeadFilter())
+
+    assert [] == world.query("SELECT receipt FROM transcripts")
 
 
 def test_erasure_goes_on_by_itself_when_the_index_is_back(world: World) -> None:

@@ -47,15 +47,14 @@ from pipelines.adapters.postgres.tables import (
     transcripts,
     verdicts,
 )
+from pipelines.adapters.postgres.unreadable import delete_unreadable
 from pipelines.model import EVERYONE, FactOutcome, MemoryId, Owner, ReceiptId
-from pipelines.ports import OwnerClaim
+from pipelines.ports import OwnerClaim, Subject
 from pipelines.stages.generation import GenerationId, Side, shadow_owner
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
-
-    from pipelines.ports import Subject
 
 ERASED_EVENT = "memory_erased"
 # In the order in which rows that refer to others go first.
@@ -115,7 +114,7 @@ def forget_user(connection: Connection, live: Owner, now: datetime) -> Gone:
     gone.removed["evidence"] += _count(connection, evidence, evidence.c.memory_id.in_(ids))
     for table in _OF_OWNER:
         gone.removed[table.name] += _delete(connection, table, is_any(table, whose))
-    gone.removed["transcripts"] += _delete_unreadable(connection, live)
+    gone.removed["transcripts"] += delete_unreadable(connection, Subject(live))
     gone.removed["ledger"] += _anonymise_ledger(connection, whose)
     connection.execute(
         delete(generation_users).where(
@@ -156,6 +155,7 @@ def forget_session(
         (transcripts, transcripts.c.receipt.in_(gone.receipts)),
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
+    gone.removed["transcripts"] += delete_unreadable(connection, subject)
     return gone
 
 
@@ -311,24 +311,6 @@ def _delete_replies(connection: Connection, receipts: Sequence[ReceiptId]) -> in
     if not receipts:
         return 0
     return _delete(connection, replies, replies.c.receipts.overlap(list(receipts)))
-
-
-def _delete_unreadable(connection: Connection, live: Owner) -> int:
-    """Dead letters that name the user, but so badly that they could not be filed as theirs."""
-    values = {"tenant": live.tenant_id, "user": live.user_id}
-    return connection.execute(_DELETE_UNREADABLE, values).rowcount
-
-
-_DELETE_UNREADABLE = text(
-    """
-    DELETE FROM transcripts
-    WHERE tenant_id = :tenant AND user_id = '' AND state = 'dead' AND position(
-        '"user_id":' || regexp_replace(CAST(to_jsonb(CAST(:user AS text)) AS text), '[[:space:]]',
-            '', 'g')
-        IN regexp_replace(body ->> 'unreadable', '[[:space:]]', '', 'g')
-    ) > 0
-    """
-)
 
 
 def _anonymise_ledger(connection: Connection, whose: Sequence[Owner]) -> int:

@@ -97,6 +97,8 @@ class PostgresInbox:
             "idempotency_key": f"unreadable/{digest}",
             "content_hash": digest,
             "body": {"schema_version": 1, "unreadable": payload},
+            # Replayed, it is as old as its entry: whoever was erased since stays erased.
+            "received_at": pushed_at or now,
         }
         with self._database.transaction(owner.tenant_id) as connection:
             if pushed_at is None or not is_erased(connection, owner, pushed_at):
