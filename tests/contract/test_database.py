@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from pipelines.adapters.postgres import Database
+from pipelines.adapters.postgres import Database, inbox
 from pipelines.errors import StoreUnavailable
+from tests.builders import START, make_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Connection
+
+    from pipelines.model import ReceiptId
 
 
 def test_database_that_only_reads_is_away_when_it_is_written_to(database_url: str) -> None:
@@ -16,6 +26,29 @@ def test_database_that_only_reads_is_away_when_it_is_written_to(database_url: st
             _write_where_it_only_reads(database)
     finally:
         database.close()
+
+
+def test_inbox_takes_in_what_is_dropped_while_it_is_pushed_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was there when it was inserted, and gone when it was looked at: then it is new."""
+    database = Database(database_url)
+    pushed, looks = make_transcript("I live in Lisbon."), []
+
+    def look(connection: Connection, receipts: Sequence[ReceiptId]) -> dict[Any, str]:
+        looks.append(receipts)
+        if len(looks) == 2:
+            connection.exec_driver_sql("DELETE FROM transcripts")
+        return stored_hashes(connection, receipts)
+
+    stored_hashes = inbox._stored_hashes
+    monkeypatch.setattr(inbox, "_stored_hashes", look)
+    try:
+        answers = [inbox.PostgresInbox(database).accept([pushed], START) for _ in range(2)]
+    finally:
+        database.close()
+
+    assert [False, False] == [answer.is_duplicate for (answer,) in answers]
 
 
 def _write_where_it_only_reads(database: Database) -> None:

@@ -71,10 +71,9 @@ class PostgresInbox:
         with self._database.transaction() as connection:
             erased = find_erased(connection, batch)
             kept = [item for item in batch if item.id not in erased]
-            fresh = _insert_new(connection, kept, now, self._backfill_wait)
+            fresh, hashes = _store(connection, kept, now, self._backfill_wait)
             if self._rates is not None:
                 hold_back(connection, _each(kept, fresh), self._rates, now)
-            hashes = _stored_hashes(connection, [item.id for item in kept])
             return [
                 Accepted(item.id, is_duplicate=False, is_erased=True)
                 if item.id in erased
@@ -258,6 +257,23 @@ def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
             },
         )
     )
+
+
+def _store(
+    connection: Connection, batch: Sequence[Transcript], now: datetime, backfill_wait: timedelta
+) -> tuple[set[uuid.UUID], dict[Any, str]]:
+    """Insert what is new; gives which that was, and the hash of what is stored of each.
+
+    One that is stored already may be erased or dropped before it is looked at: then it is new.
+    """
+    fresh: set[uuid.UUID] = set()
+    hashes: dict[Any, str] = {}
+    left = list(batch)
+    while left:
+        fresh |= _insert_new(connection, left, now, backfill_wait)
+        hashes |= _stored_hashes(connection, [item.id for item in left])
+        left = [item for item in left if item.id not in hashes]
+    return fresh, hashes
 
 
 def _insert_new(
