@@ -335,6 +335,25 @@ def test_unreadable_dead_letter_that_is_replayed_during_an_erasure_brings_nothin
     assert [] == world.query("SELECT receipt FROM transcripts")
 
 
+def test_user_with_very_many_sessions_is_erased(world: World) -> None:
+    """More than one statement takes parameters: 65,535."""
+    world.query(
+        """
+        INSERT INTO transcripts (receipt, tenant_id, user_id, session_id, idempotency_key,
+            content_hash, body, time_zone, started_at, ended_at, state, due_at, received_at)
+        SELECT gen_random_uuid(), 'acme', 'alice', 's1', number, '', '{"messages": []}', 'UTC',
+            now(), now(), 'done', now(), now() - interval '1 hour'
+        FROM generate_series(1, 66000) AS number RETURNING NULL
+        """
+    )
+
+    receipt = world.container.erase.start(Subject(ALICE), "op")
+    verify(world)
+
+    assert "verified" == world.client.erasure(receipt.id).state
+    assert [] == world.query("SELECT receipt FROM transcripts")
+
+
 def test_erasure_goes_on_by_itself_when_the_index_is_back(world: World) -> None:
     """Invisible it is at once; the points follow, and only then is it proven."""
     world.tell(f"I keep a {CANARY}.", day=1)
