@@ -354,6 +354,23 @@ def test_user_with_very_many_sessions_is_erased(world: World) -> None:
     assert [] == world.query("SELECT receipt FROM transcripts")
 
 
+def test_what_is_pushed_after_an_erasure_is_taken_in_when_the_clock_of_redis_is_ahead(
+    world: World, stream: redis.Redis
+) -> None:
+    """The mark is a time of the Stream's, and so is the entry's: ours plays no part."""
+    key = f"{world.container.settings.key_prefix}:transcripts"
+    ahead = int(world.container.erase.clock.now().timestamp() * 1000) + 60_000
+    stream.xadd(key, {"transcript": json.dumps(on_stream("s1"))}, id=f"{ahead}-0")
+    world.client.erase("alice")
+    stream.xadd(key, {"transcript": json.dumps(on_stream("s2"))}, id=f"{ahead + 1}-0")
+    intake = make_intake(world.container)
+    intake.prepare()
+
+    intake.read_once()
+
+    assert [("s2",)] == world.query("SELECT session_id FROM transcripts")
+
+
 def test_erasure_goes_on_by_itself_when_the_index_is_back(world: World) -> None:
     """Invisible it is at once; the points follow, and only then is it proven."""
     world.tell(f"I keep a {CANARY}.", day=1)
@@ -407,6 +424,12 @@ def test_receipt_of_an_erasure_is_the_tenants_own_and_keeps_no_name(world: World
     assert [(None, None)] * 2 == world.query("SELECT user_id, session_id FROM erasures")
     with pytest.raises(errors.NotFound):
         world.container.erase.erasures.find("other", receipt.id)  # type: ignore[arg-type]
+
+
+def on_stream(session: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "I have a boat."}]
+    named = {"tenant_id": "acme", "user_id": "alice", "session_id": session}
+    return {"schema_version": 1, **named, "messages": messages}
 
 
 def talk(session: str, text: str) -> dict[str, Any]:
