@@ -16,6 +16,7 @@ from memstill_client import NotFound
 from pipelines import errors
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, LeaseLost
+from pipelines.flows.share import Share
 from pipelines.model import Owner, ReceiptId
 from pipelines.ports import ChatReply, DeadFilter, ErasureState, PaidFor, Purpose, Subject
 from pipelines.stages.sharing.share import ProposalId
@@ -333,6 +334,27 @@ def test_unreadable_dead_letter_that_is_replayed_during_an_erasure_brings_nothin
     office.replay("acme", DeadFilter())
 
     assert [] == world.query("SELECT receipt FROM transcripts")
+
+
+def test_proof_waits_for_what_was_under_way_when_the_shared_memories_are_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is everyone's is counted again by the next scan; nothing is proven the sooner for it."""
+    for user in ("alice", "bob", "carol"):
+        world.tell("Staging runs in Frankfurt.", user=user, day=1)
+    world.container.share.scan("acme")
+
+    def raise_busy(*_: object) -> None:
+        raise errors.OwnerBusy("somebody decides")
+
+    monkeypatch.setattr(Share, "scan", raise_busy)
+
+    world.client.erase("alice")
+
+    ((state, is_settled),) = world.query(
+        "SELECT state, due_at - requested_at >= interval '10 minutes' FROM erasures"
+    )
+    assert ("purged", True) == (state, is_settled)
 
 
 def test_user_with_very_many_sessions_is_erased(world: World) -> None:
