@@ -45,6 +45,8 @@ GROUP = "intake"
 BLOCK_MS = 1_000
 PORTION_BYTES = 8 * 1024 * 1024
 BELIEVED_AGE = timedelta(days=30)
+# The clock of Redis may be ahead of ours; what it has dated is compared with its own marks.
+BELIEVED_AHEAD = timedelta(minutes=10)
 FORGET_CONSUMER_AFTER = timedelta(hours=1)
 
 FIELD = STREAM_FIELD.encode()
@@ -260,6 +262,6 @@ def _pushed_at(entry_id: bytes, now: datetime) -> datetime:
     # An id that somebody made up is no time, and every later id is forced above it.
     milliseconds = int(entry_id.partition(b"-")[0])
     earliest = (now - BELIEVED_AGE).timestamp() * 1000
-    if not earliest <= milliseconds <= now.timestamp() * 1000:
+    if not earliest <= milliseconds <= (now + BELIEVED_AHEAD).timestamp() * 1000:
         return now
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

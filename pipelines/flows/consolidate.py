@@ -13,6 +13,7 @@ from pipelines.errors import (
     DependencyUnavailable,
     LeaseLost,
     MemstillError,
+    ModelRefused,
     OwnerBusy,
     StoreRefused,
     VersionConflict,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# By then it is no fact's fault, but a wrong key or name of the model's.
+_REFUSED_IN_A_ROW = 3
 BUSY = "this user's memories are being changed; try again in a moment"
 
 
@@ -155,15 +158,28 @@ class Consolidate:
     def _commit_or_isolate(self, claim: OwnerClaim, facts: Sequence[Fact]) -> dict[str, int]:
         try:
             return {"facts": len(facts), **self._commit(claim, facts).counts()}
-        except StoreRefused as error:
-            if len(facts) > 1:
-                # One of them cannot be stored; the others must not wait for it.
-                totals = Counter[str]()
-                for fact in facts:
-                    totals.update(self._commit_or_isolate(claim, [fact]))
-                return dict(totals)
+        except (StoreRefused, ModelRefused) as error:
+            if len(facts) > 1:  # one of them is to blame; the others must not wait for it
+                return self._commit_one_by_one(claim, facts)
+            if isinstance(error, ModelRefused):
+                raise
             log.warning("fact_not_storable", fact=str(facts[0].id), error=str(error))
             return self._refuse(claim, facts[0], "not_storable")
+
+    def _commit_one_by_one(self, claim: OwnerClaim, facts: Sequence[Fact]) -> dict[str, int]:
+        """What cannot be embedded stays pending, and is raised when the others are through."""
+        totals, refused = Counter[str](), list[ModelRefused]()
+        for fact in facts:
+            self._hold(claim)
+            try:
+                totals.update(self._commit_or_isolate(claim, [fact]))
+            except ModelRefused as error:
+                refused.append(error)
+                if not totals and len(refused) == _REFUSED_IN_A_ROW:
+                    break
+        if refused:
+            raise refused[-1]
+        return dict(totals)
 
     def _refuse(self, claim: OwnerClaim, fact: Fact, reason: str) -> dict[str, int]:
         settled = {fact.id: Settlement(FactOutcome.REFUSED, reason=reason)}

@@ -81,9 +81,10 @@ class Erase:
         log.info("erasure_begun", erasure=str(erasure.id), tenant_id=erasure.tenant_id)
         try:
             self._purge(forgotten.erasure, forgotten.owners)
-            self._consolidate_anew(forgotten)
         except _FAILURES as error:
             self._postpone(forgotten.erasure, error)
+        else:
+            self._consolidate_anew(forgotten)
         return self.erasures.find(erasure.tenant_id, erasure.id)
 
     def run(self) -> Outcome:
@@ -133,12 +134,20 @@ class Erase:
         return max(0, before - after)
 
     def _consolidate_anew(self, forgotten: Forgotten) -> None:
-        """Put together what is left, now that the index has forgotten what it was."""
-        for claim in forgotten.claims:
-            self._give_back(claim)
-            self.consolidate.run(claim.owner)
-        if forgotten.is_shared:
-            self.share.scan(forgotten.erasure.tenant_id)
+        """Put together what is left, now that the index has forgotten what it was.
+
+        What cannot be done now is done by the sweep and the next scan; the proof still waits
+        until whatever was under way has ended.
+        """
+        try:
+            for claim in forgotten.claims:
+                self._give_back(claim)
+                self.consolidate.run(claim.owner)
+            if forgotten.is_shared:
+                self.share.scan(forgotten.erasure.tenant_id)
+        except _FAILURES as error:
+            key = str(forgotten.erasure.id)
+            log.warning("consolidation_left", erasure=key, error=f"{type(error).__name__}: {error}")
 
     def _give_back(self, claim: OwnerClaim) -> None:
         now = self.clock.now()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 from pipelines.adapters.postgres import Database, inbox
@@ -26,6 +27,24 @@ def test_database_that_only_reads_is_away_when_it_is_written_to(database_url: st
             _write_where_it_only_reads(database)
     finally:
         database.close()
+
+
+def test_database_on_a_machine_that_is_gone_is_noticed_within_a_minute(database_url: str) -> None:
+    """Whoever waits for an answer asks for signs of life; nobody would tell that it went away."""
+    database = Database(database_url)
+    try:
+        with database.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            asked = driver.info.get_parameters()
+    finally:
+        database.close()
+
+    idle, interval, count = (
+        int(asked[f"keepalives_{name}"]) for name in ("idle", "interval", "count")
+    )
+    assert idle + interval * count <= 60
+    assert int(asked["tcp_user_timeout"]) <= 60_000
 
 
 def test_inbox_takes_in_what_is_dropped_while_it_is_pushed_again(

@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from memstill_client import NotFound
 from pipelines import errors
-from pipelines.adapters.postgres import Database, PostgresErasures
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, LeaseLost
+from pipelines.flows.share import Share
 from pipelines.model import Owner, ReceiptId
 from pipelines.ports import ChatReply, DeadFilter, ErasureState, PaidFor, Purpose, Subject
 from pipelines.stages.sharing.share import ProposalId
@@ -25,7 +25,7 @@ from workers.intake import make_intake
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from memstill_client.erasures import Erasure
+    from memstill_client import Erasure
     from pipelines.model import Memory, MemoryId
     from pipelines.ports import DeadLetter
     from tests.integration.generations import World
@@ -336,6 +336,63 @@ def test_unreadable_dead_letter_that_is_replayed_during_an_erasure_brings_nothin
     assert [] == world.query("SELECT receipt FROM transcripts")
 
 
+def test_proof_waits_for_what_was_under_way_when_the_shared_memories_are_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is everyone's is counted again by the next scan; nothing is proven the sooner for it."""
+    for user in ("alice", "bob", "carol"):
+        world.tell("Staging runs in Frankfurt.", user=user, day=1)
+    world.container.share.scan("acme")
+
+    def raise_busy(*_: object) -> None:
+        raise errors.OwnerBusy("somebody decides")
+
+    monkeypatch.setattr(Share, "scan", raise_busy)
+
+    world.client.erase("alice")
+
+    ((state, is_settled),) = world.query(
+        "SELECT state, due_at - requested_at >= interval '10 minutes' FROM erasures"
+    )
+    assert ("purged", True) == (state, is_settled)
+
+
+def test_user_with_very_many_sessions_is_erased(world: World) -> None:
+    """More than one statement takes parameters: 65,535."""
+    world.query(
+        """
+        INSERT INTO transcripts (receipt, tenant_id, user_id, session_id, idempotency_key,
+            content_hash, body, time_zone, started_at, ended_at, state, due_at, received_at)
+        SELECT gen_random_uuid(), 'acme', 'alice', 's1', number, '', '{"messages": []}', 'UTC',
+            now(), now(), 'done', now(), now() - interval '1 hour'
+        FROM generate_series(1, 66000) AS number RETURNING NULL
+        """
+    )
+
+    receipt = world.container.erase.start(Subject(ALICE), "op")
+    verify(world)
+
+    assert "verified" == world.client.erasure(receipt.id).state
+    assert [] == world.query("SELECT receipt FROM transcripts")
+
+
+def test_what_is_pushed_after_an_erasure_is_taken_in_when_the_clock_of_redis_is_ahead(
+    world: World, stream: redis.Redis
+) -> None:
+    """The mark is a time of the Stream's, and so is the entry's: ours plays no part."""
+    key = f"{world.container.settings.key_prefix}:transcripts"
+    ahead = int(world.container.erase.clock.now().timestamp() * 1000) + 60_000
+    stream.xadd(key, {"transcript": json.dumps(on_stream("s1"))}, id=f"{ahead}-0")
+    world.client.erase("alice")
+    stream.xadd(key, {"transcript": json.dumps(on_stream("s2"))}, id=f"{ahead + 1}-0")
+    intake = make_intake(world.container)
+    intake.prepare()
+
+    intake.read_once()
+
+    assert [("s2",)] == world.query("SELECT session_id FROM transcripts")
+
+
 def test_erasure_goes_on_by_itself_when_the_index_is_back(world: World) -> None:
     """Invisible it is at once; the points follow, and only then is it proven."""
     world.tell(f"I keep a {CANARY}.", day=1)
@@ -391,21 +448,10 @@ def test_receipt_of_an_erasure_is_the_tenants_own_and_keeps_no_name(world: World
         world.container.erase.erasures.find("other", receipt.id)  # type: ignore[arg-type]
 
 
-def test_erasures_that_are_due_together_are_claimed_one_by_one(world: World) -> None:
-    """Each by itself, however the database plans to find it."""
-    receipts = {world.client.erase(f"user-{number}").id for number in range(4)}
-    world.query("UPDATE erasures SET due_at = requested_at RETURNING 1")
-    url = world.container.settings.database_url.get_secret_value()
-    name = url.partition("/test_")[2].partition("?")[0]
-    for plan in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
-        with world.container.database.transaction() as connection:
-            connection.exec_driver_sql(f"ALTER DATABASE test_{name} SET enable_{plan} = off")
-    database = Database(url, pool_size=1)
-    now = world.container.erase.clock.now()
-    claims = [PostgresErasures(database).claim_due(now, LEASE) for _ in range(4)]
-    database.close()
-
-    assert receipts == {claim.id for claim in claims if claim is not None}
+def on_stream(session: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": "I have a boat."}]
+    named = {"tenant_id": "acme", "user_id": "alice", "session_id": session}
+    return {"schema_version": 1, **named, "messages": messages}
 
 
 def talk(session: str, text: str) -> dict[str, Any]:

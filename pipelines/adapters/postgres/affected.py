@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, and_, or_, select, tuple_
 
+from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.tables import evidence, facts, memories
 from pipelines.model import FactId, MemoryId, memory_id
 
@@ -32,9 +33,11 @@ def find_affected(
         size = len(found)
         found |= _list(connection, mine, _is_linked(found))
         found |= _list(connection, mine, _shares_slot(found))
-        found |= _list(connection, mine, memories.c.id.in_(_once_of(connection, owner, found)))
+        found |= _list(
+            connection, mine, is_among(memories.c.id, _once_of(connection, owner, found))
+        )
     merged = _once_of(connection, owner, found, receipts)
-    found |= _list(connection, mine, memories.c.id.in_(merged))
+    found |= _list(connection, mine, is_among(memories.c.id, merged))
     return sorted(found)
 
 
@@ -42,23 +45,23 @@ def _resting_on(owner: Owner, receipts: Sequence[ReceiptId]) -> CompoundSelect[A
     settled = select(facts.c.memory_id).where(
         facts.c.tenant_id == owner.tenant_id,
         facts.c.user_id == owner.user_id,
-        facts.c.receipt.in_(receipts),
+        is_among(facts.c.receipt, receipts),
         facts.c.memory_id.is_not(None),
     )
-    cited = select(evidence.c.memory_id).where(evidence.c.receipt.in_(receipts))
+    cited = select(evidence.c.memory_id).where(is_among(evidence.c.receipt, receipts))
     return settled.union(cited)
 
 
 def _is_linked(ids: Collection[MemoryId]) -> ColumnElement[bool]:
     successors = select(memories.c.superseded_by).where(
-        memories.c.id.in_(ids), memories.c.superseded_by.is_not(None)
+        is_among(memories.c.id, ids), memories.c.superseded_by.is_not(None)
     )
-    return or_(memories.c.superseded_by.in_(ids), memories.c.id.in_(successors))
+    return or_(is_among(memories.c.superseded_by, ids), memories.c.id.in_(successors))
 
 
 def _shares_slot(ids: Collection[MemoryId]) -> ColumnElement[bool]:
     slots = select(memories.c.slot_subject, memories.c.slot_attribute).where(
-        memories.c.id.in_(ids), memories.c.slot_attribute.is_not(None)
+        is_among(memories.c.id, ids), memories.c.slot_attribute.is_not(None)
     )
     return and_(
         memories.c.slot_attribute.is_not(None),
@@ -76,7 +79,7 @@ def _once_of(
     statement = select(facts.c.id).where(
         facts.c.tenant_id == owner.tenant_id,
         facts.c.user_id == owner.user_id,
-        or_(facts.c.memory_id.in_(ids), facts.c.receipt.in_(receipts)),
+        or_(is_among(facts.c.memory_id, ids), is_among(facts.c.receipt, receipts)),
     )
     found: list[UUID] = list(connection.execute(statement).scalars())
     return [memory_id(FactId(key)) for key in found]

@@ -30,6 +30,13 @@ APPLICATION = "memstill"
 STATEMENT_TIMEOUT_MS = 30_000
 LOCK_TIMEOUT_MS = 20_000
 IDLE_TIMEOUT_MS = 60_000
+# A machine that is gone says nothing: by itself the system would wait for hours.
+_SIGNS_OF_LIFE = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 # Data exception, integrity violation, limit exceeded: the same values fail again.
 REFUSED_CLASSES = ("22", "23", "54")
 
@@ -62,6 +69,7 @@ class Database:
                 "connect_timeout": connect_seconds,
                 # Who takes something away from the schema looks for those who do not know of it.
                 "application_name": f"{APPLICATION}/{max(known_revisions())}",
+                **_SIGNS_OF_LIFE,
                 "options": (
                     f"-c statement_timeout={statement_ms}"
                     f" -c lock_timeout={LOCK_TIMEOUT_MS} -c timezone=UTC"

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.forgetting import (
     forget_name,
@@ -110,7 +111,7 @@ class PostgresErasures:
         return None if row is None else _read(row)
 
     def project_again(self, erasure: Erasure, owners: Sequence[Owner], now: datetime) -> None:
-        is_back = memories.c.id.in_(erasure.memory_ids) if erasure.is_of_session else true()
+        is_back = is_among(memories.c.id, erasure.memory_ids) if erasure.is_of_session else true()
         source = select(
             memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
         ).where(is_any(memories, owners), is_back, memories.c.state.in_(INDEXED_STATES))
@@ -223,10 +224,10 @@ def _left_of_receipts(erasure: Erasure) -> dict[str, list[ColumnElement[bool]]]:
     keys = list(erasure.receipts)
     return {
         "transcripts": [
-            transcripts.c.receipt.in_(keys),
+            is_among(transcripts.c.receipt, keys),
             transcripts.c.received_at <= erasure.requested_at,
         ],
-        "evidence": [evidence.c.receipt.in_(keys), _has_no(evidence.c.receipt)],
+        "evidence": [is_among(evidence.c.receipt, keys), _has_no(evidence.c.receipt)],
         "replies": [replies.c.receipts.overlap(keys), _has_none(replies.c.receipts)],
         "batch_items": [batch_items.c.receipts.overlap(keys), _has_none(batch_items.c.receipts)],
     }

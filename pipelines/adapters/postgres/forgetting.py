@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.affected import find_affected
+from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.tables import (
     api_keys,
@@ -111,7 +112,7 @@ def forget_user(connection: Connection, live: Owner, now: datetime) -> Gone:
     _leave_everyones(connection, live.tenant_id, gone)
     gone.removed["replies"] += _delete_replies(connection, receipts)
     _have_removed(connection, live, ids, now)
-    gone.removed["evidence"] += _count(connection, evidence, evidence.c.memory_id.in_(ids))
+    gone.removed["evidence"] += _count(connection, evidence, is_among(evidence.c.memory_id, ids))
     for table in _OF_OWNER:
         gone.removed[table.name] += _delete(connection, table, is_any(table, whose))
     gone.removed["transcripts"] += delete_unreadable(connection, Subject(live))
@@ -138,7 +139,7 @@ def forget_session(
     fences = _void_leases(connection, whose, now + lease)
     mine = and_(is_any(transcripts, [live]), transcripts.c.session_id == subject.session_id)
     originals = _lock_transcripts(connection, mine)
-    copies = _lock_transcripts(connection, transcripts.c.copy_of.in_(originals))
+    copies = _lock_transcripts(connection, is_among(transcripts.c.copy_of, originals))
     gone = Gone(receipts=[*originals, *copies])
     for owner in whose:
         affected = find_affected(connection, owner, originals)
@@ -152,7 +153,7 @@ def forget_session(
     gone.removed["replies"] += _delete_replies(connection, gone.receipts)
     for table, condition in (
         (batch_items, batch_items.c.receipts.overlap(gone.receipts)),
-        (transcripts, transcripts.c.receipt.in_(gone.receipts)),
+        (transcripts, is_among(transcripts.c.receipt, gone.receipts)),
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
@@ -167,11 +168,11 @@ def _forget_facts(
     gone: Gone,
 ) -> None:
     """The session's go; the others of the memories that it had a part in are open again."""
-    of_session = and_(is_any(facts, [owner]), facts.c.receipt.in_(receipts))
+    of_session = and_(is_any(facts, [owner]), is_among(facts.c.receipt, receipts))
     gone.removed["facts"] += _delete(connection, facts, of_session)
     connection.execute(
         update(facts)
-        .where(is_any(facts, [owner]), facts.c.memory_id.in_(affected))
+        .where(is_any(facts, [owner]), is_among(facts.c.memory_id, affected))
         .values(outcome=FactOutcome.PENDING.value, reason=None, memory_id=None)
     )
 
@@ -180,15 +181,17 @@ def _forget_memories(
     connection: Connection, owner: Owner, affected: Sequence[MemoryId], gone: Gone, now: datetime
 ) -> None:
     gone.memory_ids += affected
-    of_memories = events.c.memory_id.in_(affected)
+    of_memories = is_among(events.c.memory_id, affected)
     gone.removed["events"] += _count(connection, events, of_memories)
     connection.execute(
         update(events).where(of_memories).values(name=ERASED_EVENT, body={"erased_at": now})
     )
     _have_removed(connection, owner, affected, now)
-    gone.removed["evidence"] += _count(connection, evidence, evidence.c.memory_id.in_(affected))
+    gone.removed["evidence"] += _count(
+        connection, evidence, is_among(evidence.c.memory_id, affected)
+    )
     for table, key in ((reviews, reviews.c.memory_id), (memories, memories.c.id)):
-        gone.removed[table.name] += _delete(connection, table, key.in_(affected))
+        gone.removed[table.name] += _delete(connection, table, is_among(key, affected))
 
 
 def forget_name(connection: Connection, owner: Owner) -> None:
@@ -250,7 +253,7 @@ def _have_removed(
     """The index shall forget them; where it cannot be told at once, the outbox tells it."""
     source = select(
         memories.c.id, literal(owner.tenant_id), literal(owner.user_id), literal(now), literal(now)
-    ).where(memories.c.id.in_(ids))
+    ).where(is_among(memories.c.id, ids))
     columns = ["memory_id", "tenant_id", "user_id", "enqueued_at", "due_at"]
     statement = upsert(outbox).from_select(columns, source.order_by(memories.c.id))
     connection.execute(
@@ -269,7 +272,7 @@ def _leave_everyones(connection: Connection, tenant_id: str, gone: Gone) -> None
     everyones = select(memories.c.id).where(
         memories.c.tenant_id == tenant_id, memories.c.user_id == EVERYONE
     )
-    cited = and_(evidence.c.receipt.in_(gone.receipts), evidence.c.memory_id.in_(everyones))
+    cited = and_(is_among(evidence.c.receipt, gone.receipts), evidence.c.memory_id.in_(everyones))
     gone.removed["evidence"] += _delete(connection, evidence, cited)
     values = {"tenant": tenant_id, "receipts": gone.receipts, "ids": gone.memory_ids}
     gone.removed["events"] += connection.execute(_CLEAN_EVENTS, values).rowcount

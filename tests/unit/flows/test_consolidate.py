@@ -412,3 +412,28 @@ def _no_money(_: Pair) -> Relation:
     raise BudgetExceeded(
         "the user's budget is spent", resume_at=START + timedelta(hours=15), is_tenants=False
     )
+
+
+class PickyEmbedder(HashEmbedder):
+    """Refuses a text that it cannot take, and all that is asked for with it."""
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        if any("pill" in text for text in texts):
+            raise ModelRefused("the model endpoint answered 400", status=400)
+        return super().embed(texts)
+
+
+def test_fact_that_cannot_be_embedded_holds_up_no_other_fact_of_its_user() -> None:
+    """It stays pending, and the row says why; what comes later is kept, too."""
+    world = World()
+    world.flow = replace(world.flow, embedder=PickyEmbedder())
+    world.distill(make_fact("I like tea.", session="s1", at=day(1)))
+    world.distill(make_fact("A bitter pill.", session="s2", at=day(2)))
+
+    assert isinstance(world.flow.run(ALICE), Snoozed)
+    world.distill(make_fact("I like jam.", session="s3", at=day(3)))
+    world.clock.advance(timedelta(hours=2))
+    world.flow.run(ALICE)
+
+    assert ["I like jam.", "I like tea."] == world.current()
+    assert ["A bitter pill."] == [fact.statement for fact in world.stores.pending_facts(ALICE, 9)]
