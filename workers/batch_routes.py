@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from pipelines.errors import InputError
 from pipelines.outcome import Done
-from workers.callers import TenantAdmin
+from workers.callers import Operator, TenantAdmin
 
 if TYPE_CHECKING:
     from pipelines.ports import BatchReport
@@ -29,7 +29,7 @@ def add_batch_routes(api: FastAPI, container: Container) -> None:
         }
 
     @api.post("/v1/batches:poll")
-    def poll(_: TenantAdmin) -> dict[str, int]:
+    def poll(_: Operator) -> dict[str, int]:
         if container.batches is None:
             raise InputError("MEMSTILL_MODEL_BATCH", "is off; set it to on where the server runs")
         outcome = container.batches.run()

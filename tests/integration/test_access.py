@@ -44,7 +44,7 @@ SCOPES = {
     ("POST", "/v1/memories/{memory}:restore"): {ADMIN},
     ("GET", "/v1/cost"): {ADMIN},
     ("GET", "/v1/batches"): {ADMIN},
-    ("POST", "/v1/batches:poll"): {ADMIN},
+    ("POST", "/v1/batches:poll"): {KeyScope.OPERATE},
     ("GET", "/v1/promotions"): {ADMIN},
     ("POST", "/v1/promotions:scan"): {ADMIN},
     ("POST", "/v1/promotions/{promotion}:approve"): {ADMIN},
