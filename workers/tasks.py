@@ -14,7 +14,6 @@ from celery import shared_task
 from pipelines.errors import DependencyUnavailable
 from pipelines.model import Owner
 from pipelines.outcome import Skipped
-from workers.container import current_container
 from workers.queues import (
     BATCHES,
     CONSOLIDATE,
@@ -98,6 +97,9 @@ def tend_index(**_newer: object) -> None:
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:
     # The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
     try:
+        # Beat loads the tasks, too, and runs none.
+        from workers.container import current_container
+
         outcome = flow(current_container())
     except DependencyUnavailable as error:
         log.warning("task_deferred", error=str(error), **ids)

@@ -164,7 +164,7 @@ def test_erased_session_leaves_what_would_be_there_without_it(world: World) -> N
     rng = random.Random(7)
     cities = ["Berlin", "Lisbon", "Oslo"]
     hobbies = ["I like green tea.", "I like green tea!", "I play chess.", "I have two dogs."]
-    for number in range(8):
+    for number in range(5):
         user, twin = f"user-{number}", f"twin-{number}"
         sessions = [
             [

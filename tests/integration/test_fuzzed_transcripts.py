@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.fuzzing.campaign import Campaign
 
 SEED = 4
-COUNT = 500
+COUNT = 300
 AT_ONCE = 100
 LARGEST = 120
 

@@ -284,7 +284,7 @@ def test_task_scans_every_tenant_when_beat_sends_it(
     from workers import tasks
 
     tell(client, container, LESSON, *USERS)
-    monkeypatch.setattr(tasks, "current_container", lambda: container)
+    monkeypatch.setattr("workers.container.current_container", lambda: container)
     schedule = make_app(container.settings).conf.beat_schedule["share"]
 
     tasks.share()
