@@ -66,11 +66,13 @@ _LAST_OF_FIRST_PLANE, _LAST = 0xFFFF, 0x10FFFF
 def random_unicode(rng: random.Random, length: int) -> str:
     """Characters from anywhere, unassigned and private ones too, in runs of neighbours."""
     pieces: list[str] = []
-    while (size := sum(map(len, pieces))) < length:
+    size = 0
+    while size < length:
         first = rng.randint(1, rng.choice((0x3000, _LAST_OF_FIRST_PLANE, _LAST)))
         run = rng.randint(1, min(20, length - size))
         points = (min(_LAST, first + rng.randint(0, 40)) for _ in range(run))
         pieces.append("".join(chr(point) for point in points if point not in _HALVES))
+        size += len(pieces[-1])
     return "".join(pieces)
 
 
@@ -84,9 +86,11 @@ def bomb(rng: random.Random, length: int) -> str:
 def talk(rng: random.Random, length: int) -> str:
     """Sentences that are kept, among forgeries and secrets."""
     pieces: list[str] = []
-    while sum(map(len, pieces)) < length:
+    size = 0
+    while size < length:
         pool = rng.choices((SAID, FORGED, SECRETS, BOMBS), (8, 2, 1, 1))[0]
         pieces.append(rng.choice(pool) + rng.choice((" ", "\n", " ", "")))
+        size += len(pieces[-1])
     return "".join(pieces)
 
 
