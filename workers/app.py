@@ -44,6 +44,7 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         # Off, a saturated worker hangs for ever after a restart of Redis.
         worker_enable_remote_control=True,
+        worker_consumer="workers.consumer:PatientConsumer",
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
