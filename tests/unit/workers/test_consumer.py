@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 from kombu.connection import Connection
@@ -11,6 +11,9 @@ from kombu.connection import Connection
 from config.settings import Settings
 from workers.app import make_app
 from workers.consumer import PatientConsumer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOST = ConnectionError("gone")
 
@@ -22,7 +25,7 @@ class HalfClosed(Connection):
         raise AttributeError("'NoneType' object has no attribute 'hostname'")
 
 
-def consumer_with(make_connection: Any) -> PatientConsumer:
+def consumer_with(make_connection: Callable[[str], object]) -> PatientConsumer:
     """A consumer that does nothing else."""
     made = PatientConsumer.__new__(PatientConsumer)
     made.app = SimpleNamespace(conf=make_app(Settings()).conf)
