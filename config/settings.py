@@ -26,6 +26,7 @@ from config.personal import PersonalDataSchema, PersonalDataSetting, make_person
 from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 from config.retrieval import VerbatimPolicy
+from config.schedule import IntervalsSetting, Job, SchedulePolicy
 
 
 class Settings(BaseSettings):
@@ -77,7 +78,6 @@ class Settings(BaseSettings):
     batch_price_share: Decimal = Field(
         default=Decimal("0.5"), ge=0, le=1, description="Of the price, for a call in a batch."
     )
-    batch_seconds: float = Field(default=60.0, gt=0)
     batch_wait_seconds: float = Field(
         default=3600.0, ge=0, description="Backfill without a batch is then distilled live."
     )
@@ -122,8 +122,10 @@ class Settings(BaseSettings):
     embed_threads: int = Field(default=1, gt=0)
 
     database_pool: int = Field(default=10, gt=0)
-    sweep_seconds: float = Field(default=5.0, gt=0)
-    share_seconds: float = Field(default=3600.0, gt=0)
+    schedule: IntervalsSetting = Field(
+        default_factory=dict,
+        description='Seconds between runs of jobs: {"sweep": 5, "share": 3600}; memstill jobs.',
+    )
     reconcile_seconds: float = Field(
         default=86_400.0, gt=0, description="The index is compared with the rows this often."
     )
@@ -145,7 +147,6 @@ class Settings(BaseSettings):
         default=60.0, gt=0, description="What an intake has read this long is taken over."
     )
 
-    erase_seconds: float = Field(default=30.0, gt=0)
     erase_settle_seconds: float = Field(
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
@@ -189,11 +190,12 @@ class Settings(BaseSettings):
         budget = make_budget_policy(
             self.prices, self.budgets, timedelta(seconds=self.budget_recheck_seconds)
         )
+        schedule = SchedulePolicy().with_intervals(self.schedule)
         batch = BatchPolicy(
             is_on=self.model_batch == "on",
             min_requests=self.model_batch_min,
             wait=timedelta(seconds=self.batch_wait_seconds),
-            interval=timedelta(seconds=self.batch_seconds),
+            interval=schedule.jobs[Job.BATCHES].interval,
             lease=timedelta(seconds=self.batch_lease_seconds),
         )
         return Policies(
@@ -211,4 +213,5 @@ class Settings(BaseSettings):
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
+            schedule=schedule if batch.is_on else schedule.without(Job.BATCHES),
         )

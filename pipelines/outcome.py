@@ -25,10 +25,15 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """The work waits in its row until ``delay`` has passed; the sweep wakes it."""
+    """The work waits in its row until ``delay`` has passed, and is woken then.
+
+    Attributes:
+        counts: What was done of it so far.
+    """
 
     delay: timedelta
     reason: str
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 Outcome = Done | Skipped | Snoozed

@@ -7,7 +7,7 @@ refuses it). There is no result backend, no chain, no ETA, and nothing to lose w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery import Celery
 from celery.signals import setup_logging
@@ -16,10 +16,10 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
-from workers.queues import BACKFILL, BATCHES, ERASE, QUEUES, SHARE, SWEEP, TEND_INDEX
+from workers.queues import BACKFILL, QUEUES, RUN_JOB
 
-# Most of the time it only looks whether something is due.
-TEND_SECONDS = 60.0
+if TYPE_CHECKING:
+    from config.schedule import SchedulePolicy
 
 
 def make_app(settings: Settings) -> Celery:
@@ -33,7 +33,7 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         task_queues=[Queue(name) for name in dict.fromkeys([*QUEUES.values(), BACKFILL])],
         task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
-        task_default_queue=QUEUES[SWEEP],
+        task_default_queue=QUEUES[RUN_JOB],
         task_serializer="json",
         accept_content=["json"],
         task_acks_late=True,
@@ -48,41 +48,26 @@ def make_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
-        beat_schedule={
-            "sweep": {
-                "task": SWEEP,
-                "schedule": settings.sweep_seconds,
-                # A missed sweep is made good by the next one.
-                "options": {"expires": settings.sweep_seconds * 2},
-            },
-            "share": {
-                "task": SHARE,
-                "schedule": settings.share_seconds,
-                "options": {"expires": settings.share_seconds},
-            },
-            "erase": {
-                "task": ERASE,
-                "schedule": settings.erase_seconds,
-                "options": {"expires": settings.erase_seconds * 2},
-            },
-            "tend_index": {
-                "task": TEND_INDEX,
-                "schedule": TEND_SECONDS,
-                "options": {"expires": TEND_SECONDS},
-            },
-            **_batch_schedule(settings),
-        },
+        beat_schedule=_beat_schedule(settings.policies().schedule),
         timezone="UTC",
     )
     bootsteps.install(app)
     return app
 
 
-def _batch_schedule(settings: Settings) -> dict[str, Any]:
-    if settings.model_batch == "off":
-        return {}
-    seconds = settings.batch_seconds
-    return {"batches": {"task": BATCHES, "schedule": seconds, "options": {"expires": seconds}}}
+def _beat_schedule(policy: SchedulePolicy) -> dict[str, Any]:
+    """Fire each job so often that no slot is missed; the slot decides whether anything is done."""
+    looks = {job: min(how.interval, policy.longest_look) for job, how in policy.jobs.items()}
+    return {
+        job.value: {
+            "task": RUN_JOB,
+            "args": [job.value],
+            "schedule": look.total_seconds(),
+            # A missed one is made good by the next.
+            "options": {"expires": look.total_seconds() * 2},
+        }
+        for job, look in looks.items()
+    }
 
 
 def broker_url(redis_url: str) -> str:

@@ -25,6 +25,7 @@ from workers import (
     exports,
     health_commands,
     index_commands,
+    job_commands,
     key_commands,
     memory_commands,
     promote_commands,
@@ -61,6 +62,8 @@ app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
 app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
+app.command()(job_commands.jobs)
+app.command()(job_commands.run)
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)
 app.command()(backup_commands.backup)

@@ -88,6 +88,8 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("post", "/v1/index:reindex"): Says(schemas.RebuildShown),
     ("post", "/v1/index:proceed"): Says(schemas.RebuildShown, NOT_THERE),
     ("post", "/v1/index:cancel"): Says(schemas.RebuildShown, NOT_THERE),
+    ("get", "/v1/jobs"): Says(schemas.Jobs),
+    ("post", "/v1/jobs/{job}:run"): Says(schemas.JobTurn, NOT_THERE),
     ("get", "/v1/dead"): Says(schemas.Letters),
     ("get", "/v1/dead/{receipt}"): Says(schemas.Autopsy, NOT_THERE),
     ("post", "/v1/dead:replay"): Says(schemas.Handled),

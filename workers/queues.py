@@ -12,23 +12,17 @@ if TYPE_CHECKING:
 DISTILL = "memstill.distill"
 CONSOLIDATE = "memstill.consolidate"
 PROJECT = "memstill.project"
-SWEEP = "memstill.sweep"
+RUN_JOB = "memstill.run_job"
 SHARE = "memstill.share"
-BATCHES = "memstill.batches"
 REDISTILL = "memstill.redistill"
-ERASE = "memstill.erase"
-TEND_INDEX = "memstill.tend_index"
 
 QUEUES = {
     DISTILL: "distill",
     CONSOLIDATE: "consolidate",
     PROJECT: "index",
-    SWEEP: "sweep",
-    SHARE: "sweep",
-    BATCHES: "sweep",
+    RUN_JOB: "jobs",
+    SHARE: "jobs",
     REDISTILL: "redistill",
-    ERASE: "sweep",
-    TEND_INDEX: "sweep",
 }
 
 # Distilling that nobody waits for has a queue of its own.

@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 import structlog
 from celery import shared_task
 
+from config.schedule import JOBS, Job
 from pipelines.errors import DependencyUnavailable
 from pipelines.model import Owner
-from pipelines.outcome import Skipped
 from workers.queues import (
-    BATCHES,
     CONSOLIDATE,
     DISTILL,
-    ERASE,
     PROJECT,
     REDISTILL,
+    RUN_JOB,
     SHARE,
-    SWEEP,
-    TEND_INDEX,
     lane_of_queue,
 )
 
@@ -58,22 +55,17 @@ def project(**_newer: object) -> None:
     _perform(lambda container: container.project.run())
 
 
-@shared_task(name=SWEEP)
-def sweep(**_newer: object) -> None:
-    """Wake whatever lies due."""
-    _perform(lambda container: container.sweep.run())
+@shared_task(name=RUN_JOB)
+def run_job(job: str, **_newer: object) -> None:
+    """Do one turn of a job, if it is due; one that a newer release knows is left to it."""
+    if job in JOBS:
+        _perform(lambda container: _run_job(container, Job(job)), job=job)
 
 
 @shared_task(name=SHARE)
 def share(after_tenant: str = "", **_newer: object) -> None:
-    """Propose what users of a tenant say alike, tenant after tenant."""
+    """Go on proposing what users of a tenant say alike, behind this tenant."""
     _perform(lambda container: container.share.run(after_tenant))
-
-
-@shared_task(name=BATCHES)
-def batches(**_newer: object) -> None:
-    """Collect answered batches, and hand in what waits for one."""
-    _perform(lambda container: container.batches.run() if container.batches else Skipped("off"))
 
 
 @shared_task(name=REDISTILL)
@@ -82,16 +74,10 @@ def redistill(**_newer: object) -> None:
     _perform(lambda container: container.redistill.run())
 
 
-@shared_task(name=ERASE)
-def erase(**_newer: object) -> None:
-    """Go on with erasures, and prove those that are done."""
-    _perform(lambda container: container.erase.run())
+def _run_job(container: Container, job: Job) -> Outcome:
+    from workers.jobs import jobs_of
 
-
-@shared_task(name=TEND_INDEX)
-def tend_index(**_newer: object) -> None:
-    """Bring a rebuild on, or compare the index with the rows when it is time."""
-    _perform(lambda container: container.upkeep.tend.run())
+    return jobs_of(container).run(job)
 
 
 def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:

@@ -65,6 +65,7 @@ from pipelines.ports.index import (
     Ticket,
     VectorIndex,
 )
+from pipelines.ports.jobs import JobReport, JobRun, JobRuns, RunState
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
@@ -150,6 +151,9 @@ __all__ = [
     "IndexTruth",
     "IndexedPoint",
     "IntakeBacklog",
+    "JobReport",
+    "JobRun",
+    "JobRuns",
     "Judge",
     "KeyStore",
     "Ledger",
@@ -180,6 +184,7 @@ __all__ = [
     "Round",
     "RoundStore",
     "RoundTurn",
+    "RunState",
     "Sharing",
     "Snapshot",
     "SnapshotSource",

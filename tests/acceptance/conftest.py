@@ -31,7 +31,7 @@ def deployment(
         "MEMSTILL_REDIS_URL": redis_url,
         "MEMSTILL_KEY_PREFIX": key_prefix,
         "MEMSTILL_INDEX_URL": "pgvector",
-        "MEMSTILL_SWEEP_SECONDS": "0.5",
+        "MEMSTILL_SCHEDULE": '{"sweep": 0.5}',
         "MEMSTILL_RETRY_BASE_SECONDS": "0.2",
         "MEMSTILL_PROBE_SECONDS": "0.2",
         "MEMSTILL_DATABASE_POOL": "6",

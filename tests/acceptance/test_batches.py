@@ -28,7 +28,7 @@ def batching(modelled: Deployment) -> Deployment:
     modelled.env |= {
         "MEMSTILL_MODEL_BATCH": "on",
         "MEMSTILL_MODEL_BATCH_MIN": str(SESSIONS),
-        "MEMSTILL_BATCH_SECONDS": "0.5",
+        "MEMSTILL_SCHEDULE": '{"sweep": 0.5, "batches": 0.5}',
         "MEMSTILL_BATCH_LEASE_SECONDS": "3",
         "MEMSTILL_PRICES": '{"scripted-model": {"prompt": 1, "completion": 2}}',
         "MEMSTILL_BUDGETS": '{"default": {"tenant_day": {"hard": {"tokens": 100000000}}}}',

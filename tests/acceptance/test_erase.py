@@ -83,7 +83,7 @@ def api_url(modelled: Deployment) -> str:
     modelled.env |= {
         "MEMSTILL_API_PORT": str(port),
         "MEMSTILL_DISTILL_LEASE_SECONDS": "4",
-        "MEMSTILL_ERASE_SECONDS": "0.5",
+        "MEMSTILL_SCHEDULE": '{"sweep": 0.5, "erase": 0.5}',
         "MEMSTILL_ERASE_SETTLE_SECONDS": "2",
     }
     modelled.start_beat()

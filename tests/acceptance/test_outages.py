@@ -171,7 +171,7 @@ def site(tmp_path: Path, key_prefix: str, endpoint: ScriptedEndpoint) -> Iterato
         "MEMSTILL_KEY_PREFIX": key_prefix,
         "MEMSTILL_API_PORT": str(port),
         "MEMSTILL_INDEX_URL": "pgvector",
-        "MEMSTILL_SWEEP_SECONDS": "0.5",
+        "MEMSTILL_SCHEDULE": '{"sweep": 0.5}',
         "MEMSTILL_RETRY_BASE_SECONDS": "0.2",
         "MEMSTILL_PROBE_SECONDS": "0.2",
         "MEMSTILL_CONSOLIDATE_LEASE_SECONDS": "3",

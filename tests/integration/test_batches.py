@@ -86,7 +86,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             model_base_url=endpoint.base_url,
             model_batch="on",
             model_batch_min=2,
-            batch_seconds=0.01,
+            schedule={"batches": 0.01},
             prices=PRICES,
         )
         container = open_container(settings, make_app(settings))
@@ -288,7 +288,7 @@ def test_batches_need_a_model(request: pytest.FixtureRequest) -> None:
 
 def test_batches_are_seen_to_on_a_schedule(request: pytest.FixtureRequest) -> None:
     """Where they are on."""
-    on = make_app(settings_for(request, model_batch="on", batch_seconds=7))
+    on = make_app(settings_for(request, model_batch="on", schedule={"batches": 7}))
     assert timedelta(seconds=7) == timedelta(seconds=on.conf.beat_schedule["batches"]["schedule"])
     assert "batches" not in make_app(settings_for(request)).conf.beat_schedule
 

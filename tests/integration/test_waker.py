@@ -50,7 +50,7 @@ def test_waker_goes_on_when_the_broker_is_away(url: str, key_prefix: str) -> Non
     assert Waiting() == waker.count_waiting()
 
 
-def test_waker_sends_a_scan_on_its_way_to_where_sweeps_are_taken(
+def test_waker_sends_a_scan_on_its_way_to_where_jobs_are_run(
     redis_url: str, key_prefix: str
 ) -> None:
     """The rest of a scan is one message that says behind which tenant to go on."""
@@ -59,7 +59,7 @@ def test_waker_sends_a_scan_on_its_way_to_where_sweeps_are_taken(
     CeleryWaker(app).wake_share("acme")
 
     with app.connection_for_read() as connection:
-        message = connection.default_channel.basic_get("sweep")
+        message = connection.default_channel.basic_get("jobs")
     assert ("memstill.share", "('acme',)") == (
         message.headers["task"],
         message.headers["argsrepr"],

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from config.operation import RetryPolicy
+from config.schedule import Job
 from memstill_client.appending import make_arguments
 from memstill_client.endpoints import _read_stack
 from memstill_client.erasures import Erasure as ErasureReply
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GOLDEN = Path(__file__).parent / "golden"
-SCHEDULED = ("memstill.erase", "memstill.share", "memstill.sweep", "memstill.tend_index")
 EXTRA = {"of_a_newer_release": 1}
 
 
@@ -168,10 +168,9 @@ def _write_wakeups() -> list[dict[str, Any]]:
     waker.wake_index()
     waker.wake_redistill()
     waker.wake_share("acme")
-    # Tasks may be added: a worker that does not know one drops a wake-up, and no work.
-    timed = {entry["task"] for entry in app.conf.beat_schedule.values()} & set(SCHEDULED)
-    scheduled = [{"task": task, "args": [], "kwargs": {}} for task in sorted(timed)]
-    return recorder.sent + scheduled
+    # Jobs may be added: a worker that does not know one drops a wake-up, and no work.
+    sweep = app.conf.beat_schedule[Job.SWEEP]
+    return [*recorder.sent, {"task": sweep["task"], "args": sweep["args"], "kwargs": {}}]
 
 
 def _read_wakeups(sent: list[dict[str, Any]]) -> list[str]:

@@ -21,6 +21,7 @@ from workers.schemas.intake import (
     States,
     Status,
 )
+from workers.schemas.jobs import Jobs, JobShown, JobTurn
 from workers.schemas.memories import (
     EventShown,
     EvidenceShown,
@@ -84,6 +85,9 @@ __all__ = [
     "Handled",
     "Health",
     "History",
+    "JobShown",
+    "JobTurn",
+    "Jobs",
     "Letter",
     "Letters",
     "Limit",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import AsyncDeadLetters
+from memstill_client.jobs import jobs_call, run_call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from memstill_client.endpoints import Endpoints
     from memstill_client.erasures import Erasure
     from memstill_client.index_replies import Rebuild, ReconcilePage
+    from memstill_client.jobs import JobStatus, JobTurn
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -185,6 +187,14 @@ class AsyncOperations(AsyncDeadLetters):
     async def erasures(self) -> tuple[Erasure, ...]:
         """The tenant's latest erasures, the newest first."""
         return (await self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    async def jobs(self) -> tuple[JobStatus, ...]:
+        """See ``Memstill.jobs``."""
+        return (await self._http.ask(jobs_call(self._endpoints))).jobs
+
+    async def run_job(self, job: str) -> JobTurn:
+        """See ``Memstill.run_job``."""
+        return await self._http.ask(run_call(job, self._endpoints))
 
     async def reconcile(self, *, repair: bool = False) -> AsyncIterator[ReconcilePage]:
         """See ``Memstill.reconcile``."""

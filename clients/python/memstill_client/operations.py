@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import DeadLetters
+from memstill_client.jobs import jobs_call, run_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from memstill_client.endpoints import Endpoints
     from memstill_client.erasures import Erasure
     from memstill_client.index_replies import Rebuild, ReconcilePage
+    from memstill_client.jobs import JobStatus, JobTurn
     from memstill_client.replies import (
         BatchPage,
         BatchRun,
@@ -219,6 +221,18 @@ class Operations(DeadLetters):
     def erasures(self) -> tuple[Erasure, ...]:
         """The tenant's latest erasures, the newest first."""
         return (self._http.ask(calls.erasures_call(self._endpoints))).erasures
+
+    def jobs(self) -> tuple[JobStatus, ...]:
+        """What the server runs by the clock, and the latest run of each."""
+        return self._http.ask(jobs_call(self._endpoints)).jobs
+
+    def run_job(self, job: str) -> JobTurn:
+        """Do one turn of a job, if it is due; while it is ``waiting`` there is more to do.
+
+        Raises:
+            NotFound: There is no such job.
+        """
+        return self._http.ask(run_call(job, self._endpoints))
 
     def reconcile(self, *, repair: bool = False) -> Iterator[ReconcilePage]:
         """Compare the index with the rows that it is derived from, of all tenants, part by part.

@@ -9,6 +9,7 @@ from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
 from pipelines.adapters.postgres.installation import check_embedder, check_restored
+from pipelines.adapters.postgres.jobs import PostgresJobRuns
 from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
@@ -30,6 +31,7 @@ __all__ = [
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
+    "PostgresJobRuns",
     "PostgresKeys",
     "PostgresLedger",
     "PostgresMemoryStore",

@@ -24,7 +24,7 @@ def test_batches_are_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) ->
         "MODEL_BATCH": "on",
         "MODEL_BATCH_MIN": "7",
         "BATCH_PRICE_SHARE": "0.1",
-        "BATCH_SECONDS": "5",
+        "SCHEDULE": '{"batches": 5}',
         "BATCH_WAIT_SECONDS": "60",
     }
     for name, value in given.items():

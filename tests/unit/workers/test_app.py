@@ -6,7 +6,7 @@ import pytest
 
 from config.settings import Settings
 from workers.app import broker_url, make_app
-from workers.queues import BACKFILL, DISTILL, QUEUES, SWEEP, BackfillLast
+from workers.queues import BACKFILL, DISTILL, QUEUES, RUN_JOB, BackfillLast
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_app_has_one_queue_for_each_kind_of_work() -> None:
 def test_queues_take_turns_and_backfill_is_always_last() -> None:
     """Whoever was served goes behind the others, but never behind backfill."""
     cycle = BackfillLast()
-    cycle.update([BACKFILL, QUEUES[DISTILL], QUEUES[SWEEP]])
+    cycle.update([BACKFILL, QUEUES[DISTILL], QUEUES[RUN_JOB]])
     first = cycle.consume(3)
 
     cycle.rotate(QUEUES[DISTILL])
     cycle.rotate(BACKFILL)
 
-    assert [QUEUES[DISTILL], QUEUES[SWEEP], BACKFILL] == first
-    assert [QUEUES[SWEEP], QUEUES[DISTILL], BACKFILL] == cycle.consume(3)
+    assert [QUEUES[DISTILL], QUEUES[RUN_JOB], BACKFILL] == first
+    assert [QUEUES[RUN_JOB], QUEUES[DISTILL], BACKFILL] == cycle.consume(3)
     options = make_app(Settings()).conf.broker_transport_options
     assert f"{BackfillLast.__module__}:BackfillLast" == options["queue_order_strategy"]

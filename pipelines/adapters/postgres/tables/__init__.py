@@ -12,6 +12,7 @@ from pipelines.adapters.postgres.tables.memory import (
     reviews,
     verdicts,
 )
+from pipelines.adapters.postgres.tables.schedule import job_runs
 from pipelines.adapters.postgres.tables.spending import (
     batch_items,
     batches,
@@ -42,6 +43,7 @@ __all__ = [
     "generations",
     "holds",
     "installation",
+    "job_runs",
     "ledger",
     "ledger_days",
     "memories",
