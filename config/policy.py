@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from config.access import KeyPolicy
+from config.decay import DecayPolicy
 from config.operation import (
     BatchPolicy,
     DeadPolicy,
@@ -347,5 +348,6 @@ class Policies:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
+    decay: DecayPolicy = field(default_factory=DecayPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)

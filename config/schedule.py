@@ -26,6 +26,9 @@ class Job(StrEnum):
     ERASE = "erase"
     TEND_INDEX = "tend-index"
     BATCHES = "batches"
+    COUNT_USES = "count-uses"
+    DECAY = "decay"
+    PURGE = "purge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,9 @@ JOBS: Mapping[Job, JobPolicy] = MappingProxyType(
             _MINUTE, "brings a rebuild on, and compares the index with the rows daily"
         ),
         Job.BATCHES: JobPolicy(_MINUTE, "hands in and collects batches of model calls"),
+        Job.COUNT_USES: JobPolicy(_MINUTE, "writes down how often memories were recalled"),
+        Job.DECAY: JobPolicy(_DAY, "evicts memories that have faded"),
+        Job.PURGE: JobPolicy(_DAY, "deletes what retention says has expired"),
     }
 )
 
@@ -100,4 +106,4 @@ class SchedulePolicy:
 
 
 IntervalsSetting = Annotated[Mapping[Job, PositiveFloat], NoDecode, BeforeValidator(read_json)]
-"""Seconds by job, as JSON: ``{"share": 3600}``."""
+"""Seconds by job, as JSON: ``{"decay": 3600}``."""

@@ -293,6 +293,9 @@ class Memory:
         version: 1 at insertion, one more at each change; a write names the version it read.
         ends: It says that its value does not hold any more.
         users: How many users say it; more than one only where it is everyone's.
+        pinned: A person wants it kept: it never fades.
+        evicted_at: When it had faded and was taken out of the index; None for one that is in use.
+            What holds does not depend on it: an evicted memory is only not told.
     """
 
     id: MemoryId
@@ -316,6 +319,13 @@ class Memory:
     distilled_by: str = ""
     ends: bool = False
     users: int = 1
+    pinned: bool = False
+    evicted_at: datetime | None = None
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether it has a point in the index: it says something of its own, and is in use."""
+        return self.state is not MemoryState.MERGED and self.evicted_at is None
 
     @property
     def sessions(self) -> frozenset[str]:

@@ -29,11 +29,13 @@ class Snoozed:
 
     Attributes:
         counts: What was done of it so far.
+        position: Where to go on, for whoever does.
     """
 
     delay: timedelta
     reason: str
     counts: dict[str, int] = field(default_factory=dict)
+    position: str | None = None
 
 
 Outcome = Done | Skipped | Snoozed

@@ -37,6 +37,7 @@ from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
 from workers.job_routes import add_job_routes
+from workers.lifecycle_routes import add_lifecycle_routes
 from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.openapi import describe
@@ -131,6 +132,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_index_routes(api, container)
     add_dead_routes(api, container)
     add_job_routes(api, container)
+    add_lifecycle_routes(api, container)
     describe(api, needs_keys=container.check_key is not None)
     return api
 

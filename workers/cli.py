@@ -27,6 +27,7 @@ from workers import (
     index_commands,
     job_commands,
     key_commands,
+    lifecycle_commands,
     memory_commands,
     promote_commands,
     redistill_commands,
@@ -62,6 +63,8 @@ app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
 app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
+app.add_typer(lifecycle_commands.holds, name="holds")
+app.command()(lifecycle_commands.decay)
 app.command()(job_commands.jobs)
 app.command()(job_commands.run)
 app.command()(index_commands.reconcile)

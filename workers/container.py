@@ -59,6 +59,7 @@ from pipelines.flows.sweep import Sweep
 from workers.clock import SystemClock
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.indexes import make_index
+from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
 from workers.retry import judge
@@ -118,6 +119,7 @@ class Container:
     batches: RunBatches | None
     check_key: CheckKey | None
     dead: DeadLetterOffice
+    lifecycle: Lifecycle
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -221,6 +223,7 @@ def _compose(
     later = BackgroundWaker(waker)
     clients.callback(later.close)
     ingest = _make_ingest(inbox, later, policies)
+    lifecycle = make_lifecycle(settings, policies, database, later, clients)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -235,10 +238,12 @@ def _compose(
         distill=_make_distill(inbox, distillers, waker, policies, may_ask),
         consolidate=consolidate,
         project=project,
-        recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
+        recall=Recall(
+            store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
+        ),
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
-        restore=Restore(store, verdicts, consolidate, generations, clock),
+        restore=Restore(store, lifecycle.pins, verdicts, consolidate, generations, waker, clock),
         redistill=Redistill(generations, store, waker, clock),
         share=share,
         erase=Erase(
@@ -274,6 +279,7 @@ def _compose(
         check_key=(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
+        lifecycle=lifecycle,
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),

@@ -10,21 +10,22 @@ from pipelines.flows.jobs import RunJobs
 from workers.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pipelines.outcome import Outcome
+    from pipelines.flows.jobs import Turn
     from workers.container import Container
 
 
 def jobs_of(container: Container) -> RunJobs:
     """The jobs of this installation."""
-    flows: dict[Job, Callable[[], Outcome]] = {
-        Job.SWEEP: container.sweep.run,
-        Job.SHARE: container.share.run,
-        Job.ERASE: container.erase.run,
-        Job.TEND_INDEX: container.upkeep.tend.run,
+    flows: dict[Job, Turn] = {
+        Job.SWEEP: lambda _: container.sweep.run(),
+        Job.SHARE: lambda _: container.share.run(),
+        Job.ERASE: lambda _: container.erase.run(),
+        Job.TEND_INDEX: lambda _: container.upkeep.tend.run(),
+        Job.COUNT_USES: lambda _: container.lifecycle.count_uses.run(),
+        Job.DECAY: container.lifecycle.decay.run,
+        Job.PURGE: lambda _: container.lifecycle.purge.run(),
     }
-    if container.batches is not None:
-        flows[Job.BATCHES] = container.batches.run
+    if (batches := container.batches) is not None:
+        flows[Job.BATCHES] = lambda _: batches.run()
     runs = PostgresJobRuns(container.database)
     return RunJobs(runs, flows, SystemClock(), container.policies.schedule)

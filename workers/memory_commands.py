@@ -1,4 +1,4 @@
-"""``memstill memory …``: one memory, its history, and making it current again."""
+"""``memstill memory …``: one memory, its history, making it current again, and pinning it."""
 
 from __future__ import annotations
 
@@ -55,8 +55,32 @@ def restore(
     api: ApiUrl = None,
     tenant: Tenant = None,
 ) -> None:
-    """Make a memory current again that was retired or merged wrongly."""
+    """Make a memory current again that was retired, merged or evicted wrongly."""
     with connect(api, data, tenant) as client:
         found = client.restore(memory)
     err.print("current again, and it will not be retired for the same reason", markup=False)
     out.print(terminal.memory_sheet(found))
+
+
+@app.command()
+def pin(
+    memory: MemoryArgument,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Keep a memory from ever fading."""
+    with connect(api, data, tenant) as client:
+        out.print(terminal.memory_sheet(client.pin(memory)))
+
+
+@app.command()
+def unpin(
+    memory: MemoryArgument,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Let a memory fade like others."""
+    with connect(api, data, tenant) as client:
+        out.print(terminal.memory_sheet(client.unpin(memory)))

@@ -62,10 +62,8 @@ def memory_sheet(memory: dict[str, Any]) -> RenderableType:
     """A memory with its validity and its quotes."""
     slot = f"   {memory['attribute']}: {memory['value']}" if memory["attribute"] else ""
     head = Text(memory["statement"], style="bold")
-    facts = Text(
-        f"{memory['state']}   {memory['scope']}   {memory['kind']}   {_interval(memory)}{slot}",
-        style="dim",
-    )
+    about = [_standing(memory), memory["scope"], memory["kind"], f"{_interval(memory)}{slot}"]
+    facts = Text("   ".join(about), style="dim")
     quotes = [
         Text(f"  {item['said_at'][:10]}  {item['speaker']}: “{item['quote']}”")
         for item in memory["evidence"]
@@ -98,11 +96,19 @@ def history_sheet(history: dict[str, Any]) -> RenderableType:
 def _held(memory: dict[str, Any], *, is_asked: bool) -> tuple[Text, Text]:
     """Two lines: a statement can be long, and an id is copied in one piece."""
     mark = "→ " if is_asked else "  "
-    about = f"{_interval(memory)}   {memory['state']}   "
+    about = f"{_interval(memory)}   {_standing(memory)}   "
     return (
         Text.assemble(mark, about, (memory["id"], "dim")),
         Text(f"    {memory['statement']}", style="bold" if is_asked else ""),
     )
+
+
+def _standing(memory: dict[str, Any]) -> str:
+    """What it is worth, and whether it is told."""
+    words = [memory["state"]]
+    words += [f"evicted {memory['evicted_at'][:10]}"] if memory["evicted_at"] else []
+    words += ["pinned"] if memory["pinned"] else []
+    return ", ".join(words)
 
 
 def _interval(memory: dict[str, Any]) -> str:

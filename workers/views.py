@@ -64,6 +64,8 @@ def memory_view(memory: Memory) -> dict[str, Any]:
         "version": memory.version,
         "distilled_by": memory.distilled_by,
         "users": memory.users,
+        "pinned": memory.pinned,
+        "evicted_at": memory.evicted_at,
         "source_message_ids": source_message_ids(memory),
         "evidence": [
             {

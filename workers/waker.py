@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,6 +10,7 @@ from redis.exceptions import RedisError
 
 from pipelines.model import Lane
 from pipelines.ports import Waiting
+from workers.aside import MAX_WAITING, Aside
 from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, REDISTILL, SHARE
 
 if TYPE_CHECKING:
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
     from pipelines.ports import Waker
 
 log = structlog.get_logger(__name__)
-
-MAX_WAITING = 1_000
-CLOSE_SECONDS = 1.0
 
 
 class CeleryWaker:
@@ -84,9 +79,7 @@ class BackgroundWaker:
 
     def __init__(self, waker: Waker, limit: int = MAX_WAITING) -> None:
         self._waker = waker
-        self._calls: queue.Queue[Callable[[], None] | None] = queue.Queue(limit)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._aside = Aside("waker", limit)
 
     def count_waiting(self) -> Waiting:
         return self._waker.count_waiting()
@@ -110,27 +103,11 @@ class BackgroundWaker:
 
     def close(self) -> None:
         """Send what is left, for a moment at most; the rest is lost."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            with suppress(queue.Full):
-                self._calls.put_nowait(None)
-            thread.join(CLOSE_SECONDS)
+        self._aside.close()
 
     def _later(self, call: Callable[[], None]) -> None:
-        with self._lock:
-            # Not before: a process that forks would leave it behind.
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._send, name="waker", daemon=True)
-                self._thread.start()
-        try:
-            self._calls.put_nowait(call)
-        except queue.Full:
+        if not self._aside.do(call):
             log.warning("wakeup_lost", error="the broker does not answer")
-
-    def _send(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
 
 
 def _length(channel: Any, queue: str) -> int:  # noqa: ANN401 - kombu has no types

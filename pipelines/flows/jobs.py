@@ -7,7 +7,8 @@ slot decides. What is fired too late, or not at all for a week, runs once.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,13 +18,14 @@ from pipelines.errors import InputError, MemstillError
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from config.schedule import Job, JobPolicy, SchedulePolicy
     from pipelines.ports import Clock, JobReport, JobRun, JobRuns
 
 log = structlog.get_logger(__name__)
 
+Turn = Callable[[str | None], Outcome]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_DUE = "this slot was run already, or is under way"
 
@@ -58,11 +60,11 @@ class RunJobs:
 
     Attributes:
         flows: What each job does: one turn of it, bounded in time. ``Snoozed`` says that more is
-            left for another turn.
+            left for another turn, which is told the position.
     """
 
     runs: JobRuns
-    flows: Mapping[Job, Callable[[], Outcome]]
+    flows: Mapping[Job, Turn]
     clock: Clock
     policy: SchedulePolicy
 
@@ -80,7 +82,7 @@ class RunJobs:
         if run is None:
             return Skipped(NOT_DUE)
         try:
-            outcome = self.flows[job]()
+            outcome = self.flows[job](run.position)
         except MemstillError as error:
             self._fail(run, how, error)
             raise
@@ -106,10 +108,10 @@ class RunJobs:
             case Skipped(reason):
                 self.runs.end(run, run.counts, reason, now)
                 self.runs.forget(run.job, self.policy.history)
-            case Snoozed(delay, counts=counts):
+            case Snoozed(delay, reason, counts, position):
                 total = _add(run.counts, counts)
-                self.runs.put_off(run, total, now + delay, now)
-                return Snoozed(delay, outcome.reason, total)
+                self.runs.put_off(replace(run, counts=total, position=position), now + delay, now)
+                return Snoozed(delay, reason, total, position)
         return outcome
 
     def _fail(self, run: JobRun, how: JobPolicy, error: MemstillError) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MemoryStore,
         Reranker,
         TokenCounter,
+        UseCounter,
         VectorIndex,
     )
 
@@ -78,12 +79,13 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Answers questions; writes nothing."""
+    """Answers questions; that it told a memory is all that it leaves behind."""
 
     store: MemoryStore
     index: VectorIndex
     embedder: Embedder
     tokens: TokenCounter
+    uses: UseCounter
     clock: Clock
     policy: RankPolicy
     reranker: Reranker | None = None
@@ -102,9 +104,9 @@ class Recall:
         candidates = self._find(question, vector)
         ranked = rank(candidates, question.as_of or self.clock.now(), self.policy)
         reranked = self._rerank(question, ranked)
-        if reranked is None:
-            return replace(self._fit(question, ranked), notes=(NOT_RERANKED,))
-        return self._fit(question, reranked)
+        told = self._fit(question, ranked if reranked is None else reranked)
+        self.uses.note([item.memory.id for item in told.memories], self.clock.now())
+        return told if reranked is not None else replace(told, notes=(NOT_RERANKED,))
 
     def _rerank(self, question: Question, ranked: list[Ranked]) -> list[Ranked] | None:
         """In the reranker's order, if there is one; None if it failed, which stops nobody."""
@@ -198,6 +200,8 @@ def _is_visible(memory: Memory, question: Question) -> bool:
 
 
 def _holds(memory: Memory, as_of: datetime | None) -> bool:
+    if memory.evicted_at is not None:
+        return False
     if as_of is None:
         return memory.state is MemoryState.ACTIVE
     is_told = memory.state is not MemoryState.MERGED

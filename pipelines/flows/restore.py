@@ -16,7 +16,14 @@ from pipelines.stages.merging.relate import PERSON, Pair, Relation, said_in_memo
 if TYPE_CHECKING:
     from pipelines.flows.consolidate import Consolidate
     from pipelines.model import Memory, MemoryId, Owner
-    from pipelines.ports import Clock, MemoryStore, OpenGenerations, VerdictStore
+    from pipelines.ports import (
+        Clock,
+        MemoryStore,
+        OpenGenerations,
+        PinStore,
+        VerdictStore,
+        Waker,
+    )
 
 log = structlog.get_logger(__name__)
 
@@ -30,13 +37,17 @@ class Restore:
     """
 
     store: MemoryStore
+    pins: PinStore
     verdicts: VerdictStore
     consolidate: Consolidate
     generations: OpenGenerations
+    waker: Waker
     clock: Clock
 
     def run(self, tenant_id: str, key: MemoryId, user_id: str | None = None) -> Memory:
         """Restore it; what it was retired for stays current too.
+
+        One that was evicted is told again.
 
         Raises:
             NotFound: This tenant, or the user if one is named, has no such memory.
@@ -44,6 +55,12 @@ class Restore:
             OwnerBusy: Another worker holds the user right now.
         """
         memory = self.store.find_memory(tenant_id, key, user_id)
+        if memory.evicted_at is not None:
+            self.pins.bring_back(tenant_id, key, self.clock.now())
+            self.waker.wake_index()
+            log.info("memory_brought_back", memory=str(key))
+            if memory.state is MemoryState.ACTIVE:
+                return self.store.find_memory(tenant_id, key)
         successor = self._successor_of(memory)
         pair = _pair(memory, successor)
         self.verdicts.keep_verdicts(

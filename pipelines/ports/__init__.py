@@ -54,7 +54,6 @@ from pipelines.ports.generations import (
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
 from pipelines.ports.index import (
-    INDEXED_STATES,
     Hit,
     IndexedPoint,
     IndexPoint,
@@ -69,6 +68,18 @@ from pipelines.ports.jobs import JobReport, JobRun, JobRuns, RunState
 from pipelines.ports.judge import Judge, VerdictStore
 from pipelines.ports.keys import KeyStore, StoredKey
 from pipelines.ports.ledger import CostReport, Entry, Hold, Ledger
+from pipelines.ports.lifecycle import (
+    CountedUses,
+    FadedPage,
+    FadingStore,
+    HoldId,
+    HoldStore,
+    LegalHold,
+    PinStore,
+    Survey,
+    UseCounter,
+    UseStore,
+)
 from pipelines.ports.memories import MemoryEvent, MemoryStore, OwnerClaim, Review
 from pipelines.ports.models import (
     ChatModel,
@@ -101,7 +112,6 @@ from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
 __all__ = [
     "BATCHED",
-    "INDEXED_STATES",
     "TOKEN_LENGTH",
     "Accepted",
     "BackupFiles",
@@ -121,6 +131,7 @@ __all__ = [
     "ChatRequest",
     "Clock",
     "CostReport",
+    "CountedUses",
     "DeadFilter",
     "DeadLetter",
     "DeadLetters",
@@ -139,6 +150,8 @@ __all__ = [
     "ErasureStore",
     "Expected",
     "FactReport",
+    "FadedPage",
+    "FadingStore",
     "Forgotten",
     "Generation",
     "GenerationProgress",
@@ -146,6 +159,8 @@ __all__ = [
     "GenerationUser",
     "Hit",
     "Hold",
+    "HoldId",
+    "HoldStore",
     "Inbox",
     "IndexPoint",
     "IndexTruth",
@@ -157,6 +172,7 @@ __all__ = [
     "Judge",
     "KeyStore",
     "Ledger",
+    "LegalHold",
     "Manifest",
     "MemoryEvent",
     "MemoryStore",
@@ -166,6 +182,7 @@ __all__ = [
     "Outbox",
     "OwnerClaim",
     "PaidFor",
+    "PinStore",
     "Place",
     "PreparedRequest",
     "Projection",
@@ -194,10 +211,13 @@ __all__ = [
     "StoredReply",
     "Subject",
     "SubjectStream",
+    "Survey",
     "TableContent",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",
+    "UseCounter",
+    "UseStore",
     "VectorIndex",
     "VerdictStore",
     "Waiting",

@@ -5,16 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.model import MemoryState
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
-    from pipelines.model import MemoryId, Owner, Scope, Vector
-
-# Memories in these states have a point; a merged one says nothing of its own.
-INDEXED_STATES = frozenset({MemoryState.ACTIVE, MemoryState.SUPERSEDED})
+    from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +19,7 @@ class IndexPoint:
     Attributes:
         vector: Of the statement.
         text: What is searched by words: the statement and the passages that it comes from.
-        state: Active or superseded; a merged memory has no point.
+        state: Active or superseded; a merged or evicted memory has no point.
         valid_to: When it ceased to hold; None where no end is known.
     """
 

@@ -28,12 +28,14 @@ class JobRun:
         slot: The beginning of the interval that it is for.
         fence: Must still be the row's when anything is written about the run.
         counts: What earlier turns of the run did.
+        position: Where the turn before this one wants it gone on; None for the first turn.
     """
 
     job: str
     slot: datetime
     fence: int
     counts: Mapping[str, int] = field(default_factory=dict)
+    position: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,11 @@ class JobRuns(Protocol):
         """The slot is done; False if the run was taken over meanwhile."""
         ...
 
-    def put_off(
-        self, run: JobRun, counts: Mapping[str, int], due_at: datetime, now: datetime
-    ) -> bool:
-        """There is more to do, at ``due_at``; False if the run was taken over meanwhile."""
+    def put_off(self, run: JobRun, due_at: datetime, now: datetime) -> bool:
+        """There is more to do, at ``due_at``; False if the run was taken over meanwhile.
+
+        ``run`` says what was done so far, and where to go on.
+        """
         ...
 
     def fail(self, run: JobRun, error: str, due_at: datetime, now: datetime) -> bool:

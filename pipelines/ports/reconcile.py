@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from pipelines.ports.index import INDEXED_STATES
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from contextlib import AbstractContextManager
@@ -41,6 +39,7 @@ class Expected:
 
     Attributes:
         owner: Under whom it is searched.
+        is_indexed: Whether it has a point.
     """
 
     memory_id: MemoryId
@@ -48,11 +47,7 @@ class Expected:
     scope: Scope
     version: int
     state: MemoryState
-
-    @property
-    def is_indexed(self) -> bool:
-        """Whether a memory of this state has a point."""
-        return self.state in INDEXED_STATES
+    is_indexed: bool
 
 
 class IndexTruth(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipelines.stages.decay import strength
 from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
@@ -70,15 +70,6 @@ def reorder(ranked: Sequence[Ranked], scores: Mapping[MemoryId, float]) -> list[
     return _newest_first_in_slots([*judged, *rest])
 
 
-def strength(memory: Memory, now: datetime, half_life: timedelta) -> float:
-    """What is left of a memory that nobody used since it was last said; 0 if long ago.
-
-    Each session that said it counts as a use.
-    """
-    idle = max(now - memory.confirmed_at, timedelta())
-    return float(2.0 ** -(idle / half_life) * math.log1p(max(1, len(memory.sessions))))
-
-
 def _judged(
     ranked: Sequence[Ranked], scores: Mapping[MemoryId, float]
 ) -> list[tuple[Ranked, float]]:
@@ -96,10 +87,16 @@ def _scored(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) 
             item.memory,
             policy.dense_weight * item.cosine
             + policy.lexical_weight * (item.lexical or 0.0) / best
-            + policy.strength_weight * strength(item.memory, now, policy.half_life),
+            + policy.strength_weight * _freshness(item.memory, now, policy.half_life),
         )
         for item in candidates
     ]
+
+
+def _freshness(memory: Memory, now: datetime, half_life: timedelta) -> float:
+    """Its strength if being said were its only use: by event time, whenever it was pushed."""
+    idle = max(now - memory.confirmed_at, timedelta())
+    return strength(idle, max(1, len(memory.sessions)), half_life)
 
 
 def _precedence(ranked: Ranked) -> tuple[float, float, str]:

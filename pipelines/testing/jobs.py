@@ -26,6 +26,7 @@ class _Row:
     ended_at: datetime | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     note: str | None = None
+    position: str | None = None
 
     def is_claimable(self, now: datetime) -> bool:
         if self.state is RunState.RUNNING:
@@ -57,15 +58,20 @@ class InMemoryJobRuns:
             else:
                 return None
             self._rows[job, slot] = row
-            return JobRun(job, slot, row.fence, row.counts)
+            return JobRun(job, slot, row.fence, row.counts, row.position)
 
     def end(self, run: JobRun, counts: Mapping[str, int], note: str | None, now: datetime) -> bool:
         return self._write(run, state=RunState.DONE, ended_at=now, counts=counts, note=note)
 
-    def put_off(
-        self, run: JobRun, counts: Mapping[str, int], due_at: datetime, now: datetime
-    ) -> bool:
-        return self._write(run, state=RunState.WAITING, ended_at=now, counts=counts, due_at=due_at)
+    def put_off(self, run: JobRun, due_at: datetime, now: datetime) -> bool:
+        return self._write(
+            run,
+            state=RunState.WAITING,
+            ended_at=now,
+            counts=run.counts,
+            position=run.position,
+            due_at=due_at,
+        )
 
     def fail(self, run: JobRun, error: str, due_at: datetime, now: datetime) -> bool:
         return self._write(run, state=RunState.FAILED, ended_at=now, note=error, due_at=due_at)

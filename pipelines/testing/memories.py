@@ -163,6 +163,31 @@ class InMemoryMemories(InMemoryTables):
             self._note_reviews(claim.owner, plan, now)
             self._finish(now)
 
+    def find(self, key: MemoryId) -> Memory | None:
+        """A memory, whosever it is."""
+        with self._lock:
+            return self._memories.get(key)
+
+    def all_memories(self) -> list[Memory]:
+        """Those of all owners."""
+        with self._lock:
+            return list(self._memories.values())
+
+    def put_memory(self, memory: Memory, now: datetime) -> None:
+        """Write one beside any plan, and have it projected."""
+        with self._lock:
+            self._memories[memory.id] = memory
+            self._enqueue([memory.id], now)
+
+    def delete_memories(self, keys: Collection[MemoryId]) -> None:
+        """Forget them with their facts."""
+        with self._lock:
+            for key in keys:
+                del self._memories[key]
+            gone = [fact for fact, row in self._facts.items() if row.settlement.memory_id in keys]
+            for fact in gone:
+                del self._facts[fact]
+
     def _note_reviews(self, owner: Owner, plan: Plan, now: datetime) -> None:
         reviews = self._reviews.setdefault(owner, {})
         for key in plan.reviewed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pipelines.model import EVERYONE
-from pipelines.ports import INDEXED_STATES, IndexPoint, Projection, Removal
+from pipelines.ports import IndexPoint, Projection, Removal
 from pipelines.stages.passage import places_around, read_passages
 from pipelines.testing.tables import InMemoryTables
 
@@ -29,11 +29,11 @@ class InMemoryOutbox(InMemoryTables):
             taken = fresh[:limit] or list(due)[:1]
             tickets = tuple(self._outbox[key].lease(key, now + lease) for key in taken)
             rows = {key: self._memories.get(key) for key in taken}
-        indexed = [row for row in rows.values() if row and row.state in INDEXED_STATES]
+        indexed = [row for row in rows.values() if row and row.is_indexed]
         removals = tuple(
             Removal(key, row.version if row else None)
             for key, row in rows.items()
-            if not row or row.state not in INDEXED_STATES
+            if not row or not row.is_indexed
         )
         return Projection(tuple(map(self._as_point, indexed)), removals, tickets)
 
@@ -60,7 +60,7 @@ class InMemoryOutbox(InMemoryTables):
 
     def refill(self, now: datetime) -> int:
         with self._lock:
-            indexed = [key for key, row in self._memories.items() if row.state in INDEXED_STATES]
+            indexed = [key for key, row in self._memories.items() if row.is_indexed]
             added = [key for key in indexed if key not in self._outbox]
             self._enqueue(added, now)
         return len(added)

@@ -71,15 +71,16 @@ def test_run_is_taken_over_when_its_lease_is_over(runs: JobRuns) -> None:
     assert runs.end(second, {"evicted": 2}, None, START + LEASE)
 
 
-def test_run_that_was_put_off_goes_on_with_its_counts_when_it_is_due(runs: JobRuns) -> None:
+def test_run_that_was_put_off_goes_on_where_it_was_when_it_is_due(runs: JobRuns) -> None:
     """Not before."""
-    runs.put_off(claim(runs), {"evicted": 500}, START + SECOND, START)
+    run = replace(claim(runs), counts={"evicted": 500}, position="page 7")
+    runs.put_off(run, START + SECOND, START)
 
     assert runs.claim("decay", START, START, LEASE) is None
     again = runs.claim("decay", START, START + SECOND, LEASE)
 
     assert again is not None
-    assert {"evicted": 500} == again.counts
+    assert ({"evicted": 500}, "page 7") == (again.counts, again.position)
 
 
 def test_run_that_failed_is_tried_again_when_it_is_due(runs: JobRuns) -> None:

@@ -34,6 +34,7 @@ from pipelines.flows.recall import Recall
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from pipelines.testing.index import InMemoryIndex
+from pipelines.testing.lifecycle import InMemoryUseCounter
 from pipelines.testing.models import HashEmbedder, OneDistiller
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import PROMPT
@@ -120,8 +121,15 @@ class World:
         self.store = PostgresMemoryStore(database)
         self.inbox = PostgresInbox(database)
         self.embedder = HashEmbedder()
+        self.uses = InMemoryUseCounter()
         self.recall = Recall(
-            self.store, self.index, self.embedder, self.embedder, self.clock, POLICIES.rank
+            self.store,
+            self.index,
+            self.embedder,
+            self.embedder,
+            self.uses,
+            self.clock,
+            POLICIES.rank,
         )
         self.sweep = Sweep(PostgresWorkTable(database), self.waker, self.clock)
         self.kept: set[str] = set()

@@ -22,6 +22,7 @@ from workers.schemas.intake import (
     Status,
 )
 from workers.schemas.jobs import Jobs, JobShown, JobTurn
+from workers.schemas.lifecycle import DecayTurn, FadedShown, Fading, Holds, HoldShown, StrengthPart
 from workers.schemas.memories import (
     EventShown,
     EvidenceShown,
@@ -73,6 +74,7 @@ __all__ = [
     "BudgetShown",
     "Comparison",
     "Cost",
+    "DecayTurn",
     "Dependency",
     "Entry",
     "ErasureShown",
@@ -81,10 +83,14 @@ __all__ = [
     "EventShown",
     "EvidenceShown",
     "FactReport",
+    "FadedShown",
+    "Fading",
     "GenerationShown",
     "Handled",
     "Health",
     "History",
+    "HoldShown",
+    "Holds",
     "JobShown",
     "JobTurn",
     "Jobs",
@@ -112,6 +118,7 @@ __all__ = [
     "Spent",
     "States",
     "Status",
+    "StrengthPart",
     "UserCompared",
     "ValueCompared",
 ]

@@ -72,6 +72,8 @@ class MemoryShown(Answer):
     version: int
     distilled_by: str
     users: int
+    pinned: bool
+    evicted_at: datetime | None
     source_message_ids: list[str]
     evidence: list[EvidenceShown]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from memstill_client import calls
 from memstill_client.dead_letters import DeadLetters
 from memstill_client.jobs import jobs_call, run_call
+from memstill_client.lifecycle import Lifecycle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import Transport
 
 
-class Operations(DeadLetters):
+class Operations(DeadLetters, Lifecycle):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

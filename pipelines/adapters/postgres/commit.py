@@ -20,6 +20,7 @@ from pipelines.adapters.postgres.tables import (
     reviews,
     transcripts,
 )
+from pipelines.adapters.postgres.use_rows import add_uses
 from pipelines.errors import LeaseLost, VersionConflict
 from pipelines.model import FactOutcome, Memory, MemoryId, TranscriptState
 from pipelines.plan import (
@@ -54,6 +55,7 @@ def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datet
     _check_fence(connection, claim)
     _write_memories(connection, plan, now)
     _write_evidence(connection, plan)
+    _count_corroboration(connection, plan, now)
     _write_events(connection, plan, now)
     _fill_outbox(connection, plan, now)
     _settle_facts(connection, plan.settled)
@@ -117,6 +119,13 @@ def _write_evidence(connection: Connection, plan: Plan) -> None:
     ]
     if rows:
         connection.execute(upsert(evidence).on_conflict_do_nothing(), rows)
+
+
+def _count_corroboration(connection: Connection, plan: Plan, now: datetime) -> None:
+    """A memory that was said again was used."""
+    said_again = {change.memory.id for change in plan.changes if isinstance(change, Reinforce)}
+    if keys := sorted(said_again):
+        add_uses(connection, keys, [1] * len(keys), [now] * len(keys))
 
 
 def _added_evidence(change: Change) -> tuple[Evidence, ...]:

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.erasures import PostgresErasures
+from pipelines.adapters.postgres.legal_holds import release_all
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.tables import erasures, metadata
 from pipelines.model import Owner
@@ -103,6 +104,9 @@ class ErasureJournal:
             mark_at=mark_at,
             due_at=now,
         )
+        with self._database.transaction() as connection:
+            # Whoever was erased was not held any more.
+            release_all(connection, subject.owner, BY, now)
         forgotten = PostgresErasures(self._database).begin(erasure, lease)
         store = PostgresMemoryStore(self._database)
         for claim in forgotten.claims:

@@ -28,6 +28,8 @@ from pipelines.adapters.postgres.forgetting import (
     is_any,
     list_owners,
 )
+from pipelines.adapters.postgres.indexed import is_indexed
+from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.tables import (
     batch_items,
     erasures,
@@ -40,10 +42,9 @@ from pipelines.adapters.postgres.tables import (
     transcripts,
 )
 from pipelines.adapters.postgres.tombstones import lock_subjects
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from pipelines.model import MemoryId, Owner, ReceiptId
 from pipelines.ports import (
-    INDEXED_STATES,
     Erasure,
     ErasureId,
     ErasureState,
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
 
 
+HELD = "is under the legal hold {hold}: nothing was erased; `memstill holds release` lets it go"
+
+
 class PostgresErasures:
     """``ErasureStore`` on PostgreSQL."""
 
@@ -72,6 +76,8 @@ class PostgresErasures:
             # Deleting some ten thousand memories takes seconds.
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             lock_subjects(connection, [subject.owner], exclusive=True)
+            if (hold := find_hold(connection, subject.owner)) is not None:
+                raise InputError("user_id", HELD.format(hold=hold.id))
             whose = list_owners(connection, subject.owner)
             gone = (
                 forget_user(connection, subject.owner, now)
@@ -114,7 +120,7 @@ class PostgresErasures:
         is_back = is_among(memories.c.id, erasure.memory_ids) if erasure.is_of_session else true()
         source = select(
             memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
-        ).where(is_any(memories, owners), is_back, memories.c.state.in_(INDEXED_STATES))
+        ).where(is_any(memories, owners), is_back, is_indexed())
         columns = ["memory_id", "tenant_id", "user_id", "enqueued_at", "due_at"]
         statement = upsert(outbox).from_select(columns, source.order_by(memories.c.id))
         with self._database.transaction() as connection:
@@ -157,7 +163,7 @@ class PostgresErasures:
         statement = select(func.count()).where(
             memories.c.tenant_id == owner.tenant_id,
             memories.c.user_id == owner.user_id,
-            memories.c.state.in_(INDEXED_STATES),
+            is_indexed(),
         )
         with self._database.transaction() as connection:
             return int(connection.execute(statement).scalar_one())

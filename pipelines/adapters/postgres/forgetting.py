@@ -40,7 +40,9 @@ from pipelines.adapters.postgres.tables import (
     generations,
     holds,
     ledger,
+    legal_holds,
     memories,
+    memory_uses,
     outbox,
     owners,
     replies,
@@ -61,6 +63,9 @@ ERASED_EVENT = "memory_erased"
 # In the order in which rows that refer to others go first.
 _OF_OWNER = (
     api_keys,
+    # The released ones: a user who is held is not erased.
+    legal_holds,
+    memory_uses,
     memories,
     events,
     facts,

@@ -8,6 +8,7 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.generation_moves import find_brought
+from pipelines.adapters.postgres.indexed import IS_INDEXED, is_indexed
 from pipelines.adapters.postgres.tables import memories, outbox
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import Expected
@@ -27,6 +28,7 @@ _READ = (
     memories.c.scope,
     memories.c.version,
     memories.c.state,
+    is_indexed().label(IS_INDEXED),
 )
 
 
@@ -54,6 +56,7 @@ class PostgresIndexTruth:
                 Scope(row["scope"]),
                 row["version"],
                 MemoryState(row["state"]),
+                row[IS_INDEXED],
             )
             for row in rows
         ]

@@ -49,19 +49,18 @@ class PostgresJobRuns:
                 },
                 where=_is_claimable(now),
             )
-            .returning(job_runs.c.fence, job_runs.c.counts)
+            .returning(job_runs.c.fence, job_runs.c.counts, job_runs.c.position)
         )
         with self._database.transaction() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else JobRun(job, slot, row.fence, row.counts)
+        return None if row is None else JobRun(job, slot, *row)
 
     def end(self, run: JobRun, counts: Mapping[str, int], note: str | None, now: datetime) -> bool:
         return self._write(run, RunState.DONE, now, counts=dict(counts), note=note)
 
-    def put_off(
-        self, run: JobRun, counts: Mapping[str, int], due_at: datetime, now: datetime
-    ) -> bool:
-        return self._write(run, RunState.WAITING, now, counts=dict(counts), due_at=due_at)
+    def put_off(self, run: JobRun, due_at: datetime, now: datetime) -> bool:
+        values = {"counts": dict(run.counts), "position": run.position, "due_at": due_at}
+        return self._write(run, RunState.WAITING, now, **values)
 
     def fail(self, run: JobRun, error: str, due_at: datetime, now: datetime) -> bool:
         return self._write(run, RunState.FAILED, now, note=error, due_at=due_at)

@@ -18,11 +18,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.generation_moves import find_brought
+from pipelines.adapters.postgres.indexed import IS_INDEXED, is_indexed
 from pipelines.adapters.postgres.passages import load_passages
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import memories, outbox
 from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
-from pipelines.ports import INDEXED_STATES, IndexPoint, Projection, Removal, Ticket
+from pipelines.ports import IndexPoint, Projection, Removal, Ticket
 
 if TYPE_CHECKING:
     import uuid
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
 
 _PORTION = 500
-_INDEXED = sorted(state.value for state in INDEXED_STATES)
 
 
 class PostgresOutbox:
@@ -78,7 +78,7 @@ class PostgresOutbox:
         columns = ("memory_id", "tenant_id", "user_id", "enqueued_at", "due_at")
         indexed = select(
             memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
-        ).where(memories.c.state.in_(_INDEXED))
+        ).where(is_indexed())
         statement = upsert(outbox).from_select(columns, indexed).on_conflict_do_nothing()
         with self._database.transaction() as connection:
             added = connection.execute(statement, execution_options={"preserve_rowcount": True})
@@ -138,8 +138,9 @@ def _read_projection(
     connection: Connection, tickets: tuple[Ticket, ...], policy: PassagePolicy
 ) -> Projection:
     waiting = [ticket.memory_id for ticket in tickets]
-    found = connection.execute(select(memories).where(memories.c.id.in_(waiting))).mappings().all()
-    rows = [row for row in found if row["state"] in _INDEXED]
+    statement = select(memories, is_indexed().label(IS_INDEXED)).where(memories.c.id.in_(waiting))
+    found = connection.execute(statement).mappings().all()
+    rows = [row for row in found if row[IS_INDEXED]]
     # What is everyone's rests on the words of single users: those are no other user's business.
     own = [row["id"] for row in rows if row["user_id"] != EVERYONE]
     passages = load_passages(connection, own, policy)

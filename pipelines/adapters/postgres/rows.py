@@ -214,6 +214,8 @@ def memory_row(memory: Memory, now: datetime) -> dict[str, Any]:
         "version": memory.version,
         "distilled_by": memory.distilled_by,
         "users": memory.users,
+        "pinned": memory.pinned,
+        "evicted_at": memory.evicted_at,
         "embedding": memory.vector.astype("<f4").tobytes(),
         "updated_at": now,
     }
@@ -241,6 +243,8 @@ def read_memory(row: Mapping[Any, Any], evidence: Sequence[Evidence]) -> Memory:
         version=row["version"],
         distilled_by=row["distilled_by"],
         users=row["users"],
+        pinned=row["pinned"],
+        evicted_at=row["evicted_at"],
         vector=read_vector(row["embedding"]),
         evidence=tuple(evidence),
     )

@@ -203,18 +203,32 @@ class _Desk:
         for group in groups:
             memory = compose(group, rows[group], self._relations.vector_of(group.leader.statement))
             successor = rows[group.successor] if group.successor else None
-            self._after[memory.id] = self._continue(close(memory, group.ended_at, successor))
+            memory = close(memory, group.ended_at, successor)
+            self._after[memory.id] = self._continue(memory, group, fresh)
         homes = {fact.id: rows[group] for group in groups for fact in group.facts}
         for key in sorted(set(known.values()) - self._after.keys()):
             self._after[key] = self._give_up(key, homes)
         self._settle(groups, rows, fresh)
 
-    def _continue(self, memory: Memory) -> Memory:
-        """The memory in its stored scope and version, if it was stored."""
+    def _continue(self, memory: Memory, group: Group, fresh: set[FactId]) -> Memory:
+        """The memory in its stored scope and version, if it was stored.
+
+        It is pinned if anything that went into it was. One that was evicted comes back when it is
+        said again.
+        """
+        origins = {self._origins[fact.id] for fact in group.facts if fact.id in self._origins}
+        memory = replace(memory, pinned=any(self._before[key].pinned for key in origins))
         before = self._before.get(memory.id)
         if before is None:
             return memory
-        return replace(memory, scope=before.scope, version=before.version)
+        is_news = any(fact.id in fresh for fact in group.facts)
+        return replace(
+            memory,
+            scope=before.scope,
+            version=before.version,
+            pinned=memory.pinned or before.pinned,
+            evicted_at=None if is_news else before.evicted_at,
+        )
 
     def _give_up(self, key: MemoryId, homes: Mapping[FactId, MemoryId]) -> Memory:
         before = self._before[key]

@@ -20,6 +20,7 @@ from pipelines.model import MemoryState, Owner, Scope, Slot
 from pipelines.plan import Insert, Plan, Supersede
 from pipelines.stages.injection.fence import strip_fenced
 from pipelines.testing.index import InMemoryIndex
+from pipelines.testing.lifecycle import InMemoryUseCounter
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
@@ -59,8 +60,15 @@ class World:
             Policies(),
         ).run(ALICE)
         Project(self.stores, self.index, self.clock).run()
+        self.uses = InMemoryUseCounter()
         self.flow = Recall(
-            self.stores, self.index, self.embedder, self.embedder, self.clock, RankPolicy()
+            self.stores,
+            self.index,
+            self.embedder,
+            self.embedder,
+            self.uses,
+            self.clock,
+            RankPolicy(),
         )
 
     def ask(self, query: str, owner: Owner = ALICE, **limits: Any) -> list[str]:  # noqa: ANN401 - limits of a question

@@ -15,6 +15,7 @@ from pipelines.flows.restore import Restore
 from pipelines.model import MemoryState, Slot
 from pipelines.stages.merging.relate import Relation
 from pipelines.testing.index import InMemoryIndex
+from pipelines.testing.lifecycle import InMemoryPins
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, NoGenerations, RecordingWaker
@@ -47,7 +48,15 @@ class World:
             self.clock,
             Policies(),
         )
-        self.restore = Restore(self.stores, verdicts, self.consolidate, NoGenerations(), self.clock)
+        self.restore = Restore(
+            self.stores,
+            InMemoryPins(self.stores),
+            verdicts,
+            self.consolidate,
+            NoGenerations(),
+            RecordingWaker(),
+            self.clock,
+        )
         self.history = History(self.stores)
 
     def tell(self, *facts: Fact) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from config.retrieval import RankPolicy
 from pipelines.model import MemoryId, MemoryState, Slot
-from pipelines.stages.rank import Candidate, Ranked, rank, reorder, strength
+from pipelines.stages.rank import Candidate, Ranked, rank, reorder
 from tests.builders import day, make_fact, make_memory, vector_of
 
 if TYPE_CHECKING:
@@ -166,16 +165,6 @@ def test_rank_prefers_the_stronger_when_relevance_is_nearly_equal() -> None:
 
     assert ["Owns a kayak.", "Owns a boat."] == told(near)
     assert ["Owns a boat.", "Owns a kayak."] == told(clear)
-
-
-def test_strength_halves_with_each_half_life_and_grows_with_each_session() -> None:
-    """It is ln(1 + sessions) at first, and a half of that after a half-life; never more."""
-    sessions = [make_fact("x", session=name).evidence[0] for name in ("s1", "s2", "s3")]
-    once = memory_of("Sails.", 1, evidence=(sessions[0],), confirmed_at=day(70))
-    thrice = memory_of("Sails.", 1, evidence=tuple(sessions), confirmed_at=day(200))
-
-    assert pytest.approx(math.log(2) / 2) == strength(once, NOW, POLICY.half_life)
-    assert pytest.approx(math.log(4)) == strength(thrice, NOW, POLICY.half_life)
 
 
 def test_reorder_puts_what_was_scored_first_and_leaves_the_rest() -> None:

@@ -3,11 +3,13 @@
 from pipelines.adapters.postgres.tables.access import api_keys
 from pipelines.adapters.postgres.tables.common import metadata
 from pipelines.adapters.postgres.tables.erasure import erasures
+from pipelines.adapters.postgres.tables.holding import legal_holds
 from pipelines.adapters.postgres.tables.memory import (
     events,
     evidence,
     facts,
     memories,
+    memory_uses,
     proposals,
     reviews,
     verdicts,
@@ -46,7 +48,9 @@ __all__ = [
     "job_runs",
     "ledger",
     "ledger_days",
+    "legal_holds",
     "memories",
+    "memory_uses",
     "metadata",
     "outbox",
     "owners",

@@ -86,6 +86,9 @@ memories = Table(
     # float32, little endian: the index can be rebuilt without embedding anything again.
     Column("embedding", LargeBinary, nullable=False),
     Column("updated_at", Time, nullable=False),
+    Column("pinned", Boolean, nullable=False, server_default="false"),
+    # Out of the index: it had faded. What holds does not depend on it.
+    Column("evicted_at", Time),
     Index("memories_of_owner", "tenant_id", "user_id", "id"),
     Index(
         "memories_by_key",
@@ -108,6 +111,24 @@ memories = Table(
         text("md5(statement_key)"),
         postgresql_where=text("state = 'active' AND scope = 'user'"),
     ),
+    Index("memories_evicted", "evicted_at", postgresql_where=text("evicted_at IS NOT NULL")),
+    Index(
+        "memories_by_successor",
+        "superseded_by",
+        postgresql_where=text("superseded_by IS NOT NULL"),
+    ),
+)
+
+# How memories were used since they were written: no row says not at all. Kept apart, because it
+# is written often, and a row of memories is wide.
+memory_uses = Table(
+    "memory_uses",
+    metadata,
+    Column("memory_id", UUID, ForeignKey("memories.id", ondelete="CASCADE"), primary_key=True),
+    *owner_columns(),
+    Column("uses", BigInteger, nullable=False),
+    Column("used_at", Time, nullable=False),
+    Index("memory_uses_of_owner", "tenant_id", "user_id"),
 )
 
 evidence = Table(

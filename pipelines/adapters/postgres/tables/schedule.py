@@ -23,4 +23,6 @@ job_runs = Table(
     Column("ended_at", Time),
     Column("counts", JSONB, nullable=False, server_default="{}"),
     Column("note", Text),
+    # Where the next turn of a run goes on; each job knows what it means.
+    Column("position", Text),
 )

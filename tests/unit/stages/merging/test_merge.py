@@ -273,3 +273,51 @@ def test_merge_of_paraphrases_is_the_same_in_every_order_and_portion(
         evidence = [item for m in desk.memories.values() for item in m.evidence]
         assert len(facts) == len(evidence) == len(set(evidence))
         assert all(MemoryState.MERGED is m.state or m.evidence for m in desk.memories.values())
+
+
+def test_evicted_memory_is_told_again_when_it_is_said_again() -> None:
+    """It is the same memory, not a second one."""
+    first = make_fact("User prefers short answers.")
+    desk = tell_all([[first]])
+    (known,) = desk.memories.values()
+    desk.memories[known.id] = replace(known, evicted_at=day(90))
+
+    plan = desk.tell(make_fact("User prefers short answers!", session="s2", at=day(99)))
+
+    (memory,) = plan.final_states().values()
+    assert [Reinforce] == [type(change) for change in plan.changes]
+    assert (known.id, None) == (memory.id, memory.evicted_at)
+
+
+def test_evicted_value_of_a_slot_is_retired_without_being_told_again() -> None:
+    """That something else holds now is no use of it."""
+    porto = make_fact("User lives in Porto.", attribute="home city", value="Porto")
+    desk = tell_all([[porto]])
+    (known,) = desk.memories.values()
+    desk.memories[known.id] = replace(known, evicted_at=day(90))
+    turin = make_fact(
+        "User lives in Turin.", attribute="home city", value="Turin", session="s2", at=day(99)
+    )
+
+    after = desk.tell(turin).final_states()[known.id]
+
+    assert (MemoryState.SUPERSEDED, day(90)) == (after.state, after.evicted_at)
+
+
+def test_pin_stays_on_whatever_a_memory_becomes() -> None:
+    """Also when it is said again, retired, or merged into another."""
+    first = make_fact("User lives in Porto.", attribute="home city", value="Porto", at=day(5))
+    desk = tell_all([[first]])
+    (known,) = desk.memories.values()
+    desk.memories[known.id] = replace(known, pinned=True)
+
+    again = make_fact(
+        "User lives in Porto.", attribute="home city", value="Porto", session="s0", at=day(1)
+    )
+    turin = make_fact(
+        "User lives in Turin.", attribute="home city", value="Turin", session="s2", at=day(9)
+    )
+    states = desk.tell(again, turin).final_states().values()
+
+    pinned = {memory.value for memory in states if memory.pinned}
+    assert {"Porto"} == pinned

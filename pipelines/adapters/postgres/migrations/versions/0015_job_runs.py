@@ -25,5 +25,6 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True)),
         sa.Column("counts", postgresql.JSONB(), nullable=False, server_default="{}"),
         sa.Column("note", sa.Text()),
+        sa.Column("position", sa.Text()),
         sa.PrimaryKeyConstraint("job", "slot"),
     )

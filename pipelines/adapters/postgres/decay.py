@@ -1,0 +1,286 @@
+"""Decay in SQL: the formula of ``stages.decay`` over rows, in parts of the table.
+
+The table is read in the order of its pages, each part by one query: no snapshot and no lock is
+held longer than a part takes, and nothing but what has faded leaves the database. A row that moves
+to another page meanwhile may be seen twice or in the next run, and neither does harm.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ARRAY,
+    Float,
+    and_,
+    any_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    literal,
+    literal_column,
+    select,
+    text,
+)
+from sqlalchemy.orm import aliased
+
+from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.legal_holds import is_free
+from pipelines.adapters.postgres.tables import (
+    facts,
+    memories,
+    memory_uses,
+    proposals,
+    reviews,
+)
+from pipelines.adapters.postgres.touching import Touch, touch
+from pipelines.model import EVERYONE, SHADOW, Kind, MemoryId, Owner
+from pipelines.ports import FadedPage, Survey
+from pipelines.stages.decay import BOUNDS, THE_WRITE, Faded, reason_of
+from pipelines.stages.sharing.share import OPEN_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select
+
+    from config.decay import DecayPolicy
+    from pipelines.adapters.postgres.database import Database
+
+EVICTED_EVENT = "memory_evicted"
+# Beyond it the power is nothing; PostgreSQL refuses what is too small for a number.
+_LONGEST_HALVES = 1_000.0
+_CTID: ColumnElement[Any] = literal_column("memories.ctid")
+_PAGES = text(
+    "SELECT pg_relation_size('memories') / CAST(current_setting('block_size') AS integer)"
+)
+
+
+class PostgresFading:
+    """``FadingStore`` on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_faded(
+        self, position: int, now: datetime, policy: DecayPolicy, tenant_id: str | None = None
+    ) -> FadedPage:
+        end = position + policy.pages
+        statement = select_faded(now, policy).where(*_is_between(position, end))
+        if tenant_id is not None:
+            statement = statement.where(memories.c.tenant_id == tenant_id)
+        with self._database.transaction(tenant_id) as connection:
+            pages = connection.execute(_PAGES).scalar_one()
+            found = tuple(_read(row) for row in connection.execute(statement))
+        return FadedPage(found, end if end < pages else None)
+
+    def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
+        still = (
+            select_faded(now, policy)
+            .where(is_among(memories.c.id, keys))
+            .order_by(memories.c.id)
+            # Whoever changes a memory at this moment gives it a new life.
+            .with_for_update(of=memories, skip_locked=True)
+        )
+        with self._database.transaction() as connection:
+            faded = [_read(row) for row in connection.execute(still)]
+            why = {item.memory_id: explain(item, policy) for item in faded}
+            return touch(connection, list(why), Touch(EVICTED_EVENT, {"evicted_at": now}, why), now)
+
+    def survey(self, now: datetime, policy: DecayPolicy, tenant_id: str) -> Survey:
+        strengths: dict[float, int] = {}
+        faded: dict[str, int] = {}
+        spared = position = 0
+        with self._database.transaction(tenant_id) as connection:
+            pages = connection.execute(_PAGES).scalar_one()
+        while position < pages:
+            statement = _select_survey(now, policy, tenant_id).where(
+                *_is_between(position, position + policy.pages)
+            )
+            with self._database.transaction(tenant_id) as connection:
+                for row in connection.execute(statement):
+                    bound = BOUNDS[row.bucket - 1]
+                    strengths[bound] = strengths.get(bound, 0) + row.found
+                    if row.has_faded and row.may_go:
+                        faded[row.kind] = faded.get(row.kind, 0) + row.found
+                    elif row.has_faded:
+                        spared += row.found
+            position += policy.pages
+        return Survey(strengths, faded, spared, self._count_evicted(tenant_id))
+
+    def find_purgeable(self, evicted_before: datetime, limit: int) -> list[MemoryId]:
+        with self._database.transaction() as connection:
+            found = connection.execute(select_purgeable(evicted_before, limit)).scalars()
+            return [MemoryId(key) for key in found]
+
+    def purge_memories(self, keys: Sequence[MemoryId], now: datetime) -> int:
+        locked = (
+            select(memories.c.id, memories.c.tenant_id, memories.c.user_id)
+            .where(is_among(memories.c.id, keys), memories.c.evicted_at.is_not(None), _may_go())
+            .order_by(memories.c.id)
+            .with_for_update(skip_locked=True)
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(locked).mappings().all()
+            return _delete_memories(connection, rows, now)
+
+    def _count_evicted(self, tenant_id: str) -> int:
+        statement = select(func.count()).where(
+            memories.c.tenant_id == tenant_id, memories.c.evicted_at.is_not(None)
+        )
+        with self._database.transaction(tenant_id) as connection:
+            return int(connection.execute(statement).scalar_one())
+
+
+def explain(item: Faded, policy: DecayPolicy) -> dict[str, Any]:
+    """Why it was evicted, as its event says it."""
+    return {
+        "reason": reason_of(item, policy),
+        "strength": item.strength,
+        "idle_seconds": item.idle.total_seconds(),
+        "half_life_seconds": item.half_life.total_seconds(),
+        "uses": item.uses,
+    }
+
+
+# ---- the formula ---------------------------------------------------------------------------------
+
+
+def strength_column(now: datetime, policy: DecayPolicy) -> ColumnElement[float]:
+    """``stages.decay.strength_of`` of a row of memories beside its uses."""
+    halves = func.least(_idle_seconds(now) / _half_life_seconds(policy), _LONGEST_HALVES)
+    left = func.power(cast(literal(2.0), Float), -halves)
+    return left * func.ln(cast(1 + _uses(), Float))
+
+
+def select_faded(now: datetime, policy: DecayPolicy) -> Select[Any]:
+    """All that has faded and may go."""
+    strength = strength_column(now, policy)
+    return (
+        select(
+            memories.c.id,
+            memories.c.tenant_id,
+            memories.c.user_id,
+            memories.c.kind,
+            memories.c.statement,
+            memories.c.importance,
+            strength.label("strength"),
+            _idle_seconds(now).label("idle"),
+            _uses().label("uses"),
+            _half_life_seconds(policy).label("half_life"),
+        )
+        .select_from(_with_uses())
+        .where(_is_live(), _may_go(), strength < policy.threshold)
+    )
+
+
+def _select_survey(now: datetime, policy: DecayPolicy, tenant_id: str) -> Select[Any]:
+    strength = strength_column(now, policy)
+    each = (
+        select(
+            memories.c.kind,
+            func.width_bucket(strength, literal(list(BOUNDS), ARRAY(Float))).label("bucket"),
+            (strength < policy.threshold).label("has_faded"),
+            _may_go().label("may_go"),
+        )
+        .select_from(_with_uses())
+        .where(_is_live(), memories.c.tenant_id == tenant_id)
+    )
+    kind, bucket, has_faded, may_go = each.selected_columns
+    return each.add_columns(func.count().label("found")).group_by(kind, bucket, has_faded, may_go)
+
+
+def _with_uses() -> FromClause:
+    return memories.outerjoin(memory_uses, memory_uses.c.memory_id == memories.c.id)
+
+
+def _uses() -> ColumnElement[int]:
+    return THE_WRITE + func.coalesce(memory_uses.c.uses, 0)
+
+
+def _idle_seconds(now: datetime) -> ColumnElement[float]:
+    latest = func.greatest(memories.c.updated_at, memory_uses.c.used_at)
+    idle = func.extract("epoch", literal(now) - latest)
+    return func.greatest(cast(idle, Float), 0.0)
+
+
+def _half_life_seconds(policy: DecayPolicy) -> ColumnElement[float]:
+    named = {kind: half.total_seconds() for kind, half in policy.half_lives.items()}
+    seconds = case(named, value=memories.c.kind, else_=policy.half_life.total_seconds())
+    return cast(seconds, Float) * (policy.least_share + memories.c.importance)
+
+
+def _is_live() -> ColumnElement[bool]:
+    """Somebody's own, in use, and in no generation that is held ready."""
+    return and_(
+        memories.c.evicted_at.is_(None),
+        memories.c.user_id != EVERYONE,
+        ~memories.c.tenant_id.contains(SHADOW),
+    )
+
+
+def _may_go() -> ColumnElement[bool]:
+    return and_(~memories.c.pinned, is_free(memories))
+
+
+def _is_between(first: int, end: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    low, high = (f"'({page},0)'::tid" for page in (first, end))
+    return (literal_column(low) <= _CTID, literal_column(high) > _CTID)
+
+
+def _read(row: Row[Any]) -> Faded:
+    return Faded(
+        memory_id=MemoryId(row.id),
+        owner=Owner(row.tenant_id, row.user_id),
+        kind=Kind(row.kind),
+        statement=row.statement,
+        importance=row.importance,
+        strength=row.strength,
+        idle=timedelta(seconds=row.idle),
+        uses=row.uses,
+        half_life=timedelta(seconds=row.half_life),
+    )
+
+
+# ---- purging -------------------------------------------------------------------------------------
+
+
+def select_purgeable(evicted_before: datetime, limit: int) -> Select[Any]:
+    """Those whose grace is over, the longest evicted first."""
+    return (
+        select(memories.c.id)
+        .where(_may_be_purged(evicted_before))
+        .order_by(memories.c.evicted_at, memories.c.id)
+        .limit(limit)
+    )
+
+
+def _may_be_purged(evicted_before: datetime) -> ColumnElement[bool]:
+    # What it superseded, or took in, would come back to life if it were gone.
+    earlier = aliased(memories)
+    supports = exists().where(
+        proposals.c.tenant_id == memories.c.tenant_id,
+        proposals.c.state.in_([state.value for state in OPEN_STATES]),
+        memories.c.id == any_(proposals.c.memory_ids),
+    )
+    return and_(
+        memories.c.evicted_at < evicted_before,
+        _may_go(),
+        ~exists().where(earlier.c.superseded_by == memories.c.id),
+        ~supports,
+    )
+
+
+def _delete_memories(
+    connection: Connection, rows: Sequence[Mapping[Any, Any]], now: datetime
+) -> int:
+    keys = [row["id"] for row in rows]
+    touch(connection, keys, Touch("memory_purged", {}), now)
+    connection.execute(delete(facts).where(is_among(facts.c.memory_id, keys)))
+    connection.execute(delete(reviews).where(is_among(reviews.c.memory_id, keys)))
+    connection.execute(delete(memories).where(is_among(memories.c.id, keys)))
+    return len(keys)
