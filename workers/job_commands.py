@@ -76,9 +76,15 @@ def _sheet(found: tuple[JobStatus, ...], now: datetime) -> Table:
             Text(_ago(job.succeeded_at, now)),
             Text("" if job.took_seconds is None else f"{job.took_seconds:.2f} s"),
             Text(_until(job.next_at, now)),
-            Text(job.note or _counted(job.counts), style="" if job.state == "failed" else "dim"),
+            Text(_came_of(job), style="" if job.state == "failed" else "dim"),
         )
     return table
+
+
+def _came_of(job: JobStatus) -> str:
+    if job.state is None:
+        return job.purpose
+    return job.note or _counted(job.counts)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -91,7 +91,8 @@ def strength_of(
 
 def reason_of(faded: Faded, policy: DecayPolicy) -> str:
     """Why a memory is evicted, for whoever asks later."""
-    used = "never recalled" if faded.uses == THE_WRITE else f"used {faded.uses - THE_WRITE} times"
+    times = faded.uses - THE_WRITE
+    used = "never used" if not times else f"used {times} times" if times > 1 else "used once"
     return (
         f"faded to {faded.strength:.3f}, below {policy.threshold:g}: {used}, not for "
         f"{faded.idle / _DAY:.0f} days, at a half-life of {faded.half_life / _DAY:.0f} days"
