@@ -50,6 +50,6 @@ class DecayPolicy:
     least_share: float = 0.5
     threshold: float = 0.1
     grace: timedelta = 30 * _DAY
-    batch: int = 250
+    batch: int = 100
     pages: int = 4_096
     turn: timedelta = timedelta(seconds=20)

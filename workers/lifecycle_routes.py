@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from memstill_client.wire import MAX_ID_CHARS
 from pipelines.model import Owner
 from pipelines.ports import HoldId, LegalHold
-from pipelines.stages.decay import reason_of
+from pipelines.stages.decay import describe
 from workers.callers import Admin, Operator, TenantAdmin, read_id
 from workers.clock import SystemClock
 from workers.job_routes import turn_view
@@ -21,7 +21,6 @@ from workers.views import memory_view
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from config.decay import DecayPolicy
     from pipelines.ports import Survey
     from pipelines.stages.decay import Faded
     from workers.container import Container
@@ -89,7 +88,7 @@ def _add_decay(api: FastAPI, container: Container) -> None:
     ) -> dict[str, Any]:
         survey = decay.survey(caller.tenant_id)
         faded = islice(decay.list_faded(caller.tenant_id), limit)
-        return survey_view(survey) | {"faded": [faded_view(item, decay.policy) for item in faded]}
+        return survey_view(survey) | {"faded": [faded_view(item) for item in faded]}
 
     @api.post("/v1/decay:run")
     def run(body: DecayBody, caller: Operator) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def survey_view(survey: Survey) -> dict[str, Any]:
     }
 
 
-def faded_view(item: Faded, policy: DecayPolicy) -> dict[str, Any]:
+def faded_view(item: Faded) -> dict[str, Any]:
     """A memory that would be evicted now, and why."""
     return {
         "id": str(item.memory_id),
@@ -143,7 +142,7 @@ def faded_view(item: Faded, policy: DecayPolicy) -> dict[str, Any]:
         "kind": item.kind.value,
         "importance": item.importance,
         "strength": round(item.strength, 6),
-        "reason": reason_of(item, policy),
+        "reason": describe(item.strength, item.uses, item.idle, item.half_life),
     }
 
 

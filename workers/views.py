@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from pipelines.model import Scope
+from pipelines.stages.decay import describe
 
 if TYPE_CHECKING:
     from pipelines.flows.history import Told
     from pipelines.flows.recall import Recalled
     from pipelines.model import Evidence, Memory
-    from pipelines.ports import Status
+    from pipelines.ports import MemoryEvent, Status
     from pipelines.stages.rank import Ranked
 
 
@@ -94,11 +96,20 @@ def history_view(told: Told) -> dict[str, Any]:
                 "state": event.body["memory"]["state"],
                 "scope": event.body["memory"]["scope"],
                 "version": event.body["memory"]["version"],
-                "reason": event.body.get("reason"),
+                "reason": _reason(event),
             }
             for event in told.events
         ],
     }
+
+
+def _reason(event: MemoryEvent) -> str | None:
+    why = event.body.get("why")
+    if why is None:
+        reason: str | None = event.body.get("reason")
+        return reason
+    idle, half_life = (timedelta(seconds=why[f"{name}_seconds"]) for name in ("idle", "half_life"))
+    return describe(why["strength"], why["uses"], idle, half_life)
 
 
 def recalled_view(recalled: Recalled) -> dict[str, Any]:

@@ -75,12 +75,11 @@ class Decay:
 
     def _evict_part(self, position: int) -> tuple[int, int | None]:
         now = self.clock.now()
-        page = self.fading.find_faded(position, now, self.policy)
-        keys = [item.memory_id for item in page.faded]
+        keys, following = self.fading.find_faded_keys(position, now, self.policy)
         evicted = sum(
             self.fading.evict(part, now, self.policy) for part in _parts(keys, self.policy.batch)
         )
-        return evicted, page.position
+        return evicted, following
 
     def _tell_index(self, evicted: int) -> None:
         if evicted:

@@ -109,6 +109,12 @@ class FadingStore(Protocol):
         """
         ...
 
+    def find_faded_keys(
+        self, position: int, now: datetime, policy: DecayPolicy
+    ) -> tuple[list[MemoryId], int | None]:
+        """The ids of the same, over all tenants, and where the next part begins."""
+        ...
+
     def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
         """Evict those that have faded still, in one transaction; gives how many.
 

@@ -89,13 +89,20 @@ def strength_of(
     return strength(use.idle(now), THE_WRITE + use.uses, half_life)
 
 
-def reason_of(faded: Faded, policy: DecayPolicy) -> str:
-    """Why a memory is evicted, for whoever asks later."""
-    times = faded.uses - THE_WRITE
+def describe(found: float, uses: int, idle: timedelta, half_life: timedelta) -> str:
+    """Why a memory of this strength is evicted, for whoever asks.
+
+    Args:
+        found: Its strength.
+        uses: All of them, ``THE_WRITE`` included.
+        idle: Since the latest.
+        half_life: That of its kind and importance.
+    """
+    times = uses - THE_WRITE
     used = "never used" if not times else f"used {times} times" if times > 1 else "used once"
     return (
-        f"faded to {faded.strength:.3f}, below {policy.threshold:g}: {used}, not for "
-        f"{faded.idle / _DAY:.0f} days, at a half-life of {faded.half_life / _DAY:.0f} days"
+        f"faded to {found:.3f}: {used}, not for {idle / _DAY:.0f} days, at a half-life of "
+        f"{half_life / _DAY:.0f} days"
     )
 
 

@@ -168,6 +168,12 @@ class InMemoryFading:
         ]
         return FadedPage(tuple(found), None)
 
+    def find_faded_keys(
+        self, position: int, now: datetime, policy: DecayPolicy
+    ) -> tuple[list[MemoryId], int | None]:
+        page = self.find_faded(position, now, policy)
+        return [item.memory_id for item in page.faded], page.position
+
     def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
         still = {item.memory_id for item in self.find_faded(0, now, policy).faded}
         going = [memory for memory in self._live(None) if memory.id in still.intersection(keys)]

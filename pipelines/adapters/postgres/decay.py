@@ -20,38 +20,48 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     literal,
     literal_column,
     select,
     text,
+    update,
 )
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.tables import (
+    events,
     facts,
     memories,
     memory_uses,
+    outbox,
     proposals,
     reviews,
 )
-from pipelines.adapters.postgres.touching import Touch, touch
+from pipelines.adapters.postgres.touching import SHOWN, Touch, touch
+from pipelines.formats import EVENT
 from pipelines.model import EVERYONE, SHADOW, Kind, MemoryId, Owner
 from pipelines.ports import FadedPage, Survey
-from pipelines.stages.decay import BOUNDS, THE_WRITE, Faded, reason_of
+from pipelines.stages.decay import BOUNDS, THE_WRITE, Faded
 from pipelines.stages.sharing.share import OPEN_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select
+    from sqlalchemy import CTE, ColumnElement, Connection, FromClause, Row, Select
+    from sqlalchemy.dialects.postgresql import Insert
 
     from config.decay import DecayPolicy
     from pipelines.adapters.postgres.database import Database
 
 EVICTED_EVENT = "memory_evicted"
+# What its event says of the reason.
+_WHY = ("strength", "idle_seconds", "half_life_seconds", "uses")
 # Beyond it the power is nothing; PostgreSQL refuses what is too small for a number.
 _LONGEST_HALVES = 1_000.0
 _CTID: ColumnElement[Any] = literal_column("memories.ctid")
@@ -78,18 +88,27 @@ class PostgresFading:
             found = tuple(_read(row) for row in connection.execute(statement))
         return FadedPage(found, end if end < pages else None)
 
-    def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
-        still = (
+    def find_faded_keys(
+        self, position: int, now: datetime, policy: DecayPolicy
+    ) -> tuple[list[MemoryId], int | None]:
+        end = position + policy.pages
+        statement = (
             select_faded(now, policy)
-            .where(is_among(memories.c.id, keys))
-            .order_by(memories.c.id)
-            # Whoever changes a memory at this moment gives it a new life.
-            .with_for_update(of=memories, skip_locked=True)
+            .with_only_columns(memories.c.id)
+            .where(*_is_between(position, end))
         )
         with self._database.transaction() as connection:
-            faded = [_read(row) for row in connection.execute(still)]
-            why = {item.memory_id: explain(item, policy) for item in faded}
-            return touch(connection, list(why), Touch(EVICTED_EVENT, {"evicted_at": now}, why), now)
+            pages = connection.execute(_PAGES).scalar_one()
+            keys = connection.execute(statement).scalars().all()
+        return [MemoryId(key) for key in keys], end if end < pages else None
+
+    def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
+        with self._database.transaction() as connection:
+            # What a crash takes back has faded still, and nobody was told.
+            connection.execute(text("SET LOCAL synchronous_commit TO off"))
+            statement = evict_statement(keys, now, policy)
+            options = {"preserve_rowcount": True}
+            return connection.execute(statement, execution_options=options).rowcount
 
     def survey(self, now: datetime, policy: DecayPolicy, tenant_id: str) -> Survey:
         strengths: dict[float, int] = {}
@@ -136,15 +155,59 @@ class PostgresFading:
             return int(connection.execute(statement).scalar_one())
 
 
-def explain(item: Faded, policy: DecayPolicy) -> dict[str, Any]:
-    """Why it was evicted, as its event says it."""
-    return {
-        "reason": reason_of(item, policy),
-        "strength": item.strength,
-        "idle_seconds": item.idle.total_seconds(),
-        "half_life_seconds": item.half_life.total_seconds(),
-        "uses": item.uses,
-    }
+def evict_statement(keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> Insert:
+    """Evict with all that belongs to it, without a row leaving the database.
+
+    Whoever changes a memory at this moment gives it a new life, and is not waited for.
+    """
+    faded = (
+        select_faded(now, policy)
+        .where(is_among(memories.c.id, keys))
+        .order_by(memories.c.id)
+        .with_for_update(of=memories, skip_locked=True)
+        .cte("faded")
+    )
+    changed = (
+        update(memories)
+        .where(memories.c.id == faded.c.id)
+        .values(evicted_at=now, version=memories.c.version + 1)
+        .returning(
+            *(memories.c[name] for name in ("id", "tenant_id", "user_id", *SHOWN)),
+            *(faded.c[name] for name in _WHY),
+        )
+        .cte("changed")
+    )
+    logged = insert(events).from_select(
+        ["tenant_id", "user_id", "memory_id", "name", "schema_version", "body", "at"],
+        select(
+            changed.c.tenant_id,
+            changed.c.user_id,
+            changed.c.id,
+            literal(EVICTED_EVENT),
+            literal(EVENT.version),
+            func.jsonb_build_object(
+                literal("memory"),
+                func.jsonb_build_object(*_pairs(changed, SHOWN)),
+                literal("why"),
+                func.jsonb_build_object(*_pairs(changed, _WHY)),
+            ),
+            literal(now),
+        ).order_by(changed.c.id),
+    )
+    waiting = select(
+        changed.c.id, changed.c.tenant_id, changed.c.user_id, literal(now), literal(now)
+    ).order_by(changed.c.id)
+    columns = ["memory_id", "tenant_id", "user_id", "enqueued_at", "due_at"]
+    statement = upsert(outbox).from_select(columns, waiting)
+    return statement.on_conflict_do_update(
+        index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
+    ).add_cte(logged.cte("logged"))
+
+
+def _pairs(source: CTE, names: Iterable[str]) -> Iterator[Any]:
+    for name in names:
+        yield literal(name)
+        yield source.c[name]
 
 
 # ---- the formula ---------------------------------------------------------------------------------
@@ -169,9 +232,9 @@ def select_faded(now: datetime, policy: DecayPolicy) -> Select[Any]:
             memories.c.statement,
             memories.c.importance,
             strength.label("strength"),
-            _idle_seconds(now).label("idle"),
+            _idle_seconds(now).label("idle_seconds"),
             _uses().label("uses"),
-            _half_life_seconds(policy).label("half_life"),
+            _half_life_seconds(policy).label("half_life_seconds"),
         )
         .select_from(_with_uses())
         .where(_is_live(), _may_go(), strength < policy.threshold)
@@ -240,9 +303,9 @@ def _read(row: Row[Any]) -> Faded:
         statement=row.statement,
         importance=row.importance,
         strength=row.strength,
-        idle=timedelta(seconds=row.idle),
+        idle=timedelta(seconds=row.idle_seconds),
         uses=row.uses,
-        half_life=timedelta(seconds=row.half_life),
+        half_life=timedelta(seconds=row.half_life_seconds),
     )
 
 

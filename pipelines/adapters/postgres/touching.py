@@ -26,16 +26,8 @@ if TYPE_CHECKING:
 
     from pipelines.model import MemoryId
 
-_SHOWN = (
-    memories.c.id,
-    memories.c.tenant_id,
-    memories.c.user_id,
-    memories.c.state,
-    memories.c.scope,
-    memories.c.version,
-    memories.c.pinned,
-    memories.c.evicted_at,
-)
+# What an event of such a change says of the memory.
+SHOWN = ("state", "scope", "version", "pinned", "evicted_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +53,7 @@ def touch(connection: Connection, keys: Collection[UUID], change: Touch, now: da
         update(memories)
         .where(is_among(memories.c.id, keys))
         .values(version=memories.c.version + 1, **change.values)
-        .returning(*_SHOWN)
+        .returning(*(memories.c[name] for name in ("id", "tenant_id", "user_id", *SHOWN)))
     )
     rows = connection.execute(statement).mappings().all()
     connection.execute(insert(events), [_event(row, change, now) for row in rows])
@@ -84,7 +76,7 @@ def project(connection: Connection, condition: ColumnElement[bool], now: datetim
 
 
 def _event(row: Mapping[Any, Any], change: Touch, now: datetime) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("state", "scope", "version", "pinned", "evicted_at")}
+    shown = {name: row[name] for name in SHOWN}
     return {
         "tenant_id": row["tenant_id"],
         "user_id": row["user_id"],

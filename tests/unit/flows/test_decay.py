@@ -11,10 +11,10 @@ from config.decay import DecayPolicy
 from pipelines.flows.decay import Decay
 from pipelines.flows.purge import Purge
 from pipelines.flows.uses import CountUses
-from pipelines.model import Kind, Memory
+from pipelines.model import Kind, Memory, MemoryId
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.plan import Insert, Plan
-from pipelines.ports import CountedUses, FadedPage
+from pipelines.ports import CountedUses
 from pipelines.testing.lifecycle import InMemoryFading, InMemoryHolds, InMemoryUseCounter
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
@@ -126,10 +126,9 @@ class EndlessTable(InMemoryFading):
 
     clock: ManualClock
 
-    def find_faded(self, position: int, *args: object, **_: object) -> FadedPage:
-        del args
+    def find_faded_keys(self, position: int, *_: object) -> tuple[list[MemoryId], int | None]:
         self.clock.advance(POLICY.turn)
-        return FadedPage((), position + 1 if position < 2 else None)
+        return [], position + 1 if position < 2 else None
 
 
 def test_decay_of_a_large_table_goes_on_in_turns() -> None:
