@@ -4,8 +4,8 @@ python -m benchmarks.decay [--memories 1000000]
 
 On a durable PostgreSQL of its own. Two ceilings are measured in the same run: one statement that
 only finds the same memories, and one that finds and marks them, with nothing of what makes an
-eviction safe (no event, no entry for the index, one transaction over all). Beside the run somebody
-recalls, and somebody changes memories, as workers do: each time is taken before and during it.
+eviction safe (no event, no entry for the index, one transaction over all). A second run has company:
+somebody recalls, and somebody changes memories, as workers do, before it and during it.
 """
 
 from __future__ import annotations
@@ -132,15 +132,15 @@ def _fill(database: Database, count: int) -> None:
             connection.execute(_FILL, values)
     with database.transaction() as connection:
         connection.execute(_USE, {"now": now})
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("VACUUM ANALYZE"))
-        connection.execute(text("CHECKPOINT"))
+    _tidy(database)
 
 
 def _measure(database: Database, url: str, count: int) -> int:
     find = min(_timed(lambda: _find_bare(database)) for _ in range(3))
     look = min(_timed(lambda: _look(database)) for _ in range(3))
     mark = _timed(lambda: _mark_bare(database))
+    run = _run_apart(url)
+    _take_back(database)
     recall, change = Times(), Times()
     ids = _some_ids(database)
     for _ in range(SAMPLES):
@@ -150,7 +150,7 @@ def _measure(database: Database, url: str, count: int) -> int:
         _beside(recall.busy, lambda: _hydrate(database, ids)),
         _beside(change.busy, lambda: _change(database, ids)),
     ):
-        run = _run_apart(url)
+        _run_apart(url)
     return _report(count, {"find": find, "look": look, "mark": mark}, run, recall, change)
 
 
@@ -175,6 +175,21 @@ def _mark_bare(database: Database) -> None:
         statement = update(memories).where(memories.c.id.in_(faded)).values(evicted_at=now)
         connection.execute(statement)
         connection.rollback()
+
+
+def _take_back(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(text("TRUNCATE events, outbox"))
+        connection.execute(
+            update(memories).where(memories.c.evicted_at.is_not(None)).values(evicted_at=None)
+        )
+    _tidy(database)
+
+
+def _tidy(database: Database) -> None:
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
 
 
 def _some_ids(database: Database) -> list[MemoryId]:
