@@ -4,8 +4,8 @@ python -m benchmarks.decay [--memories 1000000]
 
 On a durable PostgreSQL of its own. Two ceilings are measured in the same run: one statement that
 only finds the same memories, and one that finds and marks them, with nothing of what makes an
-eviction safe (no event, no entry for the index, one transaction over all). A second run has company:
-somebody recalls, and somebody changes memories, as workers do, before it and during it.
+eviction safe (no event, no entry for the index, one transaction over all). A second run has
+company: somebody recalls, and somebody changes memories, as workers do, before it and during it.
 """
 
 from __future__ import annotations

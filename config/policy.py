@@ -23,6 +23,7 @@ from config.operation import (
 )
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
+from config.retention import RetentionPolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
 from config.schedule import SchedulePolicy
 from config.spending import BudgetPolicy
@@ -349,5 +350,6 @@ class Policies:
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     decay: DecayPolicy = field(default_factory=DecayPolicy)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)

@@ -10,6 +10,7 @@ from redis import Redis
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.pins import PostgresPins
+from pipelines.adapters.postgres.retention import PostgresRetention
 from pipelines.adapters.postgres.uses import PostgresUses
 from pipelines.adapters.redis_uses import RedisUses
 from pipelines.flows.decay import Decay
@@ -54,7 +55,13 @@ def make_lifecycle(
         counter=counter,
         count_uses=count_uses,
         decay=Decay(fading, count_uses, waker, clock, policies.decay),
-        purge=Purge(fading, clock, policies.decay),
+        purge=Purge(
+            fading,
+            PostgresRetention(database, policies.passage),
+            clock,
+            policies.decay,
+            policies.retention,
+        ),
         holds=PostgresHolds(database),
         pins=PostgresPins(database),
     )

@@ -58,11 +58,16 @@ class SparseText:
         return bool(self.indices)
 
 
-def select_terms(text: str) -> list[str]:
-    """The content words of a text as stems, in order, repetitions included."""
+def select_words(text: str) -> list[str]:
+    """The content words of a text, in order, repetitions included."""
     plain = compatible(text).casefold().replace("\u2019", "'")
     words = (_CONTRACTED.sub("", word) for word in _WORD.findall(plain))
-    return [_stem(word) for word in words if word and word not in STOP_WORDS]
+    return [word for word in words if word and word not in STOP_WORDS]
+
+
+def select_terms(text: str) -> list[str]:
+    """The same as stems."""
+    return [_stem(word) for word in select_words(text)]
 
 
 def document_vector(text: str) -> SparseText:

@@ -107,6 +107,7 @@ from pipelines.ports.reconcile import (
     RoundTurn,
     Standing,
 )
+from pipelines.ports.retention import RetentionStore
 from pipelines.ports.sharing import Repeated, Sharing
 from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
@@ -197,6 +198,7 @@ __all__ = [
     "ReplyStore",
     "Reranker",
     "RestoreTarget",
+    "RetentionStore",
     "Review",
     "Round",
     "RoundStore",

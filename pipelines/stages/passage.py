@@ -27,7 +27,7 @@ def places_around(evidence: Iterable[Evidence], policy: PassagePolicy) -> set[Pl
     """The messages that ``read_passages`` wants to see of this evidence."""
     return {
         (item.transcript_id, index)
-        for item in _newest(evidence, policy)
+        for item in select_newest(evidence, policy)
         for index in range(_first(item, policy), item.message_index + 1)
     }
 
@@ -41,13 +41,14 @@ def read_passages(
     are not there any more are left out.
     """
     read: dict[Place, str] = {}
-    for item in _newest(evidence, policy):
+    for item in select_newest(evidence, policy):
         for place, text in _around(item, messages, policy):
             read[place] = max(text, read.get(place, ""), key=len)
     return " ".join(read[place] for place in sorted(read))
 
 
-def _newest(evidence: Iterable[Evidence], policy: PassagePolicy) -> Sequence[Evidence]:
+def select_newest(evidence: Iterable[Evidence], policy: PassagePolicy) -> Sequence[Evidence]:
+    """The pieces of evidence whose passages are searched."""
     ordered = sorted(evidence, key=lambda item: (item.said_at, item.transcript_id, item.quote))
     return ordered[-policy.max_cited :]
 

@@ -109,11 +109,13 @@ def _update_memory(connection: Connection, memory: Memory, version: int, now: da
 
 
 def _write_evidence(connection: Connection, plan: Plan) -> None:
+    words: dict[tuple[Any, ...], str] = {}
     for change in plan.changes:
         if isinstance(change, Refile | Restore | Recount) and change.released:
-            _delete_evidence(connection, change.memory.id, change.released)
+            words |= _delete_evidence(connection, change.memory.id, change.released)
     rows = [
-        evidence_row(change.memory.id, item)
+        # What moves takes along the words that it was found by.
+        evidence_row(change.memory.id, item) | {"words": words.get(_key_of(item))}
         for change in plan.changes
         for item in _added_evidence(change)
     ]
@@ -140,14 +142,20 @@ def _added_evidence(change: Change) -> tuple[Evidence, ...]:
 
 def _delete_evidence(
     connection: Connection, memory_id: MemoryId, released: Sequence[Evidence]
-) -> None:
-    keys = [(item.transcript_id, item.message_index, quote_key(item)) for item in released]
-    connection.execute(
-        delete(evidence).where(
-            evidence.c.memory_id == memory_id,
-            tuple_(evidence.c.receipt, evidence.c.message_index, evidence.c.quote_key).in_(keys),
-        )
+) -> dict[tuple[Any, ...], str]:
+    """Delete evidence; gives the words of each piece that has lost its transcript's text."""
+    key = (evidence.c.receipt, evidence.c.message_index, evidence.c.quote_key)
+    statement = (
+        delete(evidence)
+        .where(evidence.c.memory_id == memory_id, tuple_(*key).in_(map(_key_of, released)))
+        .returning(*key, evidence.c.words)
     )
+    rows = connection.execute(statement)
+    return {tuple(row[:3]): row.words for row in rows if row.words is not None}
+
+
+def _key_of(item: Evidence) -> tuple[Any, ...]:
+    return (item.transcript_id, item.message_index, quote_key(item))
 
 
 def _write_events(connection: Connection, plan: Plan, now: datetime) -> None:

@@ -145,6 +145,8 @@ evidence = Table(
     Column("quote", Text, nullable=False),
     Column("said_at", Time, nullable=False),
     Column("event_at", Time, nullable=False),
+    # What the memory is found by of its passage, in no order, once the transcript's text is gone.
+    Column("words", Text),
 )
 
 events = Table(
