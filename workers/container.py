@@ -38,15 +38,13 @@ from pipelines.adapters.postgres import (
     check_restored,
     check_schema,
 )
-from pipelines.errors import ConfigurationError, IndexUnavailable
-from pipelines.flows.batch import RunBatches
+from pipelines.errors import IndexUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
 from pipelines.flows.gated import GatedIndex
-from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
@@ -56,11 +54,12 @@ from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
+from workers.batching import check_batches, make_batches
 from workers.clock import SystemClock
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
-from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
+from workers.models import breaker_of_model, make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
@@ -72,13 +71,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from config.policy import Policies
+    from pipelines.flows.batch import RunBatches
     from pipelines.ports import (
-        BatchStore,
-        Distiller,
+        Clock,
         Distillers,
         Embedder,
         Inbox,
-        ReplyStore,
         TokenCounter,
         Waker,
     )
@@ -98,6 +96,7 @@ class Container:
     breakers: Breakers
     settings: Settings
     policies: Policies
+    clock: Clock
     database: Database
     index: GatedIndex
     inbox: PostgresInbox
@@ -128,15 +127,20 @@ class Container:
         self.database.close()
 
 
-def open_container(settings: Settings, app: Celery) -> Container:
+def open_container(settings: Settings, app: Celery, clock: Clock | None = None) -> Container:
     """Connect everything and check that it fits together.
+
+    Args:
+        settings: What is connected to what.
+        app: Sends wake-ups.
+        clock: The machine's if not given.
 
     Raises:
         ConfigurationError: A setting is missing, or contradicts what is stored.
         DependencyUnavailable: A server does not answer.
     """
-    policies = settings.policies()
-    _check_batches(settings)
+    clock, policies = clock or SystemClock(), settings.policies()
+    check_batches(settings)
     with ExitStack() as undo:
         url, size = settings.database_url.get_secret_value(), settings.database_pool
         database = Database(url, pool_size=size)
@@ -145,7 +149,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
         database.ping()
         check_schema(database)
         clients = undo.enter_context(ExitStack())
-        breakers = Breakers(policies.outage, SystemClock())
+        breakers = Breakers(policies.outage, clock)
         embedder, tokens = make_embedder(settings, policies, clients, breakers)
         check_embedder(database, embedder)
         check_fence(database)
@@ -156,7 +160,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
         index = GatedIndex(guarded, _open_gate(settings, clients))
         index.prepare()
         outbox = PostgresOutbox(database, policies.passage)
-        refill_if_empty(outbox, index, SystemClock())
+        refill_if_empty(outbox, index, clock)
         made = _compose(
             clients=clients,
             breakers=breakers,
@@ -168,6 +172,7 @@ def open_container(settings: Settings, app: Celery) -> Container:
             embedder=embedder,
             tokens=tokens,
             app=app,
+            clock=clock,
         )
         undo.pop_all()
     return made
@@ -185,8 +190,9 @@ def _compose(
     embedder: Embedder,
     tokens: TokenCounter,
     app: Celery,
+    clock: Clock,
 ) -> Container:
-    clock, waker = SystemClock(), CeleryWaker(app)
+    waker = CeleryWaker(app)
     wait = policies.batch.wait if policies.batch.is_on else timedelta()
     inbox = PostgresInbox(database, wait, policies.rate)
     store = PostgresMemoryStore(database)
@@ -222,20 +228,35 @@ def _compose(
     # Whoever pushes shall not wait for a broker that hangs.
     later = BackgroundWaker(waker)
     clients.callback(later.close)
-    ingest = _make_ingest(inbox, later, policies)
-    lifecycle = make_lifecycle(settings, policies, database, later, clients)
+    ingest = _make_ingest(inbox, later, clock, policies)
+    lifecycle = make_lifecycle(
+        settings=settings,
+        policies=policies,
+        database=database,
+        waker=later,
+        clock=clock,
+        clients=clients,
+    )
     return Container(
         clients=clients,
         breakers=breakers,
         settings=settings,
         policies=policies,
+        clock=clock,
         database=database,
         index=index,
         inbox=inbox,
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
         ingest=ingest,
-        distill=_make_distill(inbox, distillers, waker, policies, may_ask),
+        distill=_make_distill(
+            inbox=inbox,
+            distillers=distillers,
+            waker=waker,
+            clock=clock,
+            policies=policies,
+            may_ask=may_ask,
+        ),
         consolidate=consolidate,
         project=project,
         recall=Recall(
@@ -266,7 +287,7 @@ def _compose(
             policy=policies.reconcile,
         ),
         batch_store=batch_store,
-        batches=_make_batches(
+        batches=make_batches(
             clients=clients,
             settings=settings,
             policies=policies,
@@ -275,6 +296,7 @@ def _compose(
             replies=replies,
             inbox=inbox,
             waker=waker,
+            clock=clock,
         ),
         check_key=(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
@@ -299,12 +321,10 @@ def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:
     return PostgresRebuilds(own)
 
 
-def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
+def _make_ingest(inbox: Inbox, waker: Waker, clock: Clock, policies: Policies) -> Ingest:
     # Backfill that waits for a batch is not woken for a call of its own.
     wakes_backfill = not policies.batch.is_on
-    return Ingest(
-        inbox, waker, SystemClock(), policies.personal_data, wakes_backfill=wakes_backfill
-    )
+    return Ingest(inbox, waker, clock, policies.personal_data, wakes_backfill=wakes_backfill)
 
 
 def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
@@ -315,9 +335,11 @@ def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
 
 
 def _make_distill(
+    *,
     inbox: Inbox,
     distillers: Distillers,
     waker: Waker,
+    clock: Clock,
     policies: Policies,
     may_ask: Callable[[], bool],
 ) -> Distill:
@@ -325,7 +347,7 @@ def _make_distill(
         inbox,
         distillers,
         waker,
-        SystemClock(),
+        clock,
         lease=policies.lease.distill,
         max_attempts=policies.retry.max_attempts,
         max_deaths=policies.retry.max_deaths,
@@ -334,41 +356,6 @@ def _make_distill(
         patience=policies.retry.patience,
         may_ask=may_ask,
     )
-
-
-def _check_batches(settings: Settings) -> None:
-    if settings.model_batch == "on" and settings.distiller != "model":
-        raise ConfigurationError(
-            "MEMSTILL_MODEL_BATCH: batches need a model; set MEMSTILL_DISTILLER=model or leave "
-            "batches off"
-        )
-
-
-def _make_batches(
-    *,
-    clients: ExitStack,
-    settings: Settings,
-    policies: Policies,
-    distiller: Distiller,
-    store: BatchStore,
-    replies: ReplyStore,
-    inbox: Inbox,
-    waker: Waker,
-) -> RunBatches | None:
-    if not policies.batch.is_on:
-        return None
-    from pipelines.adapters.model_distiller import ModelDistiller
-    from pipelines.adapters.openai_batches import OpenAiBatches
-
-    if not isinstance(distiller, ModelDistiller):
-        return None
-    client = clients.enter_context(
-        make_client(settings.model_base_url, settings.model_api_key, settings)
-    )
-    name, budget_seconds = settings.model_name, settings.model_timeout_seconds
-    endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
-    gather = Gather(store, distiller, replies, inbox, name, policies.batch)
-    return RunBatches(store, endpoint, gather, waker, SystemClock(), policies.batch)
 
 
 _lock = threading.Lock()

@@ -8,7 +8,6 @@ from config.schedule import JOBS, Job
 from pipelines.errors import NotFound
 from pipelines.outcome import Done, Skipped, Snoozed
 from workers.callers import Operator
-from workers.clock import SystemClock
 from workers.jobs import jobs_of
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def add_job_routes(api: FastAPI, container: Container) -> None:
     @api.get("/v1/jobs")
     def list_jobs(caller: Operator) -> dict[str, Any]:
         del caller
-        now = SystemClock().now()
+        now = container.clock.now()
         return {"jobs": [job_view(found, now) for found in jobs.list_jobs()]}
 
     @api.post("/v1/jobs/{job}:run")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from config.schedule import Job
 from pipelines.adapters.postgres.jobs import PostgresJobRuns
 from pipelines.flows.jobs import RunJobs
-from workers.clock import SystemClock
 
 if TYPE_CHECKING:
     from pipelines.flows.jobs import Turn
@@ -28,4 +27,4 @@ def jobs_of(container: Container) -> RunJobs:
     if (batches := container.batches) is not None:
         flows[Job.BATCHES] = lambda _: batches.run()
     runs = PostgresJobRuns(container.database)
-    return RunJobs(runs, flows, SystemClock(), container.policies.schedule)
+    return RunJobs(runs, flows, container.clock, container.policies.schedule)

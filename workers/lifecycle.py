@@ -16,7 +16,6 @@ from pipelines.adapters.redis_uses import RedisUses
 from pipelines.flows.decay import Decay
 from pipelines.flows.purge import Purge
 from pipelines.flows.uses import CountUses
-from workers.clock import SystemClock
 from workers.uses import BackgroundUses
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from config.policy import Policies
     from config.settings import Settings
     from pipelines.adapters.postgres import Database
-    from pipelines.ports import Waker
+    from pipelines.ports import Clock, Waker
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +40,15 @@ class Lifecycle:
 
 
 def make_lifecycle(
-    settings: Settings, policies: Policies, database: Database, waker: Waker, clients: ExitStack
+    *,
+    settings: Settings,
+    policies: Policies,
+    database: Database,
+    waker: Waker,
+    clock: Clock,
+    clients: ExitStack,
 ) -> Lifecycle:
     """All of it; ``clients`` closes what it opens."""
-    clock = SystemClock()
     redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
     clients.callback(redis.close)
     counter = BackgroundUses(RedisUses(redis, settings.key_prefix))

@@ -14,7 +14,6 @@ from pipelines.model import Owner
 from pipelines.ports import HoldId, LegalHold
 from pipelines.stages.decay import describe
 from workers.callers import Admin, Operator, TenantAdmin, read_id
-from workers.clock import SystemClock
 from workers.job_routes import turn_view
 from workers.views import memory_view
 
@@ -67,7 +66,7 @@ def _add_pins(api: FastAPI, container: Container) -> None:
 
     def decide(memory: str, caller: Admin, *, pinned: bool) -> dict[str, Any]:
         found = store.find_memory(caller.tenant_id, read_id(memory, "memory"), caller.user_id)
-        pins.pin(caller.tenant_id, found.id, SystemClock().now(), pinned=pinned)
+        pins.pin(caller.tenant_id, found.id, container.clock.now(), pinned=pinned)
         return memory_view(store.find_memory(caller.tenant_id, found.id, caller.user_id))
 
     @api.post("/v1/memories/{memory}:pin")
@@ -110,7 +109,7 @@ def _add_holds(api: FastAPI, container: Container) -> None:
             id=HoldId(uuid.uuid4()),
             owner=Owner(caller.tenant_id, body.user_id),
             reason=body.reason,
-            placed_at=SystemClock().now(),
+            placed_at=container.clock.now(),
             placed_by=body.by,
         )
         return hold_view(holds.place(hold))
@@ -118,7 +117,7 @@ def _add_holds(api: FastAPI, container: Container) -> None:
     @api.post("/v1/holds/{hold}:release")
     def release(hold: str, body: ReleaseBody, caller: TenantAdmin) -> dict[str, Any]:
         key = HoldId(read_id(hold, "hold"))
-        return hold_view(holds.release(caller.tenant_id, key, body.by, SystemClock().now()))
+        return hold_view(holds.release(caller.tenant_id, key, body.by, container.clock.now()))
 
 
 def survey_view(survey: Survey) -> dict[str, Any]:

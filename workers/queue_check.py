@@ -14,7 +14,6 @@ from redis.exceptions import RedisError, ResponseError
 
 from memstill_client.wire import stream_key
 from pipelines.errors import QueueUnavailable
-from workers.clock import SystemClock
 from workers.intake import GROUP, make_intake
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def _read_stream(redis: Redis, container: Container) -> tuple[int, int]:
 
 
 def _count_due(container: Container) -> dict[str, int]:
-    due = container.sweep.work.find_due(SystemClock().now(), COUNTED)
+    due = container.sweep.work.find_due(container.clock.now(), COUNTED)
     return {
         "distill": len(due.transcripts),
         "backfill": len(due.backfill),

@@ -211,7 +211,8 @@ def test_backfill_has_wake_ups_of_its_own(plain: Server) -> None:
     with Memstill(api_url=plain.url, redis_url="") as client:
         client.enqueue(session(1))
         client.enqueue_many([session(2), session(3)], lane="backfill")
-    assert Waiting(distill=1, backfill=2) == waker.count_waiting()
+    # They are sent behind the answer's back.
+    wait_until(lambda: Waiting(distill=1, backfill=2) == waker.count_waiting(), "all were sent")
 
 
 # ---- batches ----------------------------------------------------------------------------------
