@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.langgraph import LangGraphPolicy
 from config.operation import (
     BatchPolicy,
     ErasePolicy,
@@ -150,6 +151,16 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    langgraph_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL in which LangGraph keeps checkpoints to be cleaned."
+    )
+    langgraph_keep: int = Field(
+        default=5, gt=0, description="So many of the newest stay, of each thread and namespace."
+    )
+    langgraph_settle_seconds: float = Field(
+        default=3600.0, ge=0, description="One goes when as many as stay are older than this."
+    )
+
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
@@ -211,4 +222,8 @@ class Settings(BaseSettings):
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
+            langgraph=LangGraphPolicy(
+                keep=self.langgraph_keep,
+                settle=timedelta(seconds=self.langgraph_settle_seconds),
+            ),
         )
