@@ -125,15 +125,18 @@ def _counting(rows: LiteralString, size: LiteralString) -> LiteralString:
         SELECT count(*), coalesce(sum(size), 0)::bigint FROM found"""  # noqa: S608 - literals
 
 
-DELETE_CHECKPOINTS: Final = _deleting(_CHECKPOINTS, _CHECKPOINT_SIZE)
-DELETE_WRITES: Final = _deleting(_WRITES, _WRITE_SIZE)
-DELETE_BLOBS: Final = _deleting(_BLOBS, _BLOB_SIZE)
-COUNT_CHECKPOINTS: Final = _counting(_CHECKPOINTS, _CHECKPOINT_SIZE)
-COUNT_WRITES: Final = _counting(_WRITES, _WRITE_SIZE)
-COUNT_BLOBS: Final = _counting(_BLOBS, _BLOB_SIZE)
-ALL_CHECKPOINTS: Final = _counting("checkpoints", _CHECKPOINT_SIZE)
-ALL_WRITES: Final = _counting("checkpoint_writes", _WRITE_SIZE)
-ALL_BLOBS: Final = _counting("checkpoint_blobs", _BLOB_SIZE)
+_ROWS: Final = (
+    (_CHECKPOINTS, _CHECKPOINT_SIZE),
+    (_WRITES, _WRITE_SIZE),
+    (_BLOBS, _BLOB_SIZE),
+)
+DELETE: Final = tuple(_deleting(rows, size) for rows, size in _ROWS)
+COUNT: Final = tuple(_counting(rows, size) for rows, size in _ROWS)
+ALL: Final = (
+    _counting("checkpoints", _CHECKPOINT_SIZE),
+    _counting("checkpoint_writes", _WRITE_SIZE),
+    _counting("checkpoint_blobs", _BLOB_SIZE),
+)
 
 # A checkpoint that stays must not name a parent that went.
 CUT_PARENTS: Final[LiteralString] = """

@@ -1,10 +1,10 @@
 """The tables that LangGraph keeps checkpoints in, cleaned beside the graphs that write them.
 
-A thread's portion is one transaction on one sight of the thread (REPEATABLE READ): what a run
-saves meanwhile is not seen, so it is not deleted. It needs nothing that goes either: a checkpoint
-refers to what its parent refers to and to what its run has written, and the parents of those to
-come stay. If both sides change one row, PostgreSQL ends this side, and the thread is left for
-the next time.
+A thread's portion is one transaction. What goes is named by its id, so what a run saves meanwhile
+does not; and which blobs are still needed is asked of all checkpoints that are there when theirs
+have gone (READ COMMITTED: also of those that were saved since). A run that goes on refers to
+nothing that goes: only to what its parent refers to, which stays, and to what it wrote itself. If
+both sides change one row, this side gives way, and the thread is left for the next time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipelines.ports.threads import Amount
 from pipelines.stages.threads import Position
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pipelines.ports.threads import Choose
 
@@ -73,7 +73,7 @@ class LangGraphStore:
             )
         with connection:
             with _told():
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+                connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
                 # Each statement is planned for the arrays that it gets.
                 connection.prepare_threshold = None
                 _check_form(connection)
@@ -100,9 +100,8 @@ class LangGraphTables:
 
     def measure(self) -> Amount:
         with _told():
-            return self._amount(
-                (ask.ALL_CHECKPOINTS, [{}]), (ask.ALL_WRITES, [{}]), (ask.ALL_BLOBS, [{}])
-            )
+            rows = [self._count(statement, [{}]) for statement in ask.ALL]
+        return _amount(rows)
 
     def _remove(self, thread_id: str, choose: Choose, *, is_dry: bool) -> Amount | None:
         self.connection.execute(ask.LIMIT_WAITING)
@@ -128,47 +127,39 @@ class LangGraphTables:
 
     def _empty(self, values: _Values, *, is_dry: bool) -> Amount:
         """Take checkpoints of one namespace away, or only count them."""
-        blobs = [
-            values | {"channel": channel, "versions": versions}
-            for channel, versions in self._find_unneeded(values).items()
-        ]
-        if is_dry:
-            return self._amount(
-                (ask.COUNT_CHECKPOINTS, [values]),
-                (ask.COUNT_WRITES, [values]),
-                (ask.COUNT_BLOBS, blobs),
-            )
-        gone = self._amount(
-            (ask.DELETE_CHECKPOINTS, [values]),
-            (ask.DELETE_WRITES, [values]),
-            (ask.DELETE_BLOBS, blobs),
-        )
-        self.connection.execute(ask.CUT_PARENTS, values)
-        return gone
+        checkpoints, writes, blobs = ask.COUNT if is_dry else ask.DELETE
+        freed = self._ask(ask.FREED, values)
+        gone = [self._count(checkpoints, [values]), self._count(writes, [values])]
+        unneeded = self._find_unneeded(values, freed)
+        if not is_dry:
+            self.connection.execute(ask.CUT_PARENTS, values)
+        return _amount([*gone, self._count(blobs, unneeded)])
 
-    def _find_unneeded(self, values: _Values) -> dict[str, list[str]]:
+    def _find_unneeded(self, values: _Values, freed: Iterable[tuple[Any, ...]]) -> list[_Values]:
         """Versions of channels that these checkpoints refer to, and no other one does."""
         needed = set(self._ask(ask.NEEDED, values))
         found: dict[str, list[str]] = {}
-        for channel, version in self._ask(ask.FREED, values):
+        for channel, version in freed:
             if (channel, version) not in needed:
                 found.setdefault(channel, []).append(version)
-        return found
+        return [values | {"channel": name, "versions": many} for name, many in found.items()]
 
-    def _amount(self, *statements: tuple[LiteralString, list[_Values]]) -> Amount:
-        """What statements say of checkpoints, writes and blobs, in this order."""
-        rows, size = [], 0
-        for statement, many in statements:
-            told = [row for values in many for row in self._ask(statement, values)]
-            rows.append(sum(row[0] for row in told))
-            size += sum(row[1] for row in told)
-        return Amount(rows[0], rows[1], rows[2], size)
+    def _count(self, statement: LiteralString, many: Iterable[_Values]) -> tuple[int, int]:
+        """How many rows, and how many bytes."""
+        told = [row for values in many for row in self._ask(statement, values)]
+        return sum(row[0] for row in told), sum(row[1] for row in told)
 
     def _is(self, statement: LiteralString, values: _Values) -> bool:
         return bool(self._ask(statement, values)[0][0])
 
     def _ask(self, statement: LiteralString, values: _Values) -> list[tuple[Any, ...]]:
         return self.connection.execute(statement, values).fetchall()
+
+
+def _amount(rows: Sequence[tuple[int, int]]) -> Amount:
+    """Of checkpoints, writes and blobs, in this order."""
+    checkpoints, writes, blobs = (count for count, _ in rows)
+    return Amount(checkpoints, writes, blobs, sum(size for _, size in rows))
 
 
 def _check_form(connection: psycopg.Connection[tuple[Any, ...]]) -> None:

@@ -21,6 +21,7 @@ from pipelines.errors import ConfigurationError, StoreUnavailable
 from pipelines.flows.clean_threads import CleanThreads
 from pipelines.outcome import Done
 from pipelines.ports.threads import Amount
+from pipelines.stages.threads import select_superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +211,31 @@ def test_a_run_loses_nothing_when_its_thread_is_cleaned_while_it_saves(
     cleaner.run()
     assert len(_history(graph, "live")) == 1
     assert _dangling(database_url) == (0, 0, 0)
+
+
+def test_what_is_saved_after_a_thread_was_read_keeps_all_it_needs(
+    saver: PostgresSaver, database_url: str
+) -> None:
+    """A run that goes on, and a branch of what is about to go, are saved in the midst of it."""
+    graph = _compile(saver)
+    _start(graph, "busy")
+    oldest = list(graph.get_state_history(_config("busy")))[-3]
+    saved: list[Any] = []
+
+    def choose(thread: Any) -> dict[str, list[str]]:  # noqa: ANN401 - as it comes
+        _run(graph, "busy", 12)
+        branch = graph.update_state(oldest.config, {"said": ["another way"]})
+        saved.append((branch, graph.get_state(branch).values))
+        return select_superseded(thread, 1, Now().now())
+
+    with LangGraphStore(database_url).open() as tables:
+        gone = tables.remove("busy", choose)
+    assert gone is not None
+    assert gone.checkpoints == 11
+    [(branch, values)] = saved
+    assert values["fixed"] == oldest.values["fixed"]
+    assert values == graph.get_state(branch).values
+    assert _dangling(database_url)[0] == 0
 
 
 def test_a_run_that_began_at_a_checkpoint_ends_when_others_moved_its_thread_on(
