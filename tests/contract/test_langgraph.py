@@ -224,7 +224,7 @@ def test_what_is_saved_after_a_thread_was_read_keeps_all_it_needs(
 
     def choose(thread: Any) -> dict[str, list[str]]:  # noqa: ANN401 - as it comes
         _run(graph, "busy", 12)
-        branch = graph.update_state(oldest.config, {"said": ["another way"]})
+        branch = graph.update_state(oldest.config, {"until": 11})
         saved.append((branch, graph.get_state(branch).values))
         return select_superseded(thread, 1, Now().now())
 
@@ -233,7 +233,7 @@ def test_what_is_saved_after_a_thread_was_read_keeps_all_it_needs(
     assert gone is not None
     assert gone.checkpoints == 11
     [(branch, values)] = saved
-    assert values["fixed"] == oldest.values["fixed"]
+    assert values["said"] == oldest.values["said"]
     assert values == graph.get_state(branch).values
     assert _dangling(database_url)[0] == 0
 
