@@ -28,6 +28,7 @@ from pipelines.adapters.postgres import (
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
+    PostgresProcedures,
     PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
@@ -50,6 +51,7 @@ from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
+from pipelines.flows.procedures import LearnProcedures, Procedures
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
@@ -118,6 +120,8 @@ class Container:
     batches: RunBatches | None
     check_key: CheckKey | None
     dead: DeadLetterOffice
+    procedures: Procedures
+    learn_procedures: LearnProcedures
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -277,6 +281,8 @@ def _compose(
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
+        procedures=Procedures(PostgresProcedures(database), clock),
+        learn_procedures=LearnProcedures(PostgresProcedures(database)),
     )
 
 

@@ -30,6 +30,7 @@ from workers.schemas.memories import (
     Recalled,
     Recollection,
 )
+from workers.schemas.procedures import ProceduresFound, ProcedureShown, ProcedureVersions
 from workers.schemas.sharing import (
     Comparison,
     GenerationShown,
@@ -92,6 +93,9 @@ __all__ = [
     "MemoryShown",
     "Polled",
     "Problem",
+    "ProcedureShown",
+    "ProcedureVersions",
+    "ProceduresFound",
     "Promotion",
     "Promotions",
     "Pushed",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import DeadLetters
+from memstill_client.procedures import ProcedureBook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import Transport
 
 
-class Operations(DeadLetters):
+class Operations(DeadLetters, ProcedureBook):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

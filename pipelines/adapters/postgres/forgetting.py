@@ -43,6 +43,9 @@ from pipelines.adapters.postgres.tables import (
     memories,
     outbox,
     owners,
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
     replies,
     reviews,
     transcripts,
@@ -62,6 +65,10 @@ ERASED_EVENT = "memory_erased"
 _OF_OWNER = (
     api_keys,
     memories,
+    # Whoever learns from a memory holds it, and is waited for.
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
     events,
     facts,
     replies,
@@ -190,7 +197,13 @@ def _forget_memories(
     gone.removed["evidence"] += _count(
         connection, evidence, is_among(evidence.c.memory_id, affected)
     )
-    for table, key in ((reviews, reviews.c.memory_id), (memories, memories.c.id)):
+    for table, key in (
+        (reviews, reviews.c.memory_id),
+        (memories, memories.c.id),
+        (procedure_outcomes, procedure_outcomes.c.memory_id),
+        (procedure_readings, procedure_readings.c.memory_id),
+        (procedures, procedures.c.memory_id),
+    ):
         gone.removed[table.name] += _delete(connection, table, is_among(key, affected))
 
 

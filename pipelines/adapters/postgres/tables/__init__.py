@@ -12,6 +12,11 @@ from pipelines.adapters.postgres.tables.memory import (
     reviews,
     verdicts,
 )
+from pipelines.adapters.postgres.tables.procedures import (
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
+)
 from pipelines.adapters.postgres.tables.spending import (
     batch_items,
     batches,
@@ -48,6 +53,9 @@ __all__ = [
     "metadata",
     "outbox",
     "owners",
+    "procedure_outcomes",
+    "procedure_readings",
+    "procedures",
     "proposals",
     "replies",
     "reviews",
