@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import FastAPI, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.errors import InputError
 from pipelines.model import EVERYONE, Owner
 from pipelines.stages.keys import KeyScope
 from workers.callers import Caller, Reader, Writer, read_id
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from workers.container import Container
 
 MAX_FOUND = 200
+MAX_QUERY_CHARS = 10_000
 UserId = Annotated[str | None, Field(min_length=1, max_length=200)]
 
 
@@ -60,7 +62,7 @@ def add_procedure_routes(api: FastAPI, container: Container) -> None:
         caller: Reader,
         user_id: Annotated[str | None, Query(min_length=1, max_length=200)] = None,
         name: Annotated[str | None, Query(max_length=200)] = None,
-        query: Annotated[str, Query(max_length=10_000)] = "",
+        query: Annotated[str, Query(max_length=MAX_QUERY_CHARS)] = "",
         limit: Annotated[int, Query(ge=1, le=MAX_FOUND)] = 20,
     ) -> dict[str, Any]:
         owner = _owner(caller, user_id)
@@ -104,4 +106,6 @@ def procedure_view(found: Procedure) -> dict[str, Any]:
 
 
 def _owner(caller: Caller, user_id: str | None) -> Owner:
+    if user_id is not None and not user_id.isprintable():
+        raise InputError("user_id", "holds a control character or half a one; send a plain name")
     return Owner(caller.tenant_id, caller.narrow(user_id) or EVERYONE)

@@ -24,6 +24,7 @@ MAX_STEPS = 100
 MAX_STEP_CHARS = 2_000
 MIN_WORDS = 2
 """A name with fewer words of substance is met in statements about anything."""
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ def check_instruction(name: str, steps: Sequence[str]) -> Instruction:
     if not 0 < len(steps) <= MAX_STEPS:
         raise InputError("steps", f"must be 1 to {MAX_STEPS}; split a longer procedure in two")
     for number, step in enumerate(steps):
-        if not step or len(step) > MAX_STEP_CHARS or "\x00" in step:
-            reason = f"must be a text of 1 to {MAX_STEP_CHARS} characters; split a longer step"
+        if not step or len(step) > MAX_STEP_CHARS or _UNSTORABLE.search(step):
+            reason = f"must be valid text of 1 to {MAX_STEP_CHARS} characters; split a longer step"
             raise InputError(f"steps[{number}]", reason)
     return Instruction(name, tuple(steps))
 

@@ -122,8 +122,9 @@ def test_the_rate_rises_with_successes_and_is_never_certain(successes: int, fail
         ("deploy", ["a", " "], "steps[1]"),
         ("deploy", ["x" * (MAX_STEP_CHARS + 1)], "steps[0]"),
         ("deploy", ["a\x00"], "steps[0]"),
+        ("deploy", ["\ud800"], "steps[0]"),
     ],
-    ids=["blank", "lines", "long", "signs", "none", "many", "empty", "big", "nul"],
+    ids=["blank", "lines", "long", "signs", "none", "many", "empty", "big", "nul", "half"],
 )
 def test_an_instruction_is_refused_when_it_cannot_be_kept(
     name: str, steps: list[str], field: str
