@@ -44,6 +44,8 @@ _IN_THE_WAY = (
     errors.DeadlockDetected,
     errors.LockNotAvailable,
     errors.QueryCanceled,
+    # A checkpoint of a form that this cannot take apart.
+    psycopg.DataError,
 )
 
 

@@ -92,7 +92,7 @@ class ProcedureStore(Protocol):
         """Count an outcome, once for each ``told_by``; answers with the version it counts for.
 
         Args:
-            owner: The procedure's, unless it is everyone's.
+            owner: Who tells it; the procedure is theirs or everyone's.
             key: Which.
             told_by: The idempotency key.
             now: Aware.

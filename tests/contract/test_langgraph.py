@@ -320,19 +320,26 @@ def test_a_cleaning_is_refused_when_the_tables_are_not_as_known(
         _cleaner(database_url).run()
 
 
-def test_threads_of_javascript_are_left_alone_when_only_it_can_read_them(
-    saver: PostgresSaver, database_url: str
+@pytest.mark.parametrize(
+    "change",
+    [
+        """metadata = metadata || '{"delta_writes_versioned": true}'""",
+        """checkpoint = checkpoint || '{"channel_versions": "unknown"}'""",
+    ],
+    ids=["javascript", "unreadable"],
+)
+def test_threads_are_left_alone_when_only_others_can_read_them(
+    saver: PostgresSaver, database_url: str, change: str
 ) -> None:
-    """LangGraph.js keeps the changes of its delta channels otherwise: nothing of them goes."""
+    """What LangGraph.js keeps otherwise, or nobody understands: nothing of that thread goes."""
     graph = _compile(saver)
     _start(graph, "foreign")
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(
-            "UPDATE checkpoints SET metadata = metadata || '{\"delta_writes_versioned\": true}'"
-        )
+        connection.execute(f"UPDATE checkpoints SET {change}".encode())
+    _start(graph, "known")
     done = _cleaner(database_url).run()
     assert isinstance(done, Done)
-    assert (done.counts["left"], done.counts["checkpoints"]) == (1, 0)
+    assert (done.counts["left"], done.counts["threads"]) == (1, 1)
 
 
 def test_a_thread_is_left_for_the_next_time_when_somebody_else_cleans_it(

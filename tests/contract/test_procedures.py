@@ -149,6 +149,9 @@ def test_procedures_are_found_by_name_and_words_and_a_users_own_comes_first(
     named = store.find_named(BOB, DEPLOY)
     assert named is not None
     assert (named.id, named.successes) == (shared.id, 1)
+    # The same key of another user is another outcome.
+    assert procedures.record(BOB, shared.id, "run-1", worked=False).failures == 1
+    assert procedures.record(BOB, shared.id, "run-2", worked=True).successes == 2
     assert store.find_named(ALICE, "unknown") is None
     found = procedures.search(ALICE, "how did we push billing tags?", 10)
     assert [item.id for item in found] == [own.id, shared.id, rotate.id]

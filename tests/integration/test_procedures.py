@@ -123,8 +123,10 @@ def test_procedures_are_erased_with_their_user_and_a_late_one_is_refused(served:
         made = client.put_procedure(DEPLOY, ["make"], "alice")
         client.record_outcome(made.id, "run-1", "alice", worked=True)
         kept = client.put_procedure(DEPLOY, ["make"], "bob")
+        shared = client.put_procedure(DEPLOY, ["make"])
+        client.record_outcome(shared.id, "run-1 of alice", "alice", worked=True)
         flows.erase.start(Subject(owner), "test")
-        assert client.procedure(DEPLOY, "alice") is None
+        assert client.procedure(DEPLOY, "alice") == shared
         assert client.procedure(DEPLOY, "bob") == kept
     with pytest.raises(Gone, match="erased"):
         flows.procedures.store.put(owner, Instruction(DEPLOY, ("make",)), before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, text
@@ -84,6 +85,15 @@ memory_id IS NOT NULL AND NOT EXISTS (
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    teller: Owner
+    key: str
+    at: datetime
+    worked: bool
+    memory_id: MemoryId | None = None
+
+
 class PostgresProcedures:
     """``ProcedureStore`` on PostgreSQL."""
 
@@ -151,7 +161,8 @@ class PostgresProcedures:
             meant = next((item for item in known if version in {None, item.version}), None)
             if meant is None or meant.owner not in {owner, Owner.everyone(owner.tenant_id)}:
                 raise _unknown(key)
-            counted = _count(connection, meant, told_by, now, worked=worked)
+            outcome = _Outcome(owner, told_by, now, worked)
+            counted = _count(connection, meant, outcome)
             if counted != worked:
                 raise InputError("key", "stands for the opposite outcome; send a key of its own")
             again = _versions(connection, owner.tenant_id, key)
@@ -199,7 +210,8 @@ class PostgresProcedures:
             if meant is None:
                 return False
             told_by = f"memory:{telling.memory_id}"
-            _count(connection, meant, told_by, telling.said_at, telling.memory_id, worked=worked)
+            outcome = _Outcome(owner, told_by, telling.said_at, worked, telling.memory_id)
+            _count(connection, meant, outcome)
         return True
 
     def pass_over(self, telling: Telling) -> None:
@@ -273,29 +285,24 @@ def _add(
     return added
 
 
-def _count(
-    connection: Connection,
-    meant: Procedure,
-    told_by: str,
-    at: datetime,
-    memory_id: MemoryId | None = None,
-    *,
-    worked: bool,
-) -> bool:
+def _count(connection: Connection, meant: Procedure, outcome: _Outcome) -> bool:
     """Count it once; what the key stands for."""
     row = {
         "procedure_id": meant.id,
-        "key": told_by,
+        "tenant_id": outcome.teller.tenant_id,
+        "user_id": outcome.teller.user_id,
+        "key": outcome.key,
         "version": meant.version,
-        "tenant_id": meant.owner.tenant_id,
-        "user_id": meant.owner.user_id,
-        "worked": worked,
-        "at": at,
-        "memory_id": memory_id,
+        "worked": outcome.worked,
+        "at": outcome.at,
+        "memory_id": outcome.memory_id,
     }
     connection.execute(upsert(procedure_outcomes).values(row).on_conflict_do_nothing())
-    told = select(procedure_outcomes.c.worked).where(
-        procedure_outcomes.c.procedure_id == meant.id, procedure_outcomes.c.key == told_by
+    table = procedure_outcomes.c
+    told = select(table.worked).where(
+        table.procedure_id == meant.id,
+        table.user_id == outcome.teller.user_id,
+        table.key == outcome.key,
     )
     return bool(connection.execute(told).scalar_one())
 

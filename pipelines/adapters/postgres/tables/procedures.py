@@ -36,10 +36,12 @@ procedure_outcomes = Table(
     "procedure_outcomes",
     metadata,
     Column("procedure_id", UUID, primary_key=True),
+    # Who told it: everyone's procedures have outcomes of users, which go with them.
+    Column("user_id", Text, primary_key=True),
     # Given by who recorded it, or the memory's: counted once however often it is told.
     Column("key", Text, primary_key=True),
     Column("version", Integer, nullable=False),
-    *owner_columns(),
+    Column("tenant_id", Text, nullable=False),
     Column("worked", Boolean, nullable=False),
     Column("at", Time, nullable=False),
     Column("memory_id", UUID),

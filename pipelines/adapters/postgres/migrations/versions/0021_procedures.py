@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("worked", sa.Boolean(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("memory_id", sa.UUID()),
-        sa.PrimaryKeyConstraint("procedure_id", "key"),
+        sa.PrimaryKeyConstraint("procedure_id", "user_id", "key"),
         sa.ForeignKeyConstraint(
             ["procedure_id", "version"], ["procedures.id", "procedures.version"], ondelete="CASCADE"
         ),
