@@ -23,4 +23,4 @@ class LangGraphPolicy:
     settle: timedelta = timedelta(hours=1)
     batch: int = 1000
     page: int = 500
-    turn: timedelta = timedelta(minutes=5)
+    turn: timedelta = timedelta(minutes=2)

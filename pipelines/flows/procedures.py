@@ -88,16 +88,26 @@ class Procedures:
 
 @dataclass(frozen=True, slots=True)
 class LearnProcedures:
-    """Reads memories that were not read yet; idempotent, a portion at a time."""
+    """Reads memories that were not read yet; idempotent, whoever runs it twice.
+
+    Attributes:
+        limit: Memories of one portion.
+        portions: A run ends after so many; the next one goes on.
+    """
 
     store: ProcedureStore
     limit: int = 500
+    portions: int = 20
 
     def run(self) -> Outcome:
-        """Learn from one portion."""
+        """Learn from what there is."""
         counts = {"learned": 0, "counted": 0, "passed": 0, "forgotten": self.store.forget_gone()}
-        for telling in self.store.list_tellings(self.limit):
-            counts[self._read(telling)] += 1
+        for _ in range(self.portions):
+            tellings = self.store.list_tellings(self.limit)
+            for telling in tellings:
+                counts[self._read(telling)] += 1
+            if len(tellings) < self.limit:
+                break
         if any(counts.values()):
             log.info("procedures_learned", **counts)
         return Done(counts)

@@ -7,15 +7,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
-from pipelines.adapters.postgres import Database, PostgresMemoryStore, PostgresProcedures
-from pipelines.adapters.postgres.tables import memories, procedure_outcomes
+from pipelines.adapters.postgres import Database, PostgresProcedures
+from pipelines.adapters.postgres.tables import memories
 from pipelines.errors import InputError, NotFound
 from pipelines.flows.procedures import LearnProcedures, Procedures
-from pipelines.model import Kind, MemoryState, Owner, Scope
+from pipelines.model import Kind, MemoryId, MemoryState, Owner, Scope
 from pipelines.outcome import Done
+from pipelines.ports.procedures import Telling
 from pipelines.stages.procedures import ProcedureId
+from pipelines.testing.procedures import InMemoryProcedures
 from pipelines.testing.surroundings import ManualClock
 from tests.builders import START
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from pipelines.model import MemoryId
+    from pipelines.ports.procedures import ProcedureStore
 
 ALICE, BOB = Owner("acme", "alice"), Owner("acme", "bob")
 EVERYONE = Owner.everyone("acme")
@@ -31,11 +33,51 @@ DEPLOY = "Deploy the billing service"
 HOW = "Ana: To deploy the billing service, run make build, then push the tag."
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    opened = Database(database_url)
-    yield opened
-    opened.close()
+class Place:
+    """A store, and the memories that it learns from."""
+
+    def __init__(self, store: ProcedureStore, database: Database | None) -> None:
+        self.store = store
+        self.database = database
+
+    def remember(
+        self,
+        statement: str,
+        kind: Kind,
+        owner: Owner = ALICE,
+        *,
+        at: datetime = START,
+        scope: Scope = Scope.USER,
+    ) -> MemoryId:
+        """A memory, as if it had been distilled."""
+        key = MemoryId(uuid.uuid4())
+        if isinstance(self.store, InMemoryProcedures):
+            # The rest is what a store leaves out by itself.
+            if scope is not Scope.SESSION and owner == owner.live:
+                self.store.memories[key] = Telling(key, owner, kind, statement, at)
+            return key
+        assert self.database is not None
+        with self.database.transaction() as connection:
+            connection.execute(memories.insert(), _row(key, statement, kind, owner, at, scope))
+        return key
+
+    def forget(self, key: MemoryId) -> None:
+        if isinstance(self.store, InMemoryProcedures):
+            del self.store.memories[key]
+            return
+        assert self.database is not None
+        with self.database.transaction() as connection:
+            connection.execute(delete(memories).where(memories.c.id == key))
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    if request.param == "memory":
+        yield Place(InMemoryProcedures(), None)
+        return
+    database = Database(request.getfixturevalue("database_url"))
+    yield Place(PostgresProcedures(database), database)
+    database.close()
 
 
 @pytest.fixture
@@ -44,45 +86,32 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def procedures(database: Database, clock: ManualClock) -> Procedures:
-    return Procedures(PostgresProcedures(database), clock)
+def procedures(place: Place, clock: ManualClock) -> Procedures:
+    return Procedures(place.store, clock)
 
 
-def _remember(
-    database: Database,
-    statement: str,
-    kind: Kind,
-    owner: Owner = ALICE,
-    *,
-    at: datetime = START,
-    scope: Scope = Scope.USER,
-) -> MemoryId:
-    """A memory, as if it had been distilled."""
-    key = uuid.uuid4()
-    with database.transaction() as connection:
-        connection.execute(
-            memories.insert(),
-            {
-                "id": key,
-                "tenant_id": owner.tenant_id,
-                "user_id": owner.user_id,
-                "scope": scope.value,
-                "session_id": "s",
-                "statement": statement,
-                "statement_key": statement,
-                "subject": "user",
-                "kind": kind.value,
-                "importance": 0.6,
-                "state": MemoryState.ACTIVE.value,
-                "valid_from": at,
-                "confirmed_at": at,
-                "version": 1,
-                "distilled_by": "test",
-                "embedding": b"",
-                "updated_at": at,
-            },
-        )
-    return key  # type: ignore[return-value]
+def _row(  # noqa: PLR0917 - a row
+    key: MemoryId, statement: str, kind: Kind, owner: Owner, at: datetime, scope: Scope
+) -> dict[str, object]:
+    return {
+        "id": key,
+        "tenant_id": owner.tenant_id,
+        "user_id": owner.user_id,
+        "scope": scope.value,
+        "session_id": "s",
+        "statement": statement,
+        "statement_key": statement,
+        "subject": "user",
+        "kind": kind.value,
+        "importance": 0.6,
+        "state": MemoryState.ACTIVE.value,
+        "valid_from": at,
+        "confirmed_at": at,
+        "version": 1,
+        "distilled_by": "test",
+        "embedding": b"",
+        "updated_at": at,
+    }
 
 
 def _learn(procedures: Procedures) -> dict[str, int]:
@@ -168,19 +197,19 @@ def test_no_secret_is_kept_in_a_procedure(procedures: Procedures) -> None:
 
 
 def test_procedures_and_outcomes_are_learned_from_memories_once(
-    procedures: Procedures, database: Database
+    procedures: Procedures, place: Place
 ) -> None:
     """What names its aim is kept, results are counted where they are meant, each with its proof."""
-    how = _remember(database, HOW, Kind.PROCEDURE)
+    how = place.remember(HOW, Kind.PROCEDURE)
     at = START + timedelta(days=1)
-    worked = _remember(database, "Ana: Deploying the billing service worked.", Kind.OUTCOME, at=at)
-    failed = _remember(
-        database, "The billing service deploy failed as the tag was old.", Kind.LESSON, at=at
+    worked = place.remember("Ana: Deploying the billing service worked.", Kind.OUTCOME, at=at)
+    failed = place.remember(
+        "The billing service deploy failed as the tag was old.", Kind.LESSON, at=at
     )
-    _remember(database, "The search deploy failed.", Kind.LESSON, at=at)
-    _remember(database, "Deploying the billing service worked.", Kind.OUTCOME, BOB, at=at)
-    _remember(database, HOW, Kind.PROCEDURE, BOB, scope=Scope.SESSION)
-    _remember(database, HOW, Kind.PROCEDURE, Owner("acme\x1fshadow", "alice"))
+    place.remember("The search deploy failed.", Kind.LESSON, at=at)
+    place.remember("Deploying the billing service worked.", Kind.OUTCOME, BOB, at=at)
+    place.remember(HOW, Kind.PROCEDURE, BOB, scope=Scope.SESSION)
+    place.remember(HOW, Kind.PROCEDURE, Owner("acme\x1fshadow", "alice"))
     assert _learn(procedures) == {"learned": 1, "counted": 2, "passed": 2, "forgotten": 0}
     [found] = procedures.search(ALICE, "billing", 10)
     assert found.steps == ("run make build", "push the tag")
@@ -191,19 +220,19 @@ def test_procedures_and_outcomes_are_learned_from_memories_once(
 
 
 def test_an_outcome_counts_for_the_version_of_its_time(
-    procedures: Procedures, database: Database
+    procedures: Procedures, place: Place
 ) -> None:
     """Also where it is told before the procedure that it is about is known."""
     day = timedelta(days=1)
     result = "Deploying the billing service failed."
-    _remember(database, result, Kind.OUTCOME, at=START + day)
-    _remember(database, f"{result[:-1]} again.", Kind.OUTCOME, at=START + 3 * day)
-    _remember(database, f"{result[:-1]} early.", Kind.OUTCOME, at=START - day)
+    place.remember(result, Kind.OUTCOME, at=START + day)
+    place.remember(f"{result[:-1]} again.", Kind.OUTCOME, at=START + 3 * day)
+    place.remember(f"{result[:-1]} early.", Kind.OUTCOME, at=START - day)
     assert _learn(procedures)["passed"] == 3
-    _remember(database, HOW, Kind.PROCEDURE)
+    place.remember(HOW, Kind.PROCEDURE)
     changed = "To deploy the billing service, run make all, then push the tag."
-    _remember(database, changed, Kind.PROCEDURE, at=START + 2 * day)
-    _remember(database, "To deploy the billing service, guess.", Kind.PROCEDURE, at=START - day)
+    place.remember(changed, Kind.PROCEDURE, at=START + 2 * day)
+    place.remember("To deploy the billing service, guess.", Kind.PROCEDURE, at=START - day)
     _learn(procedures)
     _learn(procedures)
     [newest] = procedures.search(ALICE, "billing", 10)
@@ -213,18 +242,14 @@ def test_an_outcome_counts_for_the_version_of_its_time(
 
 
 def test_what_rests_on_a_memory_goes_when_the_memory_is_gone(
-    procedures: Procedures, database: Database
+    procedures: Procedures, place: Place
 ) -> None:
     """A count without its source is not kept, and neither are steps that nobody said."""
-    how = _remember(database, HOW, Kind.PROCEDURE)
+    how = place.remember(HOW, Kind.PROCEDURE)
     at = START + timedelta(days=1)
-    told = _remember(database, "Deploying the billing service worked.", Kind.OUTCOME, at=at)
+    told = place.remember("Deploying the billing service worked.", Kind.OUTCOME, at=at)
     _learn(procedures)
     for gone, left in ((told, [0]), (how, [])):
-        with database.transaction() as connection:
-            connection.execute(delete(memories).where(memories.c.id == gone))
+        place.forget(gone)
         assert _learn(procedures)["forgotten"] == 2
         assert left == [item.successes for item in procedures.search(ALICE, "", 10)]
-    with database.transaction() as connection:
-        assert connection.execute(select(procedure_outcomes)).all() == []
-    assert PostgresMemoryStore(database).export_memories("acme", None, None, 1) == []
