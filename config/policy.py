@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from config.access import KeyPolicy
 from config.decay import DecayPolicy
+from config.langgraph import LangGraphPolicy
 from config.operation import (
     BatchPolicy,
     DeadPolicy,
@@ -353,3 +354,4 @@ class Policies:
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)
+    langgraph: LangGraphPolicy = field(default_factory=LangGraphPolicy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -13,6 +14,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.langgraph import LangGraphPolicy
 from config.operation import (
     BatchPolicy,
     ErasePolicy,
@@ -151,6 +153,16 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    langgraph_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL in which LangGraph keeps checkpoints to be cleaned."
+    )
+    langgraph_keep: int = Field(
+        default=5, gt=0, description="So many of the newest stay, of each thread and namespace."
+    )
+    langgraph_settle_seconds: float = Field(
+        default=3600.0, ge=0, description="One goes when as many as stay are older than this."
+    )
+
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
@@ -175,6 +187,12 @@ class Settings(BaseSettings):
     def needs_keys(self) -> bool:
         """Whether the API asks for keys."""
         return self.auth == "keys" or (self.auth == "auto" and not self.is_on_loopback)
+
+    def _unwanted_jobs(self) -> Iterator[Job]:
+        if self.model_batch != "on":
+            yield Job.BATCHES
+        if self.langgraph_url is None:
+            yield Job.CLEAN_LANGGRAPH
 
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""
@@ -213,5 +231,9 @@ class Settings(BaseSettings):
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
-            schedule=schedule if batch.is_on else schedule.without(Job.BATCHES),
+            schedule=schedule.without(*self._unwanted_jobs()),
+            langgraph=LangGraphPolicy(
+                keep=self.langgraph_keep,
+                settle=timedelta(seconds=self.langgraph_settle_seconds),
+            ),
         )

@@ -29,6 +29,7 @@ from workers import (
     key_commands,
     lifecycle_commands,
     memory_commands,
+    procedure_commands,
     promote_commands,
     redistill_commands,
     terminal,
@@ -55,6 +56,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(memory_commands.app, name="memory")
+app.add_typer(procedure_commands.app, name="procedures")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")

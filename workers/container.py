@@ -28,6 +28,7 @@ from pipelines.adapters.postgres import (
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
+    PostgresProcedures,
     PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
@@ -48,6 +49,7 @@ from pipelines.flows.gated import GatedIndex
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
+from pipelines.flows.procedures import LearnProcedures, Procedures
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
@@ -119,6 +121,8 @@ class Container:
     check_key: CheckKey | None
     dead: DeadLetterOffice
     lifecycle: Lifecycle
+    procedures: Procedures
+    learn_procedures: LearnProcedures
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -305,6 +309,8 @@ def _compose(
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
+        procedures=Procedures(PostgresProcedures(database), clock),
+        learn_procedures=LearnProcedures(PostgresProcedures(database)),
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from config.schedule import Job
 from pipelines.adapters.postgres.jobs import PostgresJobRuns
 from pipelines.flows.jobs import RunJobs
+from workers.langgraph import make_clean_threads
 
 if TYPE_CHECKING:
     from pipelines.flows.jobs import Turn
@@ -23,7 +24,10 @@ def jobs_of(container: Container) -> RunJobs:
         Job.COUNT_USES: lambda _: container.lifecycle.count_uses.run(),
         Job.DECAY: container.lifecycle.decay.run,
         Job.PURGE: lambda _: container.lifecycle.purge.run(),
+        Job.LEARN_PROCEDURES: lambda _: container.learn_procedures.run(),
     }
+    if (clean_threads := make_clean_threads(container.settings)) is not None:
+        flows[Job.CLEAN_LANGGRAPH] = lambda _: clean_threads.run()
     if (batches := container.batches) is not None:
         flows[Job.BATCHES] = lambda _: batches.run()
     runs = PostgresJobRuns(container.database)

@@ -116,6 +116,10 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         wait_until(is_known, "something of alice is remembered")
         wait_until(lambda: len(load.receipts[FORGOTTEN]) > 30, "alice has pushed a lot")
         load.stop(FORGOTTEN)
+        own = client.put_procedure(f"feed the {CANARY}", [f"call the {CANARY}"], FORGOTTEN)
+        shared = client.put_procedure("feed the animals", ["call them"])
+        for made in (own, shared):
+            client.record_outcome(made.id, f"{CANARY}-1", FORGOTTEN, worked=True)
         pushed = list(load.receipts[FORGOTTEN])
         assert {CANARY, FORGOTTEN} == found_in(rows(modelled), (CANARY, FORGOTTEN))
 

@@ -61,7 +61,7 @@ def test_job_that_failed_is_seen_in_the_table_and_the_exit_code(served: Served) 
     shown = memstill(served, "jobs")
 
     assert 1 == shown.exit_code
-    assert "StoreUnavailable: away" in shown.stdout
+    assert "StoreUnavailable: away" in " ".join(shown.stdout.split())
 
 
 def test_job_that_nobody_knows_is_refused_with_those_there_are(served: Served) -> None:

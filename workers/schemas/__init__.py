@@ -32,6 +32,7 @@ from workers.schemas.memories import (
     Recalled,
     Recollection,
 )
+from workers.schemas.procedures import ProceduresFound, ProcedureShown, ProcedureVersions
 from workers.schemas.sharing import (
     Comparison,
     GenerationShown,
@@ -102,6 +103,9 @@ __all__ = [
     "MemoryShown",
     "Polled",
     "Problem",
+    "ProcedureShown",
+    "ProcedureVersions",
+    "ProceduresFound",
     "Promotion",
     "Promotions",
     "Pushed",

@@ -24,6 +24,7 @@ from memstill_client.errors import (
     Refused,
     Unavailable,
 )
+from memstill_client.procedure_replies import Procedure
 from memstill_client.replies import (
     Cost,
     FactReport,
@@ -57,6 +58,7 @@ __all__ = [
     "NotConfigured",
     "NotFinished",
     "NotFound",
+    "Procedure",
     "Promotion",
     "PromotionScan",
     "Recall",

@@ -14,6 +14,7 @@ from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
+from pipelines.adapters.postgres.procedures import PostgresProcedures
 from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
 from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
@@ -36,6 +37,7 @@ __all__ = [
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
+    "PostgresProcedures",
     "PostgresPulse",
     "PostgresRebuilds",
     "PostgresReplies",

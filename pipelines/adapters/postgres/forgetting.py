@@ -45,6 +45,9 @@ from pipelines.adapters.postgres.tables import (
     memory_uses,
     outbox,
     owners,
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
     replies,
     reviews,
     transcripts,
@@ -67,6 +70,10 @@ _OF_OWNER = (
     legal_holds,
     memory_uses,
     memories,
+    # Whoever learns from a memory holds it, and is waited for.
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
     events,
     facts,
     replies,
@@ -195,7 +202,13 @@ def _forget_memories(
     gone.removed["evidence"] += _count(
         connection, evidence, is_among(evidence.c.memory_id, affected)
     )
-    for table, key in ((reviews, reviews.c.memory_id), (memories, memories.c.id)):
+    for table, key in (
+        (reviews, reviews.c.memory_id),
+        (memories, memories.c.id),
+        (procedure_outcomes, procedure_outcomes.c.memory_id),
+        (procedure_readings, procedure_readings.c.memory_id),
+        (procedures, procedures.c.memory_id),
+    ):
         gone.removed[table.name] += _delete(connection, table, is_among(key, affected))
 
 

@@ -14,6 +14,11 @@ from pipelines.adapters.postgres.tables.memory import (
     reviews,
     verdicts,
 )
+from pipelines.adapters.postgres.tables.procedures import (
+    procedure_outcomes,
+    procedure_readings,
+    procedures,
+)
 from pipelines.adapters.postgres.tables.schedule import job_runs
 from pipelines.adapters.postgres.tables.spending import (
     batch_items,
@@ -54,6 +59,9 @@ __all__ = [
     "metadata",
     "outbox",
     "owners",
+    "procedure_outcomes",
+    "procedure_readings",
+    "procedures",
     "proposals",
     "replies",
     "reviews",
