@@ -23,6 +23,7 @@ from config.operation import (
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
+from config.sessions import SessionPolicy
 from config.spending import BudgetPolicy
 
 
@@ -347,3 +348,4 @@ class Policies:
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
+    session: SessionPolicy = field(default_factory=SessionPolicy)

@@ -95,6 +95,16 @@ from pipelines.ports.reconcile import (
     RoundTurn,
     Standing,
 )
+from pipelines.ports.sessions import (
+    Asked,
+    ContextMessage,
+    Episode,
+    RateCount,
+    SessionCache,
+    SessionView,
+    SubjectSessions,
+    Write,
+)
 from pipelines.ports.sharing import Repeated, Sharing
 from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 
@@ -103,6 +113,7 @@ __all__ = [
     "INDEXED_STATES",
     "TOKEN_LENGTH",
     "Accepted",
+    "Asked",
     "BackupFiles",
     "Batch",
     "BatchAnswer",
@@ -119,6 +130,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Clock",
+    "ContextMessage",
     "CostReport",
     "DeadFilter",
     "DeadLetter",
@@ -132,6 +144,7 @@ __all__ = [
     "DumpReader",
     "Embedder",
     "Entry",
+    "Episode",
     "Erasure",
     "ErasureId",
     "ErasureState",
@@ -166,6 +179,7 @@ __all__ = [
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "RateCount",
     "Rebuild",
     "RebuildStore",
     "RebuildTurn",
@@ -180,6 +194,8 @@ __all__ = [
     "Round",
     "RoundStore",
     "RoundTurn",
+    "SessionCache",
+    "SessionView",
     "Sharing",
     "Snapshot",
     "SnapshotSource",
@@ -188,6 +204,7 @@ __all__ = [
     "StoredKey",
     "StoredReply",
     "Subject",
+    "SubjectSessions",
     "SubjectStream",
     "TableContent",
     "Ticket",
@@ -198,5 +215,6 @@ __all__ = [
     "Waiting",
     "Waker",
     "WorkTable",
+    "Write",
     "go_on",
 ]

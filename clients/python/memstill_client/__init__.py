@@ -36,17 +36,22 @@ from memstill_client.replies import (
     Status,
     UserDifference,
 )
+from memstill_client.session_calls import ContextMessage, Episode, Use
+from memstill_client.sessions import AsyncSession, Session
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
 from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "AsyncSession",
     "Busy",
+    "ContextMessage",
     "Cost",
     "DeadLetter",
     "DeadLetterDetail",
     "DeadRun",
+    "Episode",
     "Erasure",
     "FactReport",
     "Generation",
@@ -63,9 +68,11 @@ __all__ = [
     "RecalledMemory",
     "Receipt",
     "Refused",
+    "Session",
     "Status",
     "TranscriptV1",
     "Unavailable",
+    "Use",
     "UserDifference",
     "aenqueue",
     "arecall",
