@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from redis import Redis
 
@@ -79,6 +79,6 @@ def age(redis: Redis, key_prefix: str, span: timedelta) -> None:
         kind = redis.type(key)
         if kind == b"zset":
             for member in redis.zrange(key, 0, -1):
-                redis.zincrby(key, -passed, member)
+                redis.zincrby(key, -passed, cast("bytes", member))
         elif key.rsplit(b":", 2)[-1] == b"erased" or b":erased:" in key:
             redis.incrby(key, -passed)

@@ -71,7 +71,7 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("post", "/v1/memories/{memory}:restore"): Says(schemas.MemoryShown, NOT_THERE),
     ("post", "/v1/sessions/{session_id}/context"): Says(schemas.ContextCount, (409,)),
     ("get", "/v1/sessions/{session_id}/context"): Says(schemas.ContextShown),
-    ("post", "/v1/sessions/{session_id}/episodes"): Says(schemas.EpisodeShown, (409,)),
+    ("post", "/v1/sessions/{session_id}/episodes"): Says(schemas.EpisodeKept, (409,)),
     ("get", "/v1/episodes"): Says(schemas.Episodes),
     ("put", "/v1/sessions/{session_id}/tools"): Says(schemas.StateKept, (409,)),
     ("get", "/v1/sessions/{session_id}/tools"): Says(schemas.ToolStates),

@@ -135,7 +135,8 @@ def _add_episodes(api: FastAPI, sessions: Sessions) -> None:
     @api.post(f"{SESSION}/episodes")
     def add(session_id: Id, body: EpisodeBody, caller: Writer) -> dict[str, Any]:
         whose = owner_of(caller, body.user_id)
-        return episode_view(sessions.add_episode(whose, session_id, body.content, body.once))
+        kept = sessions.add_episode(whose, session_id, body.content, body.once)
+        return {"content": kept.content}
 
     @api.get("/v1/episodes")
     def episodes(user_id: Id, caller: Reader, limit: Limit = None) -> dict[str, Any]:

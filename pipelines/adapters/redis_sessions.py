@@ -59,14 +59,11 @@ class RedisSessions:
         after: Asked | None = None,
     ) -> int | Asked:
         keys, policy = self._keys_of(owner), self._policy
+        context = keys.of_session(session_id, CONTEXT)
         answer = ask_write(
             self._redis,
             scripts.APPEND,
-            [
-                *self._guards(keys, session_id),
-                keys.of_session(session_id, CONTEXT),
-                keys.once(write.once),
-            ],
+            [*self._guards(keys, session_id), context, keys.once(context, write.once)],
             [
                 *self._stamp(write),
                 milliseconds(policy.context),
@@ -88,11 +85,12 @@ class RedisSessions:
 
     def add_episode(self, owner: Owner, episode: Episode, write: Write) -> None:
         keys, policy = self._keys_of(owner), self._policy
+        once = keys.once(keys.of_session(episode.session_id), write.once)
         told = _opening(episode.session_id) + values.write_episode(episode, write.once)
         ask_write(
             self._redis,
             scripts.ADD_EPISODE,
-            [*self._guards(keys, episode.session_id), keys.episodes, keys.once(write.once)],
+            [*self._guards(keys, episode.session_id), keys.episodes, once],
             [
                 *self._stamp(write),
                 milliseconds(policy.episode),
@@ -116,9 +114,7 @@ class RedisSessions:
         write: Write,
     ) -> None:
         key = self._keys_of(owner).of_session(session_id, TOOL, tool)
-        self._keep(
-            owner, session_id, key, write, lifetime=self._policy.tool_state, state=state
-        )
+        self._keep(owner, session_id, key, write, lifetime=self._policy.tool_state, state=state)
 
     def read_tool_states(
         self, owner: Owner, session_id: str, tools: Sequence[str]

@@ -56,9 +56,9 @@ class OwnerKeys:
         """A key of a session; with no parts how all of them begin."""
         return f"{self._base}s:{encode(session_id)}:" + ":".join(map(encode, parts))
 
-    def once(self, name: str) -> str:
-        """That the write of this name was done."""
-        return f"{self._base}once:{hashlib.sha256(name.encode()).hexdigest()}"
+    def once(self, key: str, name: str) -> str:
+        """That the write of this name to that key was done."""
+        return f"{self._base}once:{hashlib.sha256(f'{key}:{name}'.encode()).hexdigest()}"
 
     def erased(self, session_id: str | None = None) -> str:
         """Until when what began is refused."""

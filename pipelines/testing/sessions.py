@@ -43,7 +43,7 @@ class InMemorySessions:
     policy: SessionPolicy = field(default_factory=SessionPolicy)
     is_away: bool = False
     _kept: dict[_Key, _Kept] = field(default_factory=dict)
-    _done: dict[tuple[Owner, str], datetime] = field(default_factory=dict)
+    _done: dict[tuple[_Key, str], datetime] = field(default_factory=dict)
     _erased: dict[tuple[Owner, str | None], datetime] = field(default_factory=dict)
 
     def append_context(
@@ -59,7 +59,7 @@ class InMemorySessions:
         said: deque[ContextMessage] = self._find(key) or deque(maxlen=self.policy.max_messages)
         if said and said[-1].asks_secret and (after is None or after.message != said[-1]):
             return Asked(said[-1], b"")
-        if self._is_first(owner, write):
+        if self._is_first(key, write):
             said.extend(messages)
         self._keep(key, said, self.policy.context)
         return len(said)
@@ -70,7 +70,7 @@ class InMemorySessions:
 
     def add_episode(self, owner: Owner, episode: Episode, write: Write) -> None:
         self._check(owner, episode.session_id, write)
-        if not self._is_first(owner, write):
+        if not self._is_first((owner, episode.session_id, "episodes", ""), write):
             return
         key, now = (owner, None, "episodes", ""), self.clock.now()
         told = [(now, episode), *self._list_episodes(owner)][: self.policy.max_episodes]
@@ -183,8 +183,8 @@ class InMemorySessions:
             if whom in self._erased and write.began_at <= self._erased[whom]:
                 raise ErasedMeanwhile("was erased after this had begun; nothing of it was kept")
 
-    def _is_first(self, owner: Owner, write: Write) -> bool:
-        now, name = self.clock.now(), (owner, write.once)
+    def _is_first(self, key: _Key, write: Write) -> bool:
+        now, name = self.clock.now(), (key, write.once)
         is_first = name not in self._done or self._done[name] <= now
         if is_first:
             self._done[name] = now + self.policy.once

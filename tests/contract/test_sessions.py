@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from redis import ConnectionPool, Redis, UnixDomainSocketConnection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from pipelines.errors import ErasedMeanwhile
+from pipelines.adapters.redis_sessions import RedisSessions
+from pipelines.adapters.session_keys import OwnerKeys
+from pipelines.errors import ErasedMeanwhile, NewerFormat, SessionsUnavailable
 from pipelines.model import Owner, Role
-from pipelines.ports import Asked, Episode, Subject
+from pipelines.ports import Asked, Episode, Subject, Write
+from tests.acceptance.deployment import free_port
 from tests.session_tiers import AT, POLICY, Tier, make_tier, open_tier, said
+from workers.clock import SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from workers.embedded.redis import RedisServer
 
 ALICE = Owner("acme", "alice")
 BOB = Owner("acme", "bob")
@@ -256,7 +265,7 @@ def test_what_begins_after_an_erasure_is_kept_by_its_repetitions(tier: Tier) -> 
     fill(tier)
     tier.cache.remove(Subject(ALICE), tier.now())
     tier.pass_time(POLICY.erase_slack + SECOND)
-    erased_at = tier.now() - POLICY.erase_slack - SECOND
+    erased_at = tier.now() - POLICY.erase_slack - 2 * SECOND
     fill(tier)
 
     assert 0 == tier.cache.count(Subject(ALICE))
@@ -267,12 +276,112 @@ def test_what_begins_after_an_erasure_is_kept_by_its_repetitions(tier: Tier) -> 
     assert NOTHING == held(tier)
 
 
+def test_absent_redis_is_unavailable_and_nothing_else() -> None:
+    """An agent goes on without the tier; what was sent is not in the error."""
+    with Redis(host="127.0.0.1", port=free_port(), retry=Retry(NoBackoff(), 0)) as nobody:
+        tier = RedisSessions(nobody, "test", POLICY)
+        with pytest.raises(SessionsUnavailable, match=r"does not answer \(ConnectionError\)$"):
+            tier.append_context(ALICE, "s", [said("hello")], Write(AT, "w"))
+        with pytest.raises(SessionsUnavailable):
+            tier.look(ALICE, "s", 1, 1)
+
+
+def test_full_redis_is_unavailable(redis_url: str, key_prefix: str) -> None:
+    """It answers, but takes nothing."""
+    with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
+        redis.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(SessionsUnavailable):
+                fill(tier)
+        finally:
+            redis.config_set("maxmemory", 0)
+
+
+class CountingUnixConnection(UnixDomainSocketConnection):
+    """Counts how often something is sent."""
+
+    sent = 0
+
+    def send_packed_command(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        CountingUnixConnection.sent += 1
+        return super().send_packed_command(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+def test_each_operation_is_one_round_trip(redis_server: RedisServer, key_prefix: str) -> None:
+    """Also the first one that a server hears of, and the one that erases."""
+    path = redis_server.url.removeprefix("unix://").partition("?")[0]
+    pool = ConnectionPool(connection_class=CountingUnixConnection, path=path)
+    with Redis(connection_pool=pool) as redis:
+        tier = Tier(RedisSessions(redis, key_prefix, POLICY), SystemClock().now, lambda _: None)
+        redis.script_flush()
+        subject = Subject(ALICE)
+        operations: list[Callable[[], object]] = [
+            lambda: tier.cache.append_context(ALICE, "s", [said("a"), said("b")], tier.write()),
+            lambda: tier.cache.read_context(ALICE, "s", 5),
+            lambda: tier.cache.add_episode(ALICE, Episode("s", "met", AT), tier.write()),
+            lambda: tier.cache.read_episodes(ALICE, 5),
+            lambda: tier.cache.keep_tool_state(ALICE, "s", "t", 1, tier.write()),
+            lambda: tier.cache.read_tool_states(ALICE, "s", ["t", "u"]),
+            lambda: tier.cache.keep_state(ALICE, "s", 1, tier.write()),
+            lambda: tier.cache.read_state(ALICE, "s"),
+            lambda: tier.cache.count_use(ALICE, "calls", 5, MINUTE, tier.write()),
+            lambda: tier.cache.look(ALICE, "s", 5, 5),
+            lambda: tier.cache.count(subject),
+            lambda: tier.cache.remove(subject, AT),
+        ]
+        sent = []
+        for operate in operations:
+            before = CountingUnixConnection.sent
+            operate()
+            sent.append(CountingUnixConnection.sent - before)
+
+    assert [1] * len(operations) == sent
+
+
+def test_every_key_has_a_lifetime_and_the_index_names_them_all(
+    redis_url: str, key_prefix: str
+) -> None:
+    """Nothing outlives its use, and an erasure needs no scan; all lie in the user's one slot."""
+    with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
+        fill(tier)
+        keys = {key.decode() for key in redis.keys(f"{key_prefix}:*")}
+        lives = [redis.pttl(key) for key in keys]
+        named = OwnerKeys(key_prefix, ALICE)
+        listed = {key.decode() for key in redis.zrange(named.index, 0, -1)}
+
+    held_once = {key for key in keys if ":once:" in key}
+    assert all(0 < life <= POLICY.longest.total_seconds() * 1000 for life in lives)
+    assert keys - held_once - {named.index} == listed
+    assert {f"{{{Subject(ALICE).key}}}"} == {key.split(":")[3] for key in keys}
+
+
+def test_index_forgets_what_has_expired(redis_url: str, key_prefix: str) -> None:
+    """It does not grow with every session that a user ever had."""
+    with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
+        for number in range(200):
+            tier.cache.keep_tool_state(ALICE, f"s{number}", "t", 1, tier.write())
+            redis.delete(OwnerKeys(key_prefix, ALICE).of_session(f"s{number}", "tool", "t"))
+        size = redis.zcard(OwnerKeys(key_prefix, ALICE).index)
+
+    assert size < 20
+
+
+def test_value_of_a_newer_release_is_left_to_it(redis_url: str, key_prefix: str) -> None:
+    """It is not taken for something else."""
+    with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
+        key = OwnerKeys(key_prefix, ALICE).of_session("s", "state")
+        redis.set(key, b'{"schema_version": 2, "state": 1}', ex=60)
+
+        with pytest.raises(NewerFormat):
+            tier.cache.read_state(ALICE, "s")
+
+
 NAME = st.text(
     st.characters(exclude_categories=("Cc", "Cs")) | st.sampled_from(":{}%/*\\ "), min_size=1
 ).filter(lambda text: not text.isspace())
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(NAME, NAME, NAME, NAME), min_size=2, max_size=4, unique=True))
 def test_no_two_owners_sessions_or_tools_share_a_key(
     tier: Tier, places: list[tuple[str, str, str, str]]

@@ -7,11 +7,13 @@ import uuid
 from typing import Any
 
 from memstill_client.wire import parse_transcript
-from pipelines.model import FactOutcome, Lane, MemoryId, Scope, TranscriptState, receipt_id
+from pipelines.model import FactOutcome, Lane, MemoryId, Role, Scope, TranscriptState, receipt_id
 from pipelines.plan import Insert, Plan, Promote, Supersede
 from pipelines.ports import (
     ChatRequest,
+    ContextMessage,
     Difference,
+    Episode,
     Erasure,
     ErasureId,
     ErasureState,
@@ -87,6 +89,8 @@ STATUS = Status(
         FactReport(FACT.statement, FACT.kind.value, FactOutcome.INSERTED.value, None, MEMORY.id),
     ),
 )
+SAID = ContextMessage(Role.USER, "I live in Bern.", START, "Alice")
+EPISODE = Episode("s-42", "Alice was told of a train at 09:32.", START)
 ERASURE = Erasure(
     id=ErasureId(RANDOM),
     tenant_id="acme",

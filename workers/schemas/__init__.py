@@ -33,6 +33,7 @@ from workers.schemas.memories import (
 from workers.schemas.sessions import (
     ContextCount,
     ContextShown,
+    EpisodeKept,
     Episodes,
     EpisodeShown,
     MessageShown,
@@ -87,6 +88,7 @@ __all__ = [
     "Cost",
     "Dependency",
     "Entry",
+    "EpisodeKept",
     "EpisodeShown",
     "Episodes",
     "ErasureShown",

@@ -32,6 +32,12 @@ class ContextShown(Answer):
     messages: list[MessageShown]
 
 
+class EpisodeKept(Answer):
+    """What happened, as it is kept, without secrets."""
+
+    content: str
+
+
 class EpisodeShown(Answer):
     """What happened in a session, as it is kept, without secrets."""
 

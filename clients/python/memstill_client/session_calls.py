@@ -37,6 +37,12 @@ class Episode(Reply):
     created_at: datetime
 
 
+class EpisodeKept(Reply):
+    """An episode as it was stored."""
+
+    content: str
+
+
 class Use(Reply):
     """Whether a use is within its limit.
 
@@ -103,9 +109,9 @@ class SessionCalls:
         """Ask for the latest messages."""
         return self._read("context", {"limit": limit}, ContextReply)
 
-    def add_episode(self, content: str) -> Call[Episode]:
+    def add_episode(self, content: str) -> Call[EpisodeKept]:
         """Add an episode."""
-        return self._write("POST", "episodes", {"content": content, "once": _name()}, Episode)
+        return self._write("POST", "episodes", {"content": content, "once": _name()}, EpisodeKept)
 
     def set_tool_state(self, tool: str, state: object) -> Call[Kept]:
         """Keep the state of a tool."""

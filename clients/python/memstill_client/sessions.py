@@ -42,13 +42,13 @@ class Session:
         """The latest messages, in the order in which they were said, without secrets."""
         return self._http.ask(self._calls.context(limit)).messages
 
-    def add_episode(self, content: str) -> Episode:
+    def add_episode(self, content: str) -> str:
         """Tell in some sentences what happened; kept for 24 hours, for all of the user's sessions.
 
         Returns:
             The episode as it was stored, without secrets.
         """
-        return self._http.ask(self._calls.add_episode(content))
+        return self._http.ask(self._calls.add_episode(content)).content
 
     def set_tool_state(self, tool: str, state: object) -> None:
         """Keep JSON that a tool needs again, exactly as it is, for 30 minutes from its last use."""
@@ -89,9 +89,9 @@ class AsyncSession:
         """See ``Session.context``."""
         return (await self._http.ask(self._calls.context(limit))).messages
 
-    async def add_episode(self, content: str) -> Episode:
+    async def add_episode(self, content: str) -> str:
         """See ``Session.add_episode``."""
-        return await self._http.ask(self._calls.add_episode(content))
+        return (await self._http.ask(self._calls.add_episode(content))).content
 
     async def set_tool_state(self, tool: str, state: object) -> None:
         """See ``Session.set_tool_state``."""

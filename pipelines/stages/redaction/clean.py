@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from config.policy import Handling
 from pipelines.stages.redaction.named_secrets import rule_asked_for
 from pipelines.stages.redaction.personal import StandIns
 from pipelines.stages.redaction.redact import redact, redact_field, redact_id, redact_repeated
@@ -73,6 +74,9 @@ def clean_said(
 ) -> list[Said]:
     """What is said one after another outside a transcript, as it may be stored.
 
+    What would be masked is dropped: a stand-in has its number from the whole that it stands in,
+    and two wholes would mean different things by one.
+
     Args:
         said: In order.
         tenant_id: Whose policy holds.
@@ -86,7 +90,11 @@ def clean_said(
     repeats = _Repeats(secrets)
     cleaned = [_rewrite_said(item, repeats) for item in cleaned]
     texts = [text for item in cleaned for text in (item.content, item.name or "")]
-    personal = _Personal(_stand_ins(policy, tenant_id, texts))
+    handlings = {
+        kind: Handling.DROP if handling is Handling.MASK else handling
+        for kind, handling in policy.handlings_of(tenant_id).items()
+    }
+    personal = _Personal(StandIns(handlings, policy.phone_regions, texts))
     return [_rewrite_said(item, personal) for item in cleaned]
 
 
