@@ -269,7 +269,9 @@ def stored(world: World) -> list[Any]:
             for table in ("memories", "transcripts", "proposals", "generations", "verdicts")
         ] + [
             list(
-                connection.exec_driver_sql("SELECT id, revoked_at, expires_at FROM api_keys").all()
+                connection.exec_driver_sql(
+                    "SELECT id, revoked_at, expires_at FROM api_keys ORDER BY id"
+                ).all()
             )
         ]
 
