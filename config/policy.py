@@ -23,7 +23,7 @@ from config.operation import (
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
-from config.sessions import SessionPolicy
+from config.sessions import SessionPolicy, WorkingPolicy
 from config.spending import BudgetPolicy
 
 
@@ -349,3 +349,4 @@ class Policies:
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     session: SessionPolicy = field(default_factory=SessionPolicy)
+    working: WorkingPolicy = field(default_factory=WorkingPolicy)

@@ -54,3 +54,44 @@ class SessionPolicy:
     def longest(self) -> timedelta:
         """Nothing outlives this without being used."""
         return max(self.context, self.tool_state, self.episode, self.state, self.max_rate_window)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingPolicy:
+    """What an agent holds in mind during a session, and when it is put more briefly.
+
+    Attributes:
+        lifetime: From its last use.
+        max_items: More are folded into the summary.
+        keep: So many of the newest stay word for word.
+        budget_tokens: What summary and items may come to together.
+        full: At this share of the budget the older items are summarised.
+        summary_share: Of the budget; the summary, which the next one takes up, is never longer.
+        model_seconds: The agent waits for a summary, so the model is not waited for longer; what
+            fails is tried again with the next append.
+        tries: So often a fold is planned anew because somebody else has folded meanwhile.
+    """
+
+    lifetime: timedelta = timedelta(hours=2)
+    max_items: int = 20
+    keep: int = 5
+    budget_tokens: int = 8_000
+    full: float = 0.8
+    summary_share: float = 0.25
+    model_seconds: float = 8.0
+    tries: int = 5
+
+    @property
+    def full_tokens(self) -> float:
+        """From so many tokens on it is summarised."""
+        return self.full * self.budget_tokens
+
+    @property
+    def summary_tokens(self) -> int:
+        """Most that a summary may have."""
+        return int(self.summary_share * self.budget_tokens)
+
+    @property
+    def item_tokens(self) -> int:
+        """Most that one item may have: those that stay then always fit beside a summary."""
+        return (self.budget_tokens - self.summary_tokens) // self.keep

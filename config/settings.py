@@ -26,6 +26,7 @@ from config.personal import PersonalDataSchema, PersonalDataSetting, make_person
 from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 from config.retrieval import VerbatimPolicy
+from config.sessions import WorkingPolicy
 
 
 class Settings(BaseSettings):
@@ -150,6 +151,10 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    working_tokens: int = Field(
+        default=8_000, ge=200, description="What a working memory may hold: docs/sessions.md."
+    )
+
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
@@ -208,6 +213,7 @@ class Settings(BaseSettings):
             retry=retry,
             outage=replace(OutagePolicy(), first=timedelta(seconds=self.probe_seconds)),
             lease=lease,
+            working=WorkingPolicy(budget_tokens=self.working_tokens),
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,

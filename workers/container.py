@@ -54,7 +54,6 @@ from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
-from pipelines.flows.sessions import Sessions
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.clock import SystemClock
@@ -63,7 +62,7 @@ from workers.indexes import make_index
 from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
 from workers.retry import judge
-from workers.session_tier import open_session_tier
+from workers.session_tier import SessionTier, open_session_tier
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
 
@@ -109,7 +108,7 @@ class Container:
     consolidate: Consolidate
     project: Project
     recall: Recall
-    sessions: Sessions
+    sessions: SessionTier
     sweep: Sweep
     history: History
     restore: Restore
@@ -208,7 +207,7 @@ def _compose(
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
     reranker = make_reranker(settings, clients, breakers)
-    hot = open_session_tier(settings, policies, clients)
+    sessions = open_session_tier(settings, policies, clients, breakers, tokens, ledger=ledger)
     consolidate = Consolidate(
         store,
         index,
@@ -240,7 +239,7 @@ def _compose(
         consolidate=consolidate,
         project=project,
         recall=Recall(store, index, embedder, tokens, clock, policies.rank, reranker),
-        sessions=Sessions(hot, clock, policies.personal_data, policies.session),
+        sessions=sessions,
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
         restore=Restore(store, verdicts, consolidate, generations, clock),
@@ -251,7 +250,7 @@ def _compose(
             store,
             index,
             _make_stream(settings, clients),
-            hot,
+            sessions.cache,
             consolidate,
             share,
             waker,

@@ -77,6 +77,8 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/v1/sessions/{session_id}/tools"): Says(schemas.ToolStates),
     ("put", "/v1/sessions/{session_id}/state"): Says(schemas.StateKept, (409,)),
     ("get", "/v1/sessions/{session_id}/state"): Says(schemas.StateShown, NOT_THERE),
+    ("post", "/v1/sessions/{session_id}/working"): Says(schemas.WorkingShown, (409,)),
+    ("get", "/v1/sessions/{session_id}/working"): Says(schemas.WorkingShown),
     ("post", "/v1/rates:count"): Says(schemas.UseCounted, (409,)),
     ("get", "/v1/cost"): Says(schemas.Cost),
     ("get", "/v1/batches"): Says(schemas.Batches),

@@ -1,4 +1,4 @@
-"""Routes about running sessions: conversation, episodes, state of tools and sessions, rates."""
+"""Routes about running sessions: conversation, episodes, state, rates, working memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.flows.sessions import Sessions
-    from pipelines.ports import Episode
+    from pipelines.flows.working import WorkingMemory
+    from pipelines.ports import Episode, Working
     from workers.container import Container
 
 Limit = Annotated[int | None, Query(ge=1)]
@@ -64,6 +65,12 @@ class EpisodeBody(WriteBody):
     content: Text
 
 
+class WorkingBody(WriteBody):
+    """What ``POST …/working`` takes."""
+
+    items: list[Text] = Field(min_length=1)
+
+
 class StateBody(Body):
     """What ``PUT …/state`` takes: any JSON."""
 
@@ -86,10 +93,12 @@ class UseBody(WriteBody):
 
 def add_session_routes(api: FastAPI, container: Container) -> None:
     """Add them to the application."""
-    _add_context(api, container)
-    _add_episodes(api, container.sessions)
-    _add_states(api, container.sessions)
-    _add_rates(api, container.sessions)
+    tier = container.sessions
+    _add_context(api, tier.sessions, container.policies.intake.max_future)
+    _add_episodes(api, tier.sessions)
+    _add_states(api, tier.sessions)
+    _add_rates(api, tier.sessions)
+    _add_working(api, tier.working)
 
 
 def owner_of(caller: Caller, user_id: str) -> Owner:
@@ -102,10 +111,7 @@ def owner_of(caller: Caller, user_id: str) -> Owner:
     return Owner(caller.tenant_id, user_id)
 
 
-def _add_context(api: FastAPI, container: Container) -> None:
-    sessions = container.sessions
-    future = container.policies.intake.max_future
-
+def _add_context(api: FastAPI, sessions: Sessions, future: timedelta) -> None:
     @api.post(f"{SESSION}/context")
     def append(session_id: Id, body: ContextBody, caller: Writer) -> dict[str, Any]:
         now = sessions.clock.now()
@@ -187,6 +193,45 @@ def _add_rates(api: FastAPI, sessions: Sessions) -> None:
             "used": found.used,
             "retry_after_seconds": found.retry_after.total_seconds(),
         }
+
+
+def _add_working(api: FastAPI, working: WorkingMemory) -> None:
+    @api.post(f"{SESSION}/working")
+    def append(session_id: Id, body: WorkingBody, caller: Writer) -> dict[str, Any]:
+        whose = owner_of(caller, body.user_id)
+        found = working.append(whose, session_id, body.items, body.once)
+        return working_view(found, working.policy.budget_tokens)
+
+    @api.get(f"{SESSION}/working")
+    def read(session_id: Id, user_id: Id, caller: Reader) -> dict[str, Any]:
+        found = working.read(owner_of(caller, user_id), session_id)
+        return working_view(found, working.policy.budget_tokens)
+
+
+def working_view(working: Working, budget_tokens: int) -> dict[str, Any]:
+    """A working memory as it is answered: the summary comes before the items."""
+    summary = working.summary
+    return {
+        "summary": None
+        if summary is None
+        else {
+            "content": summary.content,
+            "tokens": summary.tokens,
+            "folded": summary.folded,
+            "summarised_by": summary.summarised_by,
+            "created_at": summary.created_at.isoformat(),
+        },
+        "items": [
+            {
+                "content": item.content,
+                "tokens": item.tokens,
+                "created_at": item.created_at.isoformat(),
+            }
+            for item in working.items
+        ],
+        "tokens": working.tokens,
+        "budget_tokens": budget_tokens,
+    }
 
 
 def message_view(message: ContextMessage) -> dict[str, Any]:

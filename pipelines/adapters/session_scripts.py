@@ -189,3 +189,52 @@ end)
 return found
 """
 )
+
+# index, erased user, erased session, items, summary, once | began, longest, lifetime, once, new…
+APPEND_ITEMS: Final = (
+    _WRITE
+    + """
+local items, summary = KEYS[4], KEYS[5]
+if is_first(KEYS[6], ARGV[4]) then
+  for place = 5, #ARGV do redis.call('RPUSH', items, ARGV[place]) end
+end
+local told = redis.call('GET', summary)
+if told then keep(index, summary, ARGV[3], longest) end
+keep(index, items, ARGV[3], longest)
+return {'kept', told or '', redis.call('LRANGE', items, 0, -1)}
+"""
+)
+
+# index, items, summary | lifetime, longest
+READ_ITEMS: Final = (
+    _CLOCK
+    + """
+local found, told = redis.call('LRANGE', KEYS[2], 0, -1), redis.call('GET', KEYS[3])
+if #found > 0 then keep(KEYS[1], KEYS[2], ARGV[1], ARGV[2]) end
+if told then keep(KEYS[1], KEYS[3], ARGV[1], ARGV[2]) end
+return {told or '', found}
+"""
+)
+
+# Each value begins with its id and a line feed: what was seen is known by that.
+# index, erased user, erased session, items, summary
+# | began, longest, lifetime, summary seen or '', items seen, the first, the last, new summary
+FOLD: Final = (
+    _WRITE
+    + """
+local items, summary, seen = KEYS[4], KEYS[5], tonumber(ARGV[5])
+local function is_still(value, id)
+  return (value and string.match(value, '^[^\\n]*') or '') == id
+end
+if not (is_still(redis.call('GET', summary), ARGV[4])
+    and is_still(redis.call('LINDEX', items, 0), ARGV[6])
+    and is_still(redis.call('LINDEX', items, seen - 1), ARGV[7])) then
+  return {'changed'}
+end
+redis.call('LTRIM', items, seen, -1)
+redis.call('SET', summary, ARGV[8])
+keep(index, summary, ARGV[3], longest)
+if redis.call('EXISTS', items) == 1 then keep(index, items, ARGV[3], longest) end
+return {'kept'}
+"""
+)

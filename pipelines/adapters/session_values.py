@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from pipelines.formats import SESSION_ENTRY
+from pipelines.formats import SESSION_ENTRY, WORKING_MEMORY, Format
 from pipelines.model import Role
-from pipelines.ports import ContextMessage, Episode
+from pipelines.ports import ContextMessage, Episode, Summary, WorkingItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,61 @@ def read_state(raw: bytes) -> dict[str, Any]:
     return {"state": _load(raw)["state"]}
 
 
-def _load(raw: bytes) -> Mapping[str, Any]:
+def write_item(item: WorkingItem) -> bytes:
+    """Its id, a line feed, and the item."""
+    kept = {
+        "schema_version": WORKING_MEMORY.version,
+        "content": item.content,
+        "tokens": item.tokens,
+        "created_at": item.created_at.isoformat(),
+    }
+    return item.id.encode() + b"\n" + orjson.dumps(kept)
+
+
+def read_item(raw: bytes) -> WorkingItem:
+    """The item that was written.
+
+    Raises:
+        NewerFormat: A newer release wrote it.
+    """
+    key, _, said = raw.partition(b"\n")
+    kept = _load(said, WORKING_MEMORY)
+    at = datetime.fromisoformat(kept["created_at"])
+    return WorkingItem(key.decode(), kept["content"], kept["tokens"], at)
+
+
+def write_summary(summary: Summary) -> bytes:
+    """Its id, a line feed, and the summary."""
+    kept = {
+        "schema_version": WORKING_MEMORY.version,
+        "content": summary.content,
+        "tokens": summary.tokens,
+        "folded": summary.folded,
+        "summarised_by": summary.summarised_by,
+        "created_at": summary.created_at.isoformat(),
+    }
+    return summary.id.encode() + b"\n" + orjson.dumps(kept)
+
+
+def read_summary(raw: bytes) -> Summary:
+    """The summary that was written.
+
+    Raises:
+        NewerFormat: A newer release wrote it.
+    """
+    key, _, said = raw.partition(b"\n")
+    kept = _load(said, WORKING_MEMORY)
+    return Summary(
+        id=key.decode(),
+        content=kept["content"],
+        tokens=kept["tokens"],
+        folded=kept["folded"],
+        summarised_by=kept["summarised_by"],
+        created_at=datetime.fromisoformat(kept["created_at"]),
+    )
+
+
+def _load(raw: bytes, form: Format = SESSION_ENTRY) -> Mapping[str, Any]:
     kept: Mapping[str, Any] = orjson.loads(raw)
-    SESSION_ENTRY.check(kept.get("schema_version"))
+    form.check(kept.get("schema_version"))
     return kept

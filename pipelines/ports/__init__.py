@@ -107,6 +107,7 @@ from pipelines.ports.sessions import (
 )
 from pipelines.ports.sharing import Repeated, Sharing
 from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
+from pipelines.ports.working import Summariser, Summary, Working, WorkingItem, WorkingStore
 
 __all__ = [
     "BATCHED",
@@ -206,6 +207,8 @@ __all__ = [
     "Subject",
     "SubjectSessions",
     "SubjectStream",
+    "Summariser",
+    "Summary",
     "TableContent",
     "Ticket",
     "TokenCounter",
@@ -215,6 +218,9 @@ __all__ = [
     "Waiting",
     "Waker",
     "WorkTable",
+    "Working",
+    "WorkingItem",
+    "WorkingStore",
     "Write",
     "go_on",
 ]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pipelines.ports import Subject, Write
 
 # Owner, session or None for what is the user's, what it is, its name.
-_Key = tuple["Owner", str | None, str, str]
+Key = tuple["Owner", str | None, str, str]
 
 
 @dataclass(slots=True)
@@ -42,8 +42,8 @@ class InMemorySessions:
     clock: ManualClock = field(default_factory=ManualClock)
     policy: SessionPolicy = field(default_factory=SessionPolicy)
     is_away: bool = False
-    _kept: dict[_Key, _Kept] = field(default_factory=dict)
-    _done: dict[tuple[_Key, str], datetime] = field(default_factory=dict)
+    _kept: dict[Key, _Kept] = field(default_factory=dict)
+    _done: dict[tuple[Key, str], datetime] = field(default_factory=dict)
     _erased: dict[tuple[Owner, str | None], datetime] = field(default_factory=dict)
 
     def append_context(
@@ -54,27 +54,27 @@ class InMemorySessions:
         write: Write,
         after: Asked | None = None,
     ) -> int | Asked:
-        self._check(owner, session_id, write)
+        self.check(owner, session_id, write)
         key = (owner, session_id, "context", "")
-        said: deque[ContextMessage] = self._find(key) or deque(maxlen=self.policy.max_messages)
+        said: deque[ContextMessage] = self.find(key) or deque(maxlen=self.policy.max_messages)
         if said and said[-1].asks_secret and (after is None or after.message != said[-1]):
             return Asked(said[-1], b"")
-        if self._is_first(key, write):
+        if self.is_first(key, write):
             said.extend(messages)
-        self._keep(key, said, self.policy.context)
+        self.keep(key, said, self.policy.context)
         return len(said)
 
     def read_context(self, owner: Owner, session_id: str, limit: int) -> list[ContextMessage]:
-        said = self._use((owner, session_id, "context", ""), self.policy.context) or ()
+        said = self.use((owner, session_id, "context", ""), self.policy.context) or ()
         return list(said)[-limit:]
 
     def add_episode(self, owner: Owner, episode: Episode, write: Write) -> None:
-        self._check(owner, episode.session_id, write)
-        if not self._is_first((owner, episode.session_id, "episodes", ""), write):
+        self.check(owner, episode.session_id, write)
+        if not self.is_first((owner, episode.session_id, "episodes", ""), write):
             return
         key, now = (owner, None, "episodes", ""), self.clock.now()
         told = [(now, episode), *self._list_episodes(owner)][: self.policy.max_episodes]
-        self._keep(key, told, self.policy.episode)
+        self.keep(key, told, self.policy.episode)
 
     def read_episodes(self, owner: Owner, limit: int) -> list[Episode]:
         self._answer()
@@ -88,15 +88,15 @@ class InMemorySessions:
         state: Any,  # noqa: ANN401 - JSON
         write: Write,
     ) -> None:
-        self._check(owner, session_id, write)
+        self.check(owner, session_id, write)
         key = (owner, session_id, "tool", tool)
-        self._keep(key, {"state": copy.deepcopy(state)}, self.policy.tool_state)
+        self.keep(key, {"state": copy.deepcopy(state)}, self.policy.tool_state)
 
     def read_tool_states(
         self, owner: Owner, session_id: str, tools: Sequence[str]
     ) -> dict[str, Any]:
         lifetime = self.policy.tool_state
-        found = {tool: self._use((owner, session_id, "tool", tool), lifetime) for tool in tools}
+        found = {tool: self.use((owner, session_id, "tool", tool), lifetime) for tool in tools}
         return {tool: copy.deepcopy(kept["state"]) for tool, kept in found.items() if kept}
 
     def keep_state(
@@ -106,25 +106,25 @@ class InMemorySessions:
         state: Any,  # noqa: ANN401 - JSON
         write: Write,
     ) -> None:
-        self._check(owner, session_id, write)
+        self.check(owner, session_id, write)
         key = (owner, session_id, "state", "")
-        self._keep(key, {"state": copy.deepcopy(state)}, self.policy.state)
+        self.keep(key, {"state": copy.deepcopy(state)}, self.policy.state)
 
     def read_state(self, owner: Owner, session_id: str) -> Mapping[str, Any] | None:
-        found = self._use((owner, session_id, "state", ""), self.policy.state)
+        found = self.use((owner, session_id, "state", ""), self.policy.state)
         return None if found is None else dict(copy.deepcopy(found))
 
     def count_use(
         self, owner: Owner, name: str, limit: int, window: timedelta, write: Write
     ) -> RateCount:
-        self._check(owner, None, write)
+        self.check(owner, None, write)
         key, now = (owner, None, "rate", f"{window}:{name}"), self.clock.now()
-        uses = [item for item in self._find(key) or [] if item[0] > now - window]
+        uses = [item for item in self.find(key) or [] if item[0] > now - window]
         is_allowed = write.once in {once for _, once in uses}
         if not is_allowed and len(uses) < limit:
             uses.append((now, write.once))
             is_allowed = True
-            self._keep(key, uses, window)
+            self.keep(key, uses, window)
         waits = len(uses) >= limit
         wait = uses[len(uses) - limit][0] + window - now if waits else timedelta()
         return RateCount(is_allowed, len(uses), wait)
@@ -153,7 +153,7 @@ class InMemorySessions:
         self._answer()
         return len(self._list_before(subject))
 
-    def _list_before(self, subject: Subject) -> list[_Key | Episode]:
+    def _list_before(self, subject: Subject) -> list[Key | Episode]:
         owner, session = subject.owner, subject.session_id
         limit = self._erased.get((owner, session))
         keys = [
@@ -162,7 +162,7 @@ class InMemorySessions:
             if key[0] == owner
             and session in {None, key[1]}
             and (limit is None or kept.first_at <= limit)
-            and self._find(key) is not None
+            and self.find(key) is not None
         ]
         episodes = [
             episode
@@ -177,39 +177,44 @@ class InMemorySessions:
         if self.is_away:
             raise SessionsUnavailable("the session tier is away")
 
-    def _check(self, owner: Owner, session_id: str | None, write: Write) -> None:
+    def check(self, owner: Owner, session_id: str | None, write: Write) -> None:
+        """Refuse a write that began before its subject was erased."""
         self._answer()
         for whom in ((owner, None), (owner, session_id)):
             if whom in self._erased and write.began_at <= self._erased[whom]:
                 raise ErasedMeanwhile("was erased after this had begun; nothing of it was kept")
 
-    def _is_first(self, key: _Key, write: Write) -> bool:
+    def is_first(self, key: Key, write: Write) -> bool:
+        """Whether nothing was written there under this name yet."""
         now, name = self.clock.now(), (key, write.once)
         is_first = name not in self._done or self._done[name] <= now
         if is_first:
             self._done[name] = now + self.policy.once
         return is_first
 
-    def _find(self, key: _Key) -> Any:  # noqa: ANN401 - whatever was kept
+    def find(self, key: Key) -> Any:  # noqa: ANN401 - whatever was kept
+        """What is there; None where that is nothing."""
         kept = self._kept.get(key)
         if kept is not None and kept.expires_at <= self.clock.now():
             del self._kept[key]
             return None
         return None if kept is None else kept.value
 
-    def _use(self, key: _Key, lifetime: timedelta) -> Any:  # noqa: ANN401
+    def use(self, key: Key, lifetime: timedelta) -> Any:  # noqa: ANN401
+        """What is there, which lives on from now."""
         self._answer()
-        found = self._find(key)
+        found = self.find(key)
         if found is not None:
             self._kept[key].expires_at = self.clock.now() + lifetime
         return found
 
-    def _keep(self, key: _Key, value: object, lifetime: timedelta) -> None:
+    def keep(self, key: Key, value: object, lifetime: timedelta) -> None:
+        """Keep something from now on."""
         now, kept = self.clock.now(), self._kept.get(key)
         first_at = now if kept is None else kept.first_at
         self._kept[key] = _Kept(value, first_at, now + lifetime)
 
     def _list_episodes(self, owner: Owner) -> list[tuple[datetime, Episode]]:
         oldest = self.clock.now() - self.policy.episode
-        told = self._find((owner, None, "episodes", "")) or []
+        told = self.find((owner, None, "episodes", "")) or []
         return [item for item in told if item[0] > oldest]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from memstill_client import AsyncMemstill, Memstill, Refused
 from pipelines.stages.keys import KeyScope
+from pipelines.testing.requests import read_question
+from tests.endpoint import ScriptedEndpoint, completion, status
 from tests.integration.serving import Served, serve
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 ODD = "s/1:{é} %2F?"
 SAID_AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PASSWORD = "hunter2isok"
+KEY = "sk-" + "proj-" + "bcdfghjkmnpqrstvwxz2345bcdfghjkmnpqrstvwxz2345"
 
 
 @pytest.fixture
@@ -88,8 +92,8 @@ def test_session_belongs_to_its_tenant_and_user(served: Served) -> None:
 def test_session_tier_that_is_away_is_no_crash(served: Served) -> None:
     """The API says that it cannot answer now; recall does not need it."""
     key = served.make_key()
-    served.container.sessions.cache._redis.connection_pool.connection_kwargs["path"] = "/nowhere"  # type: ignore[attr-defined]
-    served.container.sessions.cache._redis.connection_pool.disconnect()  # type: ignore[attr-defined]
+    served.container.sessions.cache._redis.connection_pool.connection_kwargs["path"] = "/nowhere"
+    served.container.sessions.cache._redis.connection_pool.disconnect()
 
     away = served.ask(key, "GET", "/v1/sessions/s/context?user_id=alice")
     recalled = served.ask(key, "GET", "/v1/recall?user_id=alice&query=tea")
@@ -98,3 +102,37 @@ def test_session_tier_that_is_away_is_no_crash(served: Served) -> None:
     assert "session tier" in away.json()["error"]["reason"]
     assert "1" == away.headers["Retry-After"]
     assert (200, []) == (recalled.status_code, recalled.json()["memories"])
+
+
+def test_working_memory_is_summarised_by_the_model_and_paid_for(
+    database_url: str, redis_url: str, key_prefix: str
+) -> None:
+    """Its notes reach the model as data, the summary stands once, the cost is on its user."""
+    changes = {"working_tokens": 200, "distiller": "model", "model_api_key": "k"}
+    with ScriptedEndpoint() as endpoint:
+        changes["model_base_url"] = endpoint.base_url
+        endpoint.queue(status(500), status(500), status(500))
+        with (
+            serve(database_url, redis_url, key_prefix, "off", **changes) as served,
+            Memstill(api_url=served.url, redis_url="", tenant_id="acme") as client,
+        ):
+            session = client.session("alice", "s")
+            notes = [f"Step {number} of the migration is done now." for number in range(30)]
+            for note in notes:
+                failed = session.remember(note)
+                if endpoint.chat_calls:
+                    break
+            endpoint.heal()
+            endpoint.queue(completion(json.dumps({"summary": "Step 1 is done. It took 77 days."})))
+            done = session.remember(f"My key is {KEY}.")
+            cost = client.cost("alice")
+
+    assert failed.summary is None
+    assert done.summary is not None
+    assert "Step 1 is done." == done.summary.content
+    assert 5 == len(done.items)
+    assert "My key is [redacted:openai-key]." == done.items[-1].content
+    assert done.tokens < 160 < failed.tokens < done.budget_tokens == 200
+    question = read_question(endpoint.chat_calls[-1].body)
+    assert [1, notes[0]] == json.loads(question.split("\n")[1])
+    assert [("summarise", 1)] == [(entry.purpose, entry.calls) for entry in cost.entries]

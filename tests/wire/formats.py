@@ -323,6 +323,16 @@ def _read_session(kept: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     )
 
 
+def _write_working() -> Any:  # noqa: ANN401
+    kept = session_values.write_item(content.ITEM), session_values.write_summary(content.SUMMARY)
+    return [orjson.loads(raw.partition(b"\n")[2]) for raw in kept]
+
+
+def _read_working(kept: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    item, summary = (b"i-1\n" + orjson.dumps(found) for found in kept)
+    return session_values.read_item(item), session_values.read_summary(summary)
+
+
 def _write_endpoints() -> Any:  # noqa: ANN401
     return Endpoints(
         pid=1, api_url="http://h:1", redis_url="redis://h:2", database_url="postgresql://h:3/d"
@@ -393,5 +403,6 @@ FORMATS = (
     _of(formats.REBUILD, lambda: _stored(gate._rebuild_value(content.REBUILD)), gate._read_rebuild),
     _of(formats.ROUND, lambda: _stored(gate._round_value(content.ROUND)), gate._read_round),
     _of(formats.SESSION_ENTRY, _write_session, _read_session),
+    _of(formats.WORKING_MEMORY, _write_working, _read_working),
     _of(formats.SCHEMA_MARK, lambda: mark_value("0015"), read_mark_value),
 )

@@ -36,11 +36,14 @@ from workers.schemas.sessions import (
     EpisodeKept,
     Episodes,
     EpisodeShown,
+    ItemShown,
     MessageShown,
     StateKept,
     StateShown,
+    SummaryShown,
     ToolStates,
     UseCounted,
+    WorkingShown,
 )
 from workers.schemas.sharing import (
     Comparison,
@@ -101,6 +104,7 @@ __all__ = [
     "Handled",
     "Health",
     "History",
+    "ItemShown",
     "Letter",
     "Letters",
     "Limit",
@@ -128,8 +132,10 @@ __all__ = [
     "StateShown",
     "States",
     "Status",
+    "SummaryShown",
     "ToolStates",
     "UseCounted",
     "UserCompared",
     "ValueCompared",
+    "WorkingShown",
 ]

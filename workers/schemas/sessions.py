@@ -76,3 +76,30 @@ class UseCounted(Answer):
     allowed: bool
     used: int = Field(ge=0)
     retry_after_seconds: float = Field(ge=0)
+
+
+class SummaryShown(Answer):
+    """What stands in the place of so many items that were folded away."""
+
+    content: str
+    tokens: int
+    folded: int
+    summarised_by: str
+    created_at: datetime
+
+
+class ItemShown(Answer):
+    """One thing that the agent holds in mind, word for word but for secrets."""
+
+    content: str
+    tokens: int
+    created_at: datetime
+
+
+class WorkingShown(Answer):
+    """A working memory: what was put more briefly, and the items after it, the oldest first."""
+
+    summary: SummaryShown | None
+    items: list[ItemShown]
+    tokens: int
+    budget_tokens: int

@@ -36,7 +36,7 @@ from memstill_client.replies import (
     Status,
     UserDifference,
 )
-from memstill_client.session_calls import ContextMessage, Episode, Use
+from memstill_client.session_calls import ContextMessage, Episode, Use, WorkingMemory
 from memstill_client.sessions import AsyncSession, Session
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
@@ -74,6 +74,7 @@ __all__ = [
     "Unavailable",
     "Use",
     "UserDifference",
+    "WorkingMemory",
     "aenqueue",
     "arecall",
     "close",

@@ -56,6 +56,44 @@ class Use(Reply):
     retry_after_seconds: float
 
 
+class WorkingSummary(Reply):
+    """What stands in the place of items that were folded away.
+
+    Attributes:
+        folded: How many those were.
+        summarised_by: Model and prompt, or ``extractive/1``.
+    """
+
+    content: str
+    tokens: int
+    folded: int
+    summarised_by: str
+    created_at: datetime
+
+
+class WorkingItem(Reply):
+    """One thing that the agent holds in mind."""
+
+    content: str
+    tokens: int
+    created_at: datetime
+
+
+class WorkingMemory(Reply):
+    """What the agent holds in mind: the summary, and the items after it, the oldest first."""
+
+    summary: WorkingSummary | None = None
+    items: tuple[WorkingItem, ...]
+    tokens: int
+    budget_tokens: int
+
+    @property
+    def text(self) -> str:
+        """All of it as text for a prompt, a line for the summary and for each item."""
+        summary = [] if self.summary is None else [self.summary.content]
+        return "\n".join([*summary, *(item.content for item in self.items)])
+
+
 class ContextCount(Reply):
     """How many messages a conversation holds."""
 
@@ -112,6 +150,15 @@ class SessionCalls:
     def add_episode(self, content: str) -> Call[EpisodeKept]:
         """Add an episode."""
         return self._write("POST", "episodes", {"content": content, "once": _name()}, EpisodeKept)
+
+    def remember(self, items: Iterable[str]) -> Call[WorkingMemory]:
+        """Append to the working memory."""
+        said = {"items": list(items), "once": _name()}
+        return self._write("POST", "working", said, WorkingMemory)
+
+    def working(self) -> Call[WorkingMemory]:
+        """Ask for the working memory."""
+        return self._read("working", {}, WorkingMemory)
 
     def set_tool_state(self, tool: str, state: object) -> Call[Kept]:
         """Keep the state of a tool."""

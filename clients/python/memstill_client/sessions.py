@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memstill_client.endpoints import Endpoints
-    from memstill_client.session_calls import ContextMessage, Episode, MessageFields, Use
+    from memstill_client.session_calls import (
+        ContextMessage,
+        Episode,
+        MessageFields,
+        Use,
+        WorkingMemory,
+    )
     from memstill_client.transports import AsyncTransport, Transport
 
 
@@ -49,6 +55,18 @@ class Session:
             The episode as it was stored, without secrets.
         """
         return self._http.ask(self._calls.add_episode(content)).content
+
+    def remember(self, *items: str) -> WorkingMemory:
+        """Append to the working memory, kept for two hours from its last use.
+
+        Above twenty items or its budget the older ones are summarised, and the call waits for
+        the model that does so; the newest five stay word for word.
+        """
+        return self._http.ask(self._calls.remember(items))
+
+    def working(self) -> WorkingMemory:
+        """What the agent holds in mind."""
+        return self._http.ask(self._calls.working())
 
     def set_tool_state(self, tool: str, state: object) -> None:
         """Keep JSON that a tool needs again, exactly as it is, for 30 minutes from its last use."""
@@ -92,6 +110,14 @@ class AsyncSession:
     async def add_episode(self, content: str) -> str:
         """See ``Session.add_episode``."""
         return (await self._http.ask(self._calls.add_episode(content))).content
+
+    async def remember(self, *items: str) -> WorkingMemory:
+        """See ``Session.remember``."""
+        return await self._http.ask(self._calls.remember(items))
+
+    async def working(self) -> WorkingMemory:
+        """See ``Session.working``."""
+        return await self._http.ask(self._calls.working())
 
     async def set_tool_state(self, tool: str, state: object) -> None:
         """See ``Session.set_tool_state``."""
