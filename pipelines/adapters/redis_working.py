@@ -78,7 +78,6 @@ class RedisWorking:
                 "" if seen.summary is None else seen.summary.id,
                 len(seen.items),
                 seen.items[0].id,
-                seen.items[-1].id,
                 values.write_summary(summary),
             ],
         )

@@ -216,9 +216,10 @@ return {told or '', found}
 """
 )
 
-# Each value begins with its id and a line feed: what was seen is known by that.
+# Each value begins with its id and a line feed: what was seen is known by that. Items only come
+# at the end and go at the beginning: behind the first one that was seen stand the others.
 # index, erased user, erased session, items, summary
-# | began, longest, lifetime, summary seen or '', items seen, the first, the last, new summary
+# | began, longest, lifetime, summary seen or '', items seen, the first of them, new summary
 FOLD: Final = (
     _WRITE
     + """
@@ -227,12 +228,11 @@ local function is_still(value, id)
   return (value and string.match(value, '^[^\\n]*') or '') == id
 end
 if not (is_still(redis.call('GET', summary), ARGV[4])
-    and is_still(redis.call('LINDEX', items, 0), ARGV[6])
-    and is_still(redis.call('LINDEX', items, seen - 1), ARGV[7])) then
+    and is_still(redis.call('LINDEX', items, 0), ARGV[6])) then
   return {'changed'}
 end
 redis.call('LTRIM', items, seen, -1)
-redis.call('SET', summary, ARGV[8])
+redis.call('SET', summary, ARGV[7])
 keep(index, summary, ARGV[3], longest)
 if redis.call('EXISTS', items) == 1 then keep(index, items, ARGV[3], longest) end
 return {'kept'}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.backoff import NoBackoff
@@ -121,9 +122,9 @@ def test_unread_state_outlives_what_is_read(tier: Tier) -> None:
 
 def test_each_episode_lives_a_day_and_the_newest_come_first(tier: Tier) -> None:
     """Also those told within the same moment keep their order; the oldest above the bound go."""
-    for number in range(4):
-        tier.cache.add_episode(ALICE, Episode(SPOKEN, f"{number}", AT), tier.write())
-    assert ["3", "2", "1"] == [item.content for item in tier.cache.read_episodes(ALICE, 10)]
+    for number in range(12, 0, -1):
+        tier.cache.add_episode(ALICE, Episode(SPOKEN, f"{number:02}", AT), tier.write())
+    assert ["01", "02", "03"] == [item.content for item in tier.cache.read_episodes(ALICE, 10)]
 
     tier.pass_time(POLICY.episode - MINUTE)
     tier.cache.add_episode(ALICE, Episode("s2", "late", AT), tier.write())
@@ -355,6 +356,21 @@ def test_every_key_has_a_lifetime_and_the_index_names_them_all(
     assert {f"{{{Subject(ALICE).key}}}"} == {key.split(":")[3] for key in keys}
 
 
+def test_what_a_failover_brings_back_is_found_by_the_proof(redis_url: str, key_prefix: str) -> None:
+    """Also when it was used since: what counts is when it was written first."""
+    with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
+        fill(tier)
+        redis.set(OwnerKeys(key_prefix, ALICE).erased(), round(time.time() * 1000), ex=600)
+        time.sleep(0.01)
+        assert ALL == held(tier)
+
+        found = tier.cache.count(Subject(ALICE))
+        tier.cache.remove(Subject(ALICE), AT)
+
+        assert (5, 0) == (found, tier.cache.count(Subject(ALICE)))
+        assert NOTHING == held(tier)
+
+
 def test_index_forgets_what_has_expired(redis_url: str, key_prefix: str) -> None:
     """It does not grow with every session that a user ever had."""
     with Redis.from_url(redis_url) as redis, open_tier(redis_url, key_prefix) as tier:
@@ -382,6 +398,8 @@ NAME = st.text(
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([("a", "b", "s", "x:tool:y"), ("a", "b", "s:tool:x", "y")])
+@example([("a", "b%3A", "s", "t"), ("a", "b:", "s", "t"), ("a:b", "", "s", "t")])
 @given(st.lists(st.tuples(NAME, NAME, NAME, NAME), min_size=2, max_size=4, unique=True))
 def test_no_two_owners_sessions_or_tools_share_a_key(
     tier: Tier, places: list[tuple[str, str, str, str]]
