@@ -121,6 +121,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         running.append({"role": "user", "content": f"And a {CANARY}.", "name": FORGOTTEN})
         running.add_episode(f"She bought a {CANARY}.")
         running.save_state({"seen": CANARY})
+        running.remember(f"She asked about a {CANARY}.")
         assert {CANARY, FORGOTTEN} == found_in(rows(modelled), (CANARY, FORGOTTEN))
 
         receipt = client.erase(FORGOTTEN)

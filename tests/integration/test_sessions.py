@@ -76,6 +76,9 @@ def test_session_belongs_to_its_tenant_and_user(served: Served) -> None:
     mine = {"api_url": served.url, "redis_url": ""}
     with Memstill(**mine, api_key=served.make_key().text) as client:  # type: ignore[arg-type]
         client.session("alice", "s").save_state(1)
+        for name in (".", "..", "a/../b"):
+            client.session("alice", name).save_state(name)
+            assert name == client.session("alice", name).load_state()
     others = served.make_key("umbrella").text
     with Memstill(**mine, api_key=others) as client:  # type: ignore[arg-type]
         assert client.session("alice", "s").load_state() is None

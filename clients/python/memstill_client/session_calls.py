@@ -136,7 +136,9 @@ class SessionCalls:
     def __init__(self, endpoints: Endpoints, user_id: str, session_id: str) -> None:
         self._endpoints = endpoints
         self._user_id = user_id
-        self._path = f"/v1/sessions/{quote(session_id, safe='')}"
+        # A session called ".." would else lead elsewhere.
+        name = quote(session_id, safe="").replace(".", "%2E")
+        self._path = f"/v1/sessions/{name}"
 
     def append(self, messages: Iterable[MessageFields]) -> Call[ContextCount]:
         """Append to the conversation."""
