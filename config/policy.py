@@ -27,6 +27,7 @@ from config.rates import RatePolicy
 from config.retention import RetentionPolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
 from config.schedule import SchedulePolicy
+from config.sessions import SessionPolicy, WorkingPolicy
 from config.spending import BudgetPolicy
 
 
@@ -355,3 +356,5 @@ class Policies:
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)
     langgraph: LangGraphPolicy = field(default_factory=LangGraphPolicy)
+    session: SessionPolicy = field(default_factory=SessionPolicy)
+    working: WorkingPolicy = field(default_factory=WorkingPolicy)

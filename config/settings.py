@@ -29,6 +29,7 @@ from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 from config.retrieval import VerbatimPolicy
 from config.schedule import IntervalsSetting, Job, SchedulePolicy
+from config.sessions import WorkingPolicy
 
 
 class Settings(BaseSettings):
@@ -162,6 +163,9 @@ class Settings(BaseSettings):
     langgraph_settle_seconds: float = Field(
         default=3600.0, ge=0, description="One goes when as many as stay are older than this."
     )
+    working_tokens: int = Field(
+        default=8_000, ge=200, description="What a working memory may hold: docs/sessions.md."
+    )
 
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
@@ -228,6 +232,7 @@ class Settings(BaseSettings):
             retry=retry,
             outage=replace(OutagePolicy(), first=timedelta(seconds=self.probe_seconds)),
             lease=lease,
+            working=WorkingPolicy(budget_tokens=self.working_tokens),
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,

@@ -16,6 +16,7 @@
     │   ├── StoreUnavailable        PostgreSQL
     │   ├── NewerFormat             a newer release stored it: one of its workers reads it
     │   ├── QueueUnavailable        Redis
+    │   ├── SessionsUnavailable     Redis, where it keeps running sessions: go on without them
     │   ├── IndexUnavailable        Qdrant or pgvector
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
     ├── StoreRefused                PostgreSQL rejects the values themselves
@@ -27,6 +28,7 @@
     └── WriteConflict               what was read has changed since: read and plan again
         ├── LeaseLost               the fence refused a commit: another worker holds the lease
         ├── OwnerBusy               another worker holds the user right now: try again
+        ├── ErasedMeanwhile         whom it belongs to was erased since it began: nothing was kept
         └── VersionConflict         a memory has another version than the plan was made for
 """
 
@@ -127,6 +129,10 @@ class QueueUnavailable(DependencyUnavailable):
     """Redis did not answer."""
 
 
+class SessionsUnavailable(DependencyUnavailable):
+    """The session tier did not answer; an agent goes on without what it holds."""
+
+
 class IndexUnavailable(DependencyUnavailable):
     """The vector index did not answer."""
 
@@ -197,6 +203,10 @@ class LeaseLost(WriteConflict):
 
 class OwnerBusy(WriteConflict):
     """Another worker holds the user right now; the same call succeeds in a moment."""
+
+
+class ErasedMeanwhile(WriteConflict):
+    """The user or session was erased after this write had begun; nothing of it was kept."""
 
 
 class VersionConflict(WriteConflict):

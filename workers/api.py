@@ -18,6 +18,7 @@ from memstill_client.wire import parse_transcript
 from pipelines.errors import (
     AccessRefused,
     DependencyUnavailable,
+    ErasedMeanwhile,
     IdempotencyConflict,
     InputError,
     KeyRefused,
@@ -45,6 +46,7 @@ from workers.payloads import to_transcript
 from workers.procedure_routes import add_procedure_routes
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
+from workers.session_routes import add_session_routes
 from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
@@ -119,6 +121,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     api.state.container = container
     api.router.route_class = ScopedRoute
     _handle_errors(api)
+    _handle_conflicts(api)
     _handle_strangers(api)
     _add_health(api, health or HealthWatch(container.settings, container))
     _add_intake(api, container)
@@ -126,6 +129,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     _add_recall(api, container)
     add_memory_routes(api, container)
     add_procedure_routes(api, container)
+    add_session_routes(api, container)
     add_cost_routes(api, container)
     add_batch_routes(api, container)
     add_promote_routes(api, container)
@@ -167,12 +171,6 @@ def _handle_errors(api: FastAPI) -> None:
         field = ".".join(str(part) for part in first["loc"][1:]) or "body"
         return _error(422, "invalid_request", field, first["msg"])
 
-    @api.exception_handler(OwnerBusy)
-    def busy(_: Request, error: OwnerBusy) -> Response:
-        response = _error(503, "unavailable", None, str(error))
-        response.headers["Retry-After"] = "1"
-        return response
-
     @api.exception_handler(AccessRefused)
     def access_refused(_: Request, error: AccessRefused) -> Response:
         if not isinstance(error, KeyRefused):
@@ -194,6 +192,20 @@ def _handle_errors(api: FastAPI) -> None:
         response = _error(503, "unavailable", None, f"{error}; try again")
         response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds or 0)))
         return response
+
+
+def _handle_conflicts(api: FastAPI) -> None:
+    """Somebody else was at it."""
+
+    @api.exception_handler(OwnerBusy)
+    def busy(_: Request, error: OwnerBusy) -> Response:
+        response = _error(503, "unavailable", None, str(error))
+        response.headers["Retry-After"] = "1"
+        return response
+
+    @api.exception_handler(ErasedMeanwhile)
+    def erased(_: Request, error: ErasedMeanwhile) -> Response:
+        return _error(409, "erased", None, str(error))
 
 
 def _handle_strangers(api: FastAPI) -> None:

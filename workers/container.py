@@ -64,6 +64,7 @@ from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import breaker_of_model, make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
 from workers.retry import judge
+from workers.session_tier import SessionTier, open_session_tier
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
 
@@ -109,6 +110,7 @@ class Container:
     consolidate: Consolidate
     project: Project
     recall: Recall
+    sessions: SessionTier
     sweep: Sweep
     history: History
     restore: Restore
@@ -217,6 +219,9 @@ def _compose(
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
     reranker = make_reranker(settings, clients, breakers)
+    sessions = open_session_tier(
+        settings, policies, clients, breakers, tokens, ledger=ledger, clock=clock
+    )
     consolidate = Consolidate(
         store,
         index,
@@ -266,6 +271,7 @@ def _compose(
         recall=Recall(
             store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
         ),
+        sessions=sessions,
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
         restore=Restore(store, lifecycle.pins, verdicts, consolidate, generations, waker, clock),
@@ -276,6 +282,7 @@ def _compose(
             store,
             index,
             _make_stream(settings, clients),
+            sessions.cache,
             consolidate,
             share,
             waker,

@@ -58,9 +58,24 @@ def breaker_of_model(breakers: Breakers, model: str) -> Breaker:
 
 
 def make_chat(
-    settings: Settings, policies: Policies, clients: ExitStack, breakers: Breakers, model: str
+    settings: Settings,
+    policies: Policies,
+    clients: ExitStack,
+    breakers: Breakers,
+    model: str,
+    *,
+    max_seconds: float = float("inf"),
 ) -> ChatModel:
-    """The chat model of that name, at the endpoint of the settings."""
+    """The chat model of that name, at the endpoint of the settings.
+
+    Args:
+        settings: Name the endpoint, and how long it is waited for.
+        policies: Of retries and prices.
+        clients: Close the connections.
+        breakers: Shared by all who ask this model.
+        model: Its name at the endpoint.
+        max_seconds: Where somebody waits who does not wait as long as the settings say.
+    """
     from pipelines.adapters.openai_chat import OpenAiChatModel
 
     check_priced(model, policies)
@@ -71,7 +86,7 @@ def make_chat(
         client,
         model,
         policies.retry,
-        budget_seconds=settings.model_timeout_seconds,
+        budget_seconds=min(settings.model_timeout_seconds, max_seconds),
     )
     return BreakingChatModel(chat, breaker_of_model(breakers, model))
 

@@ -2,8 +2,8 @@
 
 The first transaction removes all that PostgreSQL has of the subject and voids every lease under
 which something of it could still be written; what is on the Stream is refused from then on. The
-index, the Stream and what rests on several sessions follow. Later, when whatever was under way
-has ended, all is searched once more, and the names are forgotten, too.
+session tier, the index, the Stream and what rests on several sessions follow. Later, when whatever
+was under way has ended, all is searched once more, and the names are forgotten, too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         MemoryStore,
         OwnerClaim,
         Subject,
+        SubjectSessions,
         SubjectStream,
         VectorIndex,
         Waker,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INDEX, STREAM = "index", "stream"
+INDEX, STREAM, SESSIONS = "index", "stream", "session tier"
 _FAILURES = (DependencyUnavailable, IndexRefused, OwnerBusy, StoreRefused)
 
 
@@ -62,6 +63,7 @@ class Erase:
     store: MemoryStore
     index: VectorIndex
     stream: SubjectStream
+    sessions: SubjectSessions
     consolidate: Consolidate
     share: Share
     waker: Waker
@@ -109,8 +111,9 @@ class Erase:
     # ---- purging ------------------------------------------------------------------------------
 
     def _purge(self, erasure: Erasure, owners: Sequence[Owner]) -> None:
-        removed = Counter({INDEX: self._clear_index(erasure, owners)})
         subject = _subject_of(erasure)
+        removed = Counter({SESSIONS: self.sessions.remove(subject, erasure.requested_at)})
+        removed[INDEX] = self._clear_index(erasure, owners)
         removed[STREAM] = self.stream.remove(subject, erasure.mark_at)
         due_at = self.clock.now() + self.policies.erase.settle
         insist(
@@ -172,6 +175,7 @@ class Erase:
         owners = self.erasures.find_owners(erasure)
         found[INDEX] = sum(map(self._count_surplus, owners))
         found[STREAM] = self.stream.count(_subject_of(erasure), erasure.mark_at)
+        found[SESSIONS] = self.sessions.count(_subject_of(erasure))
         return found
 
     def _count_surplus(self, owner: Owner) -> int:

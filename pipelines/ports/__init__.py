@@ -108,13 +108,25 @@ from pipelines.ports.reconcile import (
     Standing,
 )
 from pipelines.ports.retention import RetentionStore
+from pipelines.ports.sessions import (
+    Asked,
+    ContextMessage,
+    Episode,
+    RateCount,
+    SessionCache,
+    SessionView,
+    SubjectSessions,
+    Write,
+)
 from pipelines.ports.sharing import Repeated, Sharing
 from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
+from pipelines.ports.working import Summariser, Summary, Working, WorkingItem, WorkingStore
 
 __all__ = [
     "BATCHED",
     "TOKEN_LENGTH",
     "Accepted",
+    "Asked",
     "BackupFiles",
     "Batch",
     "BatchAnswer",
@@ -131,6 +143,7 @@ __all__ = [
     "ChatReply",
     "ChatRequest",
     "Clock",
+    "ContextMessage",
     "CostReport",
     "CountedUses",
     "DeadFilter",
@@ -145,6 +158,7 @@ __all__ = [
     "DumpReader",
     "Embedder",
     "Entry",
+    "Episode",
     "Erasure",
     "ErasureId",
     "ErasureState",
@@ -188,6 +202,7 @@ __all__ = [
     "PreparedRequest",
     "Projection",
     "Purpose",
+    "RateCount",
     "Rebuild",
     "RebuildStore",
     "RebuildTurn",
@@ -204,6 +219,8 @@ __all__ = [
     "RoundStore",
     "RoundTurn",
     "RunState",
+    "SessionCache",
+    "SessionView",
     "Sharing",
     "Snapshot",
     "SnapshotSource",
@@ -212,7 +229,10 @@ __all__ = [
     "StoredKey",
     "StoredReply",
     "Subject",
+    "SubjectSessions",
     "SubjectStream",
+    "Summariser",
+    "Summary",
     "Survey",
     "TableContent",
     "Ticket",
@@ -225,5 +245,9 @@ __all__ = [
     "Waiting",
     "Waker",
     "WorkTable",
+    "Working",
+    "WorkingItem",
+    "WorkingStore",
+    "Write",
     "go_on",
 ]

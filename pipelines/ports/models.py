@@ -123,6 +123,7 @@ class Purpose(StrEnum):
 
     DISTILL = "distill"
     JUDGE = "judge"
+    SUMMARISE = "summarise"
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,12 +121,20 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         for made in (own, shared):
             client.record_outcome(made.id, f"{CANARY}-1", FORGOTTEN, worked=True)
         pushed = list(load.receipts[FORGOTTEN])
+        running = client.session(FORGOTTEN, "running")
+        running.append({"role": "user", "content": f"And a {CANARY}.", "name": FORGOTTEN})
+        running.add_episode(f"She bought a {CANARY}.")
+        running.save_state({"seen": CANARY})
+        running.remember(f"She asked about a {CANARY}.")
         assert {CANARY, FORGOTTEN} == found_in(rows(modelled), (CANARY, FORGOTTEN))
 
         receipt = client.erase(FORGOTTEN)
 
         assert [] == list(client.recall(CANARY, FORGOTTEN).memories)
         assert [] == list(client.memories(FORGOTTEN))
+        assert ((), (), None) == (
+            running.context(), client.episodes(FORGOTTEN), running.load_state()
+        )  # fmt: skip
         for item in pushed:
             with pytest.raises(NotFound):
                 client.status(item)  # type: ignore[arg-type]

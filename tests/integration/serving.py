@@ -66,8 +66,10 @@ class Served:
 
 
 @contextmanager
-def serve(database_url: str, redis_url: str, key_prefix: str, auth: str) -> Iterator[Served]:
-    """Serve until the block ends."""
+def serve(
+    database_url: str, redis_url: str, key_prefix: str, auth: str, **changes: object
+) -> Iterator[Served]:
+    """Serve until the block ends, with what is changed in the settings."""
     settings = Settings.model_validate(
         {
             "database_url": database_url,
@@ -76,6 +78,7 @@ def serve(database_url: str, redis_url: str, key_prefix: str, auth: str) -> Iter
             "index_url": "pgvector",
             "api_port": free_port(),
             "auth": auth,
+            **changes,
         }
     )
     container = open_container(settings, make_app(settings))

@@ -28,9 +28,26 @@ PARAMETERS = {
     "promotion": "proposals",
     "erasure": "erasures",
     "user_id": "users",
+    "session_id": "sessions",
     "after": "ids",
 }
-OTHERS = {"query": "where?", "since": "2026-01-01", "limit": 200}
+OTHERS: dict[str, Any] = {
+    "query": "where?",
+    "since": "2026-01-01",
+    "limit": 200,
+    # Done again under its name a write has the same answer.
+    "once": "probe",
+    "messages": [{"role": "user", "content": "hello"}],
+    "content": "hello",
+    "tool": "search",
+    "state": 1,
+    "name": "calls",
+    "window_seconds": 60,
+}
+
+
+# For whom the sessions of others are asked for.
+ASKED_FOR = "alice"
 
 
 @dataclass
@@ -99,7 +116,27 @@ def settle(served: Served, tenant_id: str, user_id: str, *cities: str) -> Things
         pushed = served.ask(key, "POST", "/v1/transcripts", json=told)
         things.add("receipts", pushed.json()["receipt"])
     things.add("users", user_id)
+    things.add("sessions", run_session(served, key, user_id, *cities))
     return things
+
+
+def run_session(served: Served, key: NewKey, user_id: str, *cities: str) -> str:
+    """A session that is running, with what only its user says everywhere in it."""
+    name, whose = hot_session_of(user_id), {"user_id": user_id}
+    for method, about, said in (
+        ("POST", "context", {"messages": [{"role": "user", "content": str(cities)}]}),
+        ("POST", "episodes", {"content": str(cities)}),
+        ("PUT", "tools", {"tool": "search", "state": cities}),
+        ("PUT", "state", {"state": cities}),
+    ):
+        answer = served.ask(key, method, f"/v1/sessions/{name}/{about}", json=whose | said)
+        assert 200 == answer.status_code, answer.text
+    return name
+
+
+def hot_session_of(user_id: str) -> str:
+    """The name of a user's running session."""
+    return f"hot-{user_id}"
 
 
 def collect(served: Served, tenant_id: str, things: Things) -> Things:
@@ -161,14 +198,19 @@ def request_of(document: dict[str, Any], probe: Probe, named: str) -> dict[str, 
     told = document["paths"][probe.path][probe.method.lower()]
     taken = {item["name"] for item in told.get("parameters", ()) if item["in"] == "query"}
     given = {name: value for name, value in OTHERS.items() if name in taken}
-    request: dict[str, Any] = {"path": re.sub(r"\{\w+\}", named, probe.path)}
+    whose = ASKED_FOR if probe.name == "session_id" else named
+    where = named if probe.name == "session_id" else hot_session_of(named)
+    path = probe.path.replace("{session_id}", where)
+    request: dict[str, Any] = {"path": re.sub(r"\{\w+\}", named, path)}
+    if "user_id" in taken and (probe.name == "session_id" or probe.place != "path"):
+        given["user_id"] = whose
     if probe.place == "query":
         given[probe.name] = named
-    elif "user_id" in taken and probe.place != "path":
-        given["user_id"] = named
     properties = body_of(document, told).get("properties", {})
     if properties:
         body: dict[str, Any] = {name: OTHERS[name] for name in properties if name in OTHERS}
+        if probe.name == "session_id" and "user_id" in properties:
+            body["user_id"] = whose
         if probe.place == "body":
             body[probe.name] = [named] if probe.name == "receipts" else named
         request["json"] = body

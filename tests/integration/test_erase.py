@@ -88,6 +88,18 @@ def tables_with(world: World, user: str) -> set[str]:
     return found
 
 
+def keep_in_session(world: World, user: str) -> None:
+    """Words of a user's in every corner of the session tier."""
+    word = CANARY if user == "alice" else "boat"
+    session = world.client.session(user, "s9")
+    session.append({"role": "user", "content": f"I keep a {word}.", "name": user})
+    session.add_episode(f"{user} sold a {word}.")
+    session.set_tool_state("search", {"for": word})
+    session.save_state([word])
+    session.remember(f"She keeps a {word}.")
+    world.client.count_use(user, word, 3, 60)
+
+
 def told_of(world: World, user: str) -> Counter[tuple[Any, ...]]:
     """A user's memories, without their ids."""
     rows = world.container.store.export_memories("acme", user, None, 1000)
@@ -135,6 +147,8 @@ def test_erased_user_is_in_no_table_key_or_index_and_others_lose_nothing(
     )
     push_on_stream(world, stream, "alice", f"A {CANARY} on the Stream.", "s9")
     push_on_stream(world, stream, "bob", "I have a boat.", "s9")
+    for user in ("alice", "bob"):
+        keep_in_session(world, user)
     before = tables_with(world, "alice")
     assert before >= {"transcripts", "facts", "memories", "events", "replies", "owners", "ledger"}
     others = told_of(world, "bob"), told_of(world, "carol")
@@ -151,6 +165,12 @@ def test_erased_user_is_in_no_table_key_or_index_and_others_lose_nothing(
     assert ("verified", 0) == (proven.state, sum(proven.found.values()))
     assert proven.removed["stream"] == 1
     assert proven.removed["index"] >= 3
+    assert proven.removed["session tier"] == 6
+    assert [] == list(world.client.episodes("alice"))
+    assert (1, 1) == (
+        len(world.client.session("bob", "s9").context()),
+        len(world.client.episodes("bob")),
+    )
     assert set() == tables_with(world, "alice")
     assert set() == find_everywhere(world, stream, '"alice"')
     assert others == (told_of(world, "bob"), told_of(world, "carol"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis import Redis
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -33,6 +34,8 @@ from workers.cli import app
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from pipelines.flows.keys import NewKey
+
 ATTEMPTS = 1_000
 REPOSITORY = Path(__file__).parents[2]
 REFUSALS = {200, 202, 401, 403, 404, 422}
@@ -47,10 +50,12 @@ class World:
     rng: random.Random = field(default_factory=lambda: random.Random(20260302))
     answered: dict[object, str] = field(default_factory=dict)
     judged: int = 0
+    hot: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.document = self.served.http.get("/openapi.json").json()
         self.probes = list(list_probes(self.document))
+        self.forget_hot()
 
     def invent(self, kind: str) -> str:
         """Something of a kind that nobody has."""
@@ -59,6 +64,15 @@ class World:
         if kind == "keys":
             return f"{self.rng.getrandbits(64):016x}"
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
+
+    def forget_hot(self) -> None:
+        """Delete what an attacker kept in sessions of their own: it would be found again."""
+        settings = self.served.container.settings
+        with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
+            keys = set(redis.keys(f"{settings.key_prefix}:sessions:*"))
+            self.hot = self.hot or keys
+            for key in keys - self.hot:
+                redis.delete(key)
 
     def judge(self, attacker: Attacker, what: object, kind: str, ask: Callable[[str], str]) -> None:
         """Ask for another's and for nobody's: the answers are one, and hold nothing of others."""
@@ -120,6 +134,8 @@ def knock(world: World, attacker: Attacker, probe: Probe) -> None:
         request = request_of(world.document, probe, named)
         answer = world.served.ask(attacker.key, probe.method, request.pop("path"), **request)
         assert answer.status_code in REFUSALS, (probe, answer.text)
+        if probe.method != "GET" and probe.path.startswith(("/v1/sessions", "/v1/rates")):
+            world.forget_hot()
         if (probe.method, answer.status_code) == ("DELETE", 200):
             # Of the asker's own tenant somebody of that name was erased: nobody.
             return f"{answer.json()['removed']}"
@@ -253,21 +269,33 @@ def stored(world: World) -> list[Any]:
             for table in ("memories", "transcripts", "proposals", "generations", "verdicts")
         ] + [
             list(
-                connection.exec_driver_sql("SELECT id, revoked_at, expires_at FROM api_keys").all()
+                connection.exec_driver_sql(
+                    "SELECT id, revoked_at, expires_at FROM api_keys ORDER BY id"
+                ).all()
             )
         ]
+
+
+def running(world: World, key: NewKey) -> list[str]:
+    """What the running sessions of the attacked hold."""
+    return [
+        world.served.ask(key, "GET", f"/v1/sessions/hot-{user}/{about}user_id={user}").text
+        for user in ("gina", "hugo")
+        for about in ("context?", "state?", "tools?tool=search&")
+    ]
 
 
 def test_thousand_tries_to_get_at_anothers_data_are_all_in_vain(world: World) -> None:
     """With real ids, over API, recall, export and command line: as if nobody had them."""
     requests, commands = list(list_requests(world)), list(list_commands(world))
     more = world.rng.choices(requests, k=ATTEMPTS - len(requests) - len(commands))
-    before = exported(world), stored(world)
+    key = world.served.make_key("globex")
+    before = exported(world), stored(world), running(world, key)
 
     for attempt in (*requests, *commands, *more):
         attempt()
 
-    assert before == (exported(world), stored(world))
+    assert before == (exported(world), stored(world), running(world, key))
     assert ATTEMPTS == world.judged
     assert {path for path in world.document["paths"] if "{" in path} == {
         probe.path for probe in world.probes if probe.place == "path"

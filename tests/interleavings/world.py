@@ -36,6 +36,7 @@ from pipelines.flows.sweep import Sweep
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.lifecycle import InMemoryUseCounter
 from pipelines.testing.models import HashEmbedder, OneDistiller
+from pipelines.testing.sessions import InMemorySessions
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
 from tests.builders import PROMPT
 from tests.interleavings.faults import Interruption, Watched
@@ -165,8 +166,8 @@ class World:
             consolidate=consolidate,
             project=Project(outbox, index, self.clock, retry=RETRY),
             erase=Erase(
-                erasures, store, index, NoStream(self.clock), consolidate, share, waker,
-                self.clock, POLICIES,
+                erasures, store, index, NoStream(self.clock), InMemorySessions(), consolidate,
+                share, waker, self.clock, POLICIES,
             ),
         )  # fmt: skip
 

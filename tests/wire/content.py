@@ -7,11 +7,13 @@ import uuid
 from typing import Any
 
 from memstill_client.wire import parse_transcript
-from pipelines.model import FactOutcome, Lane, MemoryId, Scope, TranscriptState, receipt_id
+from pipelines.model import FactOutcome, Lane, MemoryId, Role, Scope, TranscriptState, receipt_id
 from pipelines.plan import Insert, Plan, Promote, Supersede
 from pipelines.ports import (
     ChatRequest,
+    ContextMessage,
     Difference,
+    Episode,
     Erasure,
     ErasureId,
     ErasureState,
@@ -23,6 +25,8 @@ from pipelines.ports import (
     Round,
     Status,
     Subject,
+    Summary,
+    WorkingItem,
 )
 from tests.builders import ALICE, START, day, make_fact, make_memory, make_transcript, vector_of
 from workers.payloads import to_transcript
@@ -87,6 +91,10 @@ STATUS = Status(
         FactReport(FACT.statement, FACT.kind.value, FactOutcome.INSERTED.value, None, MEMORY.id),
     ),
 )
+SAID = ContextMessage(Role.USER, "I live in Bern.", START, "Alice")
+EPISODE = Episode("s-42", "Alice was told of a train at 09:32.", START)
+ITEM = WorkingItem("i-1", "The train leaves at 09:32.", 8, START)
+SUMMARY = Summary("i-1", "Alice wants a train to Bern.", 7, 4, "small-1 summarise-v1/0a", START)
 ERASURE = Erasure(
     id=ErasureId(RANDOM),
     tenant_id="acme",

@@ -24,6 +24,7 @@ from memstill_client.pushes import Push
 from memstill_client.replies import Accepted, ErrorReply, Recall, Status
 from memstill_client.wire import SCHEMA_VERSION, content_hash, parse_transcript, to_json
 from pipelines import formats
+from pipelines.adapters import session_values
 from pipelines.adapters.collection import payload_of, read_scanned
 from pipelines.adapters.openai_batches import OpenAiBatches
 from pipelines.adapters.paid_chat import request_hash
@@ -303,6 +304,34 @@ def _read_reply(reply: Any) -> Any:  # noqa: ANN401
     return parse_reply(json.dumps(reply), [content.ASKED])
 
 
+def _write_session() -> Any:  # noqa: ANN401
+    kept = (
+        session_values.write_message(content.SAID)[1:],
+        session_values.write_episode(content.EPISODE, "w-1"),
+        session_values.write_state({"page": 2}),
+    )
+    return [orjson.loads(raw) for raw in kept]
+
+
+def _read_session(kept: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    message, episode, state = map(orjson.dumps, kept)
+    return (
+        session_values.read_message(b"." + message),
+        session_values.read_episode(episode),
+        session_values.read_state(state),
+    )
+
+
+def _write_working() -> Any:  # noqa: ANN401
+    kept = session_values.write_item(content.ITEM), session_values.write_summary(content.SUMMARY)
+    return [orjson.loads(raw.partition(b"\n")[2]) for raw in kept]
+
+
+def _read_working(kept: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    item, summary = (b"i-1\n" + orjson.dumps(found) for found in kept)
+    return session_values.read_item(item), session_values.read_summary(summary)
+
+
 def _write_endpoints() -> Any:  # noqa: ANN401
     return Endpoints(
         pid=1, api_url="http://h:1", redis_url="redis://h:2", database_url="postgresql://h:3/d"
@@ -372,5 +401,7 @@ FORMATS = (
     ),
     _of(formats.REBUILD, lambda: _stored(gate._rebuild_value(content.REBUILD)), gate._read_rebuild),
     _of(formats.ROUND, lambda: _stored(gate._round_value(content.ROUND)), gate._read_round),
+    _of(formats.SESSION_ENTRY, _write_session, _read_session),
+    _of(formats.WORKING_MEMORY, _write_working, _read_working),
     _of(formats.SCHEMA_MARK, lambda: mark_value("0015"), read_mark_value),
 )

@@ -37,17 +37,22 @@ from memstill_client.replies import (
     Status,
     UserDifference,
 )
+from memstill_client.session_calls import ContextMessage, Episode, Use, WorkingMemory
+from memstill_client.sessions import AsyncSession, Session
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
 from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "AsyncSession",
     "Busy",
+    "ContextMessage",
     "Cost",
     "DeadLetter",
     "DeadLetterDetail",
     "DeadRun",
+    "Episode",
     "Erasure",
     "FactReport",
     "Generation",
@@ -65,10 +70,13 @@ __all__ = [
     "RecalledMemory",
     "Receipt",
     "Refused",
+    "Session",
     "Status",
     "TranscriptV1",
     "Unavailable",
+    "Use",
     "UserDifference",
+    "WorkingMemory",
     "aenqueue",
     "arecall",
     "close",

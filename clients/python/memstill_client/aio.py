@@ -12,6 +12,7 @@ from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import NotFound, Unavailable
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import Status
+from memstill_client.sessions import AsyncRunningSessions
 from memstill_client.streams import AsyncStream
 from memstill_client.transports import AsyncTransport
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from memstill_client.wire import LaneName
 
 
-class AsyncMemstill(AsyncOperations):
+class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
     """``Memstill`` for asynchronous code: arguments, results and errors are the same.
 
     One connection pool, which belongs to the event loop that used it first.

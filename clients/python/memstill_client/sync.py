@@ -11,6 +11,7 @@ from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavail
 from memstill_client.operations import Operations
 from memstill_client.pushes import make_chunks, make_push
 from memstill_client.replies import Status
+from memstill_client.sessions import RunningSessions
 from memstill_client.streams import Stream
 from memstill_client.transports import Transport
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from memstill_client.wire import LaneName
 
 
-class Memstill(Operations):
+class Memstill(Operations, RunningSessions):
     """Push transcripts and recall memories; one connection pool, safe to share by threads.
 
     What is not given comes from ``MEMSTILL_API_URL``, ``MEMSTILL_REDIS_URL``,

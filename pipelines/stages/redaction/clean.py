@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from config.policy import Handling
 from pipelines.stages.redaction.named_secrets import rule_asked_for
 from pipelines.stages.redaction.personal import StandIns
 from pipelines.stages.redaction.redact import redact, redact_field, redact_id, redact_repeated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from config.policy import PersonalDataPolicy
     from pipelines.model import Message, Transcript
@@ -41,6 +42,14 @@ def clean_transcript(transcript: Transcript, policy: PersonalDataPolicy) -> Tran
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What somebody said, and who."""
+
+    content: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CleanPayload:
     """What may be stored of something unreadable."""
 
@@ -58,6 +67,40 @@ def clean_payload(
     texts = [_rewrite_payload(text, repeats) for text in (cleaned, secrets.text(reason))]
     personal = _Personal(_stand_ins(policy, tenant_id, texts))
     return CleanPayload(*(_rewrite_payload(text, personal) for text in texts))
+
+
+def clean_said(
+    said: Sequence[Said], tenant_id: str, policy: PersonalDataPolicy, after: str | None = None
+) -> list[Said]:
+    """What is said one after another outside a transcript, as it may be stored.
+
+    What would be masked is dropped: a stand-in has its number from the whole that it stands in,
+    and two wholes would mean different things by one.
+
+    Args:
+        said: In order.
+        tenant_id: Whose policy holds.
+        policy: What becomes of personal data.
+        after: What was said before it, as it was stored: it may ask for what is said now.
+    """
+    secrets = _Secrets()
+    if after is not None:
+        secrets.said(after)
+    cleaned = [_rewrite_said(item, secrets) for item in said]
+    repeats = _Repeats(secrets)
+    cleaned = [_rewrite_said(item, repeats) for item in cleaned]
+    texts = [text for item in cleaned for text in (item.content, item.name or "")]
+    handlings = {
+        kind: Handling.DROP if handling is Handling.MASK else handling
+        for kind, handling in policy.handlings_of(tenant_id).items()
+    }
+    personal = _Personal(StandIns(handlings, policy.phone_regions, texts))
+    return [_rewrite_said(item, personal) for item in cleaned]
+
+
+def asks_secret(text: str) -> bool:
+    """Whether a message asks for a secret, which the next one may answer without a word more."""
+    return rule_asked_for(text) is not None
 
 
 def find_secret_id(**ids: str | None) -> str | None:
@@ -180,6 +223,10 @@ def _rewrite_message(message: Message, rewriter: _Rewriter) -> Message:
         content=rewriter.said(message.content),
         name=message.name and rewriter.field("name", message.name),
     )
+
+
+def _rewrite_said(item: Said, rewriter: _Rewriter) -> Said:
+    return Said(rewriter.said(item.content), item.name and rewriter.field("name", item.name))
 
 
 def _texts(transcript: Transcript) -> list[str]:
