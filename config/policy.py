@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from config.access import KeyPolicy
+from config.checkpoints import CheckpointPolicy
 from config.operation import (
     BatchPolicy,
     DeadPolicy,
@@ -347,3 +348,4 @@ class Policies:
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)

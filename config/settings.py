@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.checkpoints import LONGEST, SHORTEST, CheckpointPolicy
 from config.operation import (
     BatchPolicy,
     ErasePolicy,
@@ -150,6 +151,14 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    checkpoint_seconds: float = Field(
+        default=LONGEST.total_seconds(),
+        ge=SHORTEST.total_seconds(),
+        le=LONGEST.total_seconds(),
+        description="A checkpoint is kept so long.",
+    )
+    checkpoint_keep: int = Field(default=5, ge=1, description="Of each thread, the newest.")
+
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
@@ -211,4 +220,7 @@ class Settings(BaseSettings):
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
+            checkpoints=CheckpointPolicy(
+                retention=timedelta(seconds=self.checkpoint_seconds), keep=self.checkpoint_keep
+            ),
         )

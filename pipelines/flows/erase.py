@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         MemoryStore,
         OwnerClaim,
         Subject,
+        SubjectCache,
         SubjectStream,
         VectorIndex,
         Waker,
@@ -67,6 +68,7 @@ class Erase:
     waker: Waker
     clock: Clock
     policies: Policies
+    caches: Sequence[SubjectCache] = ()
 
     def start(self, subject: Subject, by: str) -> Erasure:
         """Erase; when this returns, nobody is shown anything of the subject any more.
@@ -112,6 +114,8 @@ class Erase:
         removed = Counter({INDEX: self._clear_index(erasure, owners)})
         subject = _subject_of(erasure)
         removed[STREAM] = self.stream.remove(subject, erasure.mark_at)
+        for cache in self.caches:
+            removed[cache.name] = cache.remove(subject, erasure.requested_at)
         due_at = self.clock.now() + self.policies.erase.settle
         insist(
             lambda: self.erasures.record_purged(erasure.id, removed, due_at),
@@ -172,6 +176,8 @@ class Erase:
         owners = self.erasures.find_owners(erasure)
         found[INDEX] = sum(map(self._count_surplus, owners))
         found[STREAM] = self.stream.count(_subject_of(erasure), erasure.mark_at)
+        for cache in self.caches:
+            found[cache.name] = cache.count(_subject_of(erasure), erasure.requested_at)
         return found
 
     def _count_surplus(self, owner: Owner) -> int:

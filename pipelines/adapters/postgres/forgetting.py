@@ -33,6 +33,7 @@ from pipelines.adapters.postgres.tables import (
     api_keys,
     batch_items,
     budget_warnings,
+    checkpoints,
     events,
     evidence,
     facts,
@@ -61,6 +62,7 @@ ERASED_EVENT = "memory_erased"
 # In the order in which rows that refer to others go first.
 _OF_OWNER = (
     api_keys,
+    checkpoints,
     memories,
     events,
     facts,
@@ -157,6 +159,9 @@ def forget_session(
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
+    # A thread that has the session's name is the session's.
+    of_thread = and_(is_any(checkpoints, [live]), checkpoints.c.thread_id == subject.session_id)
+    gone.removed["checkpoints"] += _delete(connection, checkpoints, of_thread)
     return gone
 
 
