@@ -56,6 +56,7 @@ from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
+from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.clock import SystemClock
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
 from workers.indexes import make_index
@@ -118,6 +119,7 @@ class Container:
     batches: RunBatches | None
     check_key: CheckKey | None
     dead: DeadLetterOffice
+    checkpointing: Checkpointing
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -221,6 +223,7 @@ def _compose(
     later = BackgroundWaker(waker)
     clients.callback(later.close)
     ingest = _make_ingest(inbox, later, policies)
+    checkpointing = make_checkpointing(settings, policies, database, clients)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -251,6 +254,7 @@ def _compose(
             waker,
             clock,
             policies,
+            (checkpointing.hot,),
         ),
         upkeep=make_upkeep(
             database=database,
@@ -277,6 +281,7 @@ def _compose(
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
+        checkpointing=checkpointing,
     )
 
 
