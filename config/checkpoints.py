@@ -29,7 +29,7 @@ class CheckpointPolicy:
 
     max_bytes: int = 10 * 1024 * 1024
     max_metadata_bytes: int = 16 * 1024
-    max_depth: int = 20
+    max_depth: int = 15
     max_delta_share: float = 0.5
     max_compared_bytes: int = 1024 * 1024
     hot: timedelta = timedelta(hours=1)

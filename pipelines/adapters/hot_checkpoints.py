@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -20,7 +20,6 @@ from pipelines.stages.checkpoints.chain import CheckpointId, Thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
 
     from redis import Redis
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 VERSION: Final = 1
+# Each change of a lifetime is a write on Redis' disk: it is made when so much of it is left.
+FRESH: Final = 11 / 12
 # A Redis that hangs costs each process one time-out in so many seconds.
 PAUSE_SECONDS: Final = 5.0
 
@@ -54,11 +55,16 @@ class RedisHotCheckpoints:
     def find(self, thread: Thread, ttl: timedelta) -> HotState | None:
         if self._is_away():
             return None
+        key = self._key(thread)
         try:
             with self._redis.pipeline(transaction=False) as pipeline:
-                pipeline.getex(self._key(thread), ex=ttl)
-                pipeline.expire(self._list(thread.owner), ttl)
-                raw = pipeline.execute()[0]
+                pipeline.get(key)
+                pipeline.pttl(key)
+                raw, left = pipeline.execute()
+                if raw is not None and timedelta(milliseconds=left) < ttl * FRESH:
+                    pipeline.expire(self._list(thread.owner), ttl)
+                    pipeline.expire(key, ttl)
+                    pipeline.execute()
         except RedisError as error:
             self._note_away(error)
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, and_, func, literal, select, text, tuple_
 
 from pipelines.adapters.postgres.tables import checkpoints
 from pipelines.formats import CHECKPOINT
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from sqlalchemy import Select
+    from sqlalchemy import Select, TextClause
 
     from pipelines.ports import CheckpointDraft
 
@@ -26,46 +26,48 @@ SHOWN = (
     *(column for column in ROW if column.name != "content"),
     func.octet_length(ROW.content).label("stored"),
 )
+_SHOWN_NAMES = ", ".join(column.name for column in ROW if column.name != "content")
 _NAMES = (ROW.tenant_id, ROW.user_id, ROW.thread_id)
 
 
-def is_of(thread: Thread, columns: Any = ROW) -> ColumnElement[bool]:  # noqa: ANN401 - a namespace
+def is_of(thread: Thread) -> ColumnElement[bool]:
     """Whether a row is a thread's."""
     return and_(
-        columns.tenant_id == thread.owner.tenant_id,
-        columns.user_id == thread.owner.user_id,
-        columns.thread_id == thread.id,
+        ROW.tenant_id == thread.owner.tenant_id,
+        ROW.user_id == thread.owner.user_id,
+        ROW.thread_id == thread.id,
     )
 
 
-def chain_of(thread: Thread, target: Select[Any], known: CheckpointId | None = None) -> Select[Any]:
-    """The rows of a chain.
+def _chain(condition: str) -> TextClause:
+    """The rows of the chain that ends with the newest checkpoint that fulfils a condition.
 
-    Args:
-        thread: Whose.
-        target: Id, sequence and depth of the checkpoint that it ends with.
-        known: If it ends with this one, only that row, without content.
+    If that is the known one, only its row, without content. The bounds are found first, so that
+    nothing else of the thread is read, however long it is.
     """
-    end = target.subquery("target")
-    last = ROW.sequence == end.c.sequence
-    is_known = literal(value=False) if known is None else end.c.id == known
-    content = case((is_known, literal(b"")), else_=ROW.content).label("content")
-    return (
-        select(*SHOWN, content)
-        .join(end, ROW.sequence.between(end.c.sequence - end.c.depth, end.c.sequence))
-        .where(is_of(thread), or_(last, ~is_known))
-        .order_by(ROW.sequence)
+    whose = "tenant_id = :tenant AND user_id = :user AND thread_id = :thread"
+    return text(
+        f"""
+        WITH target AS MATERIALIZED (
+            SELECT sequence, coalesce(id = CAST(:known AS uuid), false) AS is_known, depth
+            FROM checkpoints WHERE {whose} AND {condition} ORDER BY sequence DESC LIMIT 1
+        )
+        SELECT {_SHOWN_NAMES}, octet_length(content) AS stored,
+            CASE WHEN (SELECT is_known FROM target) THEN '' ELSE content END AS content
+        FROM checkpoints
+        WHERE {whose}
+            AND sequence >= (
+                SELECT CASE WHEN is_known THEN sequence ELSE sequence - depth END FROM target
+            )
+            AND sequence <= (SELECT sequence FROM target)
+        ORDER BY sequence
+        """  # noqa: S608 - of names in this module alone
     )
 
 
-def target_of(thread: Thread, *conditions: ColumnElement[bool]) -> Select[Any]:
-    """The newest checkpoint of a thread that fulfils the conditions."""
-    return (
-        select(ROW.id, ROW.sequence, ROW.depth)
-        .where(is_of(thread), *conditions)
-        .order_by(ROW.sequence.desc())
-        .limit(1)
-    )
+CHAIN_OF_NEWEST = _chain("true")
+CHAIN_OF_ID = _chain("id = CAST(:id AS uuid)")
+CHAIN_BEFORE = _chain("sequence < :before")
 
 
 def is_behind(after: Thread | None) -> ColumnElement[bool]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     Connection,
-    Select,
     delete,
     exists,
     func,
@@ -20,10 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, UUID, aggregate_order_by
 
 from pipelines.adapters.postgres.checkpoint_rows import (
+    CHAIN_BEFORE,
+    CHAIN_OF_ID,
+    CHAIN_OF_NEWEST,
     ROW,
     SHOWN,
     by_thread,
-    chain_of,
     is_behind,
     is_of,
     make_row,
@@ -31,7 +32,6 @@ from pipelines.adapters.postgres.checkpoint_rows import (
     read_link,
     read_shown,
     read_thread,
-    target_of,
 )
 from pipelines.adapters.postgres.tables import checkpoints, erasures
 from pipelines.errors import CheckpointConflict, IdempotencyConflict
@@ -42,6 +42,8 @@ from pipelines.stages.checkpoints.chain import NEWEST, CheckpointId
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
+
+    from sqlalchemy import TextClause
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.ports import CheckpointDraft, ThreadShown
@@ -82,14 +84,13 @@ class PostgresCheckpoints:
         return Saved(read_checkpoint(row))
 
     def load_newest(self, thread: Thread, known: CheckpointId | None) -> Sequence[Link]:
-        return self._load(thread, chain_of(thread, target_of(thread), known))
+        return self._load(thread, CHAIN_OF_NEWEST, known=known)
 
     def load_chain(self, thread: Thread, key: CheckpointId) -> Sequence[Link]:
-        return self._load(thread, chain_of(thread, target_of(thread, ROW.id == key)))
+        return self._load(thread, CHAIN_OF_ID, id=key)
 
     def load_before(self, thread: Thread, sequence: int) -> Sequence[Link]:
-        target = target_of(thread, ROW.sequence < sequence)
-        return self._load(thread, chain_of(thread, target))
+        return self._load(thread, CHAIN_BEFORE, before=sequence)
 
     def list_newest(
         self, thread: Thread, limit: int, before: int | None = None
@@ -147,9 +148,14 @@ class PostgresCheckpoints:
             surplus = is_of(thread), ROW.sequence < below
             return connection.execute(delete(checkpoints).where(*surplus)).rowcount
 
-    def _load(self, thread: Thread, statement: Select[Any]) -> Sequence[Link]:
-        with self._database.transaction(thread.owner.tenant_id) as connection:
-            return [read_link(row) for row in connection.execute(statement).mappings()]
+    def _load(
+        self, thread: Thread, chain: TextClause, known: CheckpointId | None = None, **bound: object
+    ) -> Sequence[Link]:
+        owner = thread.owner
+        whose = {"tenant": owner.tenant_id, "user": owner.user_id, "thread": thread.id}
+        with self._database.transaction(owner.tenant_id) as connection:
+            rows = connection.execute(chain, {**whose, "known": known, **bound}).mappings()
+            return [read_link(row) for row in rows]
 
 
 def _lock(connection: Connection, thread: Thread) -> bool:
