@@ -49,7 +49,7 @@ TENANT, USER = "default", "bench"
 READY_SECONDS = 60.0
 MAX_SHARE, MAX_P99_MS = 0.15, 5.0
 
-_console = Console(highlight=False, soft_wrap=True)
+_console = Console(highlight=False, soft_wrap=True, width=120)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ PARAMETERS = {
     "promotion": "proposals",
     "erasure": "erasures",
     "user_id": "users",
+    "checkpoint": "checkpoints",
+    "thread_id": "threads",
     "after": "ids",
 }
 OTHERS = {"query": "where?", "since": "2026-01-01", "limit": 200}
@@ -99,6 +101,15 @@ def settle(served: Served, tenant_id: str, user_id: str, *cities: str) -> Things
         pushed = served.ask(key, "POST", "/v1/transcripts", json=told)
         things.add("receipts", pushed.json()["receipt"])
     things.add("users", user_id)
+    thread = f"thread-of-{user_id}"
+    saved = served.ask(
+        key,
+        "POST",
+        "/v1/checkpoints",
+        json={"user_id": user_id, "thread_id": thread, "state": sorted(cities)},
+    )
+    things.add("checkpoints", saved.json()["id"])
+    things.add("threads", thread)
     return things
 
 

@@ -66,17 +66,18 @@ class _Progress:
     @classmethod
     def resume(cls, found: LoadedCheckpoint) -> _Progress:
         state = found.state
-        if not isinstance(state, dict) or state.get("task_schema_version") != SCHEMA_VERSION:
+        if not isinstance(state, dict) or state.get("schema_version") != SCHEMA_VERSION:
             raise Refused(
                 "invalid_request",
                 "thread_id",
-                "names a thread that holds no task of this release; choose another name",
+                f"names a thread that holds no task of version {SCHEMA_VERSION}; name another one, "
+                "or let the release that has begun it end it",
             )
         return cls(UUID(state["task"]), dict(state["results"]), found.newest)
 
     def state(self, more: Mapping[str, object] | None = None) -> dict[str, Any]:
         return {
-            "task_schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSION,
             "task": str(self.task),
             "results": {**self.results, **(more or {})},
         }
