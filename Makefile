@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay fuzz upgrade lock clean
+	chaos eval-pairs eval-replay bench-checkpoints fuzz upgrade lock clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml
 	@echo "installing memstill into $(VENV) ..."
@@ -68,6 +68,9 @@ eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of stateme
 
 eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
 	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
+
+bench-checkpoints: $(VENV)/.installed ## what checkpoints take, and how soon the newest one is loaded
+	$(BIN)/python -m benchmarks.checkpoints
 
 COUNT ?= 10000
 SEED ?= 1

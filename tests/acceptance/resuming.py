@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -65,7 +66,7 @@ def take_steps(run: Run, api_url: str, database_url: str, thread: str) -> list[i
     ):
         task = ResumableTask(memstill, USER, thread)
 
-        def have_effect(step: Step, number: int) -> int:
+        def have_effect(number: int, step: Step) -> int:
             database.execute(
                 "INSERT INTO calls VALUES (%s, %s, %s)", (run.number, step.name, step.key)
             )
@@ -79,7 +80,7 @@ def take_steps(run: Run, api_url: str, database_url: str, thread: str) -> list[i
 
         results = []
         for number in range(STEPS):
-            results.append(task.step(f"step-{number}", lambda step, n=number: have_effect(step, n)))
+            results.append(task.step(f"step-{number}", partial(have_effect, number)))
             run.reach(number, "after the save")
         return results
 

@@ -116,6 +116,8 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         wait_until(is_known, "something of alice is remembered")
         wait_until(lambda: len(load.receipts[FORGOTTEN]) > 30, "alice has pushed a lot")
         load.stop(FORGOTTEN)
+        client.checkpoints.save(FORGOTTEN, CANARY, {"said": CANARY}, metadata={"of": FORGOTTEN})
+        client.checkpoints.fork(FORGOTTEN, CANARY, f"{CANARY}-2")
         pushed = list(load.receipts[FORGOTTEN])
         assert {CANARY, FORGOTTEN} == found_in(rows(modelled), (CANARY, FORGOTTEN))
 
@@ -123,6 +125,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
 
         assert [] == list(client.recall(CANARY, FORGOTTEN).memories)
         assert [] == list(client.memories(FORGOTTEN))
+        assert [] == list(client.checkpoints.threads(FORGOTTEN))
         for item in pushed:
             with pytest.raises(NotFound):
                 client.status(item)  # type: ignore[arg-type]
@@ -136,6 +139,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
 
     assert 0 == sum(proven.found.values())
     assert proven.removed["transcripts"] >= 1
+    assert (2, 2) == (proven.removed["checkpoints"], proven.removed["hot checkpoints"])
     with redis.Redis.from_url(modelled.env["MEMSTILL_REDIS_URL"]) as server:
         places = (rows(modelled), redis_content(server), files(modelled.logs, "*.log"))
         found = [found_in(place, (CANARY, FORGOTTEN)) for place in places]

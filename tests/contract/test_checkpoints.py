@@ -274,8 +274,11 @@ def test_thread_keeps_its_states_whatever_is_done_to_it(
         number += 1
         made = make_delta(number, thread=thread)
         late = make_id(max(0, number - 2))
-        changes = {"full": {"delta": None}, "late": {"base": late}}.get(what, {})
-        store.append(replace(made, **changes), DEPTH)
+        if what == "full":
+            made = replace(made, delta=None)
+        elif what == "late":
+            made = replace(made, base=late)
+        store.append(made, DEPTH)
 
     kept = [item.sequence for item in store.list_newest(thread, 99)]
     assert list(range(number, first - 1, -1)) == kept
@@ -313,10 +316,8 @@ def test_writers_at_once_leave_one_line_without_gaps_or_doubles(database: Databa
     in_threads(6, write)
 
     assert list(range(12, 0, -1)) == [item.sequence for item in store.list_newest(THREAD, 99)]
-    for item in store.list_newest(THREAD, 99):
-        before = item.sequence - 1
-        parents = [each.id for each in store.list_newest(THREAD, 99) if each.sequence == before]
-        assert [item.parent] == (parents or [None])
+    line = store.list_newest(THREAD, 99)
+    assert [item.parent for item in line] == [*(item.id for item in line[1:]), None]
 
 
 def test_saves_and_cleaning_at_once_lose_nothing_that_is_kept(database: Database) -> None:

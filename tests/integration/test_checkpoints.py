@@ -7,6 +7,7 @@ import json
 import os
 import uuid
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -286,10 +287,7 @@ def run_asynchronous(
             async def act(action: Any, step: Step) -> Any:  # noqa: ANN401
                 return action(step)
 
-            return [
-                await task.step(name, lambda step, do=action: act(do, step))
-                for name, action in steps
-            ]
+            return [await task.step(name, partial(act, action)) for name, action in steps]
 
     return asyncio.run(run())
 
@@ -327,8 +325,12 @@ def test_two_processes_that_run_one_task_have_one_result(memstill: Memstill, use
 
     def outrun(step: Step) -> str:
         keys.append(step.key)
-        tasks[1].step("a", lambda same: keys.append(same.key) or "second")
+        tasks[1].step("a", win)
         return "first"
+
+    def win(step: Step) -> str:
+        keys.append(step.key)
+        return "second"
 
     with pytest.raises(CheckpointConflict):
         tasks[0].step("a", outrun)
