@@ -25,6 +25,7 @@ class CheckpointPolicy:
         keep: So many of a thread are kept, the newest.
         batch: Threads looked up at once; rows removed by one transaction.
         turn: What is left to clean up then is left to the next turn.
+        asked_turn: The same where somebody waits for the answer.
     """
 
     max_bytes: int = 10 * 1024 * 1024
@@ -37,6 +38,7 @@ class CheckpointPolicy:
     keep: int = 5
     batch: int = 500
     turn: timedelta = timedelta(seconds=30)
+    asked_turn: timedelta = timedelta(seconds=5)
 
     def __post_init__(self) -> None:
         if not SHORTEST <= self.retention <= LONGEST:

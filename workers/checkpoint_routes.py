@@ -121,7 +121,8 @@ def add_checkpoint_routes(api: FastAPI, container: Container) -> None:
     @api.post("/v1/checkpoints:clean")
     def clean(body: CleanBody, caller: Operator) -> dict[str, Any]:
         del caller
-        return cleaned_view(container.checkpointing.clean.clean(dry_run=body.dry_run))
+        cleaning = container.checkpointing.clean
+        return cleaned_view(cleaning.clean(cleaning.policy.asked_turn, dry_run=body.dry_run))
 
 
 def _add_saving(api: FastAPI, container: Container) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
+    from redis.client import Pipeline
 
     from pipelines.model import Owner
     from pipelines.ports import Subject
@@ -62,7 +63,7 @@ class RedisHotCheckpoints:
                 pipeline.pttl(key)
                 raw, left = pipeline.execute()
                 if raw is not None and timedelta(milliseconds=left) < ttl * FRESH:
-                    pipeline.expire(self._list(thread.owner), ttl)
+                    self._note_key(pipeline, thread.owner, key, ttl)
                     pipeline.expire(key, ttl)
                     pipeline.execute()
         except RedisError as error:
@@ -73,12 +74,11 @@ class RedisHotCheckpoints:
     def keep(self, thread: Thread, hot: HotState, ttl: timedelta) -> None:
         if self._is_away():
             return
-        key, named = self._key(thread), self._list(thread.owner)
+        key = self._key(thread)
         try:
             # The list first: a key that is on no list would outlive its user.
             with self._redis.pipeline(transaction=True) as pipeline:
-                pipeline.sadd(named, key)
-                pipeline.expire(named, ttl)
+                self._note_key(pipeline, thread.owner, key, ttl)
                 pipeline.set(key, write_hot(hot), ex=ttl)
                 pipeline.execute()
         except RedisError as error:
@@ -89,7 +89,7 @@ class RedisHotCheckpoints:
             found = list(self._entries(subject, until))
             if found:
                 self._redis.delete(*found)
-                self._redis.srem(self._list(subject.owner), *found)
+                self._redis.zrem(self._list(subject.owner), *found)
         except RedisError as error:
             raise _unavailable(error) from None
         return len(found)
@@ -101,7 +101,7 @@ class RedisHotCheckpoints:
             raise _unavailable(error) from None
 
     def _entries(self, subject: Subject, until: datetime) -> Iterator[bytes]:
-        keys = cast("set[bytes]", self._redis.smembers(self._list(subject.owner)))
+        keys = set(cast("list[bytes]", self._redis.zrange(self._list(subject.owner), 0, -1)))
         if subject.session_id is not None:
             keys &= {self._key(Thread(subject.owner, subject.session_id)).encode()}
         for key in sorted(keys):
@@ -117,6 +117,13 @@ class RedisHotCheckpoints:
 
     def _list(self, owner: Owner) -> str:
         return f"{self._prefix}:checkpoints-of:{_hash(SHADOW.join(owner.names))}"
+
+    def _note_key(self, pipeline: Pipeline, owner: Owner, key: str, ttl: timedelta) -> None:
+        """Put a key on its owner's list, from which those go that ended long ago."""
+        named, now, seconds = self._list(owner), time.time(), ttl.total_seconds()
+        pipeline.zadd(named, {key: now + seconds})
+        pipeline.zremrangebyscore(named, "-inf", now - seconds)
+        pipeline.expire(named, ttl)
 
     def _is_away(self) -> bool:
         with self._lock:

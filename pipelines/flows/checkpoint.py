@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import DamagedCheckpoint, InputError, NotFound
+from pipelines.errors import DamagedCheckpoint, InputError, NewerFormat, NotFound
 from pipelines.ports import CheckpointDraft, HotState
 from pipelines.stages.checkpoints.canonical import NotJson, canonical_json, digest
 from pipelines.stages.checkpoints.chain import (
@@ -170,7 +170,11 @@ class Checkpoints:
         hot = self.hot.find(thread, self.policy.hot)
         if hot is not None:
             return hot
-        chain = self.store.load_newest(thread, None)
+        try:
+            chain = self.store.load_newest(thread, None)
+        except NewerFormat:
+            # It rests on nothing that is not known here.
+            return None
         state = rebuild(chain) if chain else None
         if state is None:
             return None
@@ -228,7 +232,8 @@ def _spell(field: str, value: object, limit: int) -> bytes:
     try:
         spelled = canonical_json(value)
     except NotJson as error:
-        raise InputError(f"{field}{error.place}", error.reason) from None
+        # Not where in it: the keys of a state are nobody's business.
+        raise InputError(field, error.reason) from None
     if len(spelled) > limit:
         raise InputError(
             field,

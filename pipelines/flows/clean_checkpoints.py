@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pipelines.errors import NewerFormat
 from pipelines.outcome import Done, Outcome, Skipped
 from pipelines.stages.checkpoints.chain import rebuild
 from pipelines.stages.checkpoints.retention import select_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from config.checkpoints import CheckpointPolicy
     from pipelines.ports import CheckpointStore, Clock
@@ -34,7 +35,7 @@ class Cleaned:
     Attributes:
         stored: Bytes that it took.
         left: Threads that were left as they are, in whole or in part: what is to be kept rests on
-            what is damaged, or somebody saved meanwhile.
+            what is damaged or of a newer release, or somebody saved meanwhile.
         is_complete: Nothing is left for another turn.
     """
 
@@ -59,13 +60,17 @@ class CleanCheckpoints:
         counts = {"threads": done.threads, "checkpoints": done.checkpoints, "bytes": done.stored}
         return Done(counts) if done.checkpoints else Skipped("no checkpoint has had its time")
 
-    def clean(self, *, dry_run: bool = False) -> Cleaned:
+    def clean(self, turn: timedelta | None = None, *, dry_run: bool = False) -> Cleaned:
         """Clean up for one turn, or count what would be removed.
+
+        Args:
+            turn: Its length, where somebody waits for it.
+            dry_run: Remove nothing.
 
         Raises:
             StoreUnavailable: What was removed until then is, and nothing is half done.
         """
-        until = self.clock.now() + self.policy.turn
+        until = self.clock.now() + (self.policy.turn if turn is None else turn)
         counts = Counter[str]()
         is_complete = True
         for thread in self._surplus_threads():
@@ -123,7 +128,11 @@ class CleanCheckpoints:
         return kept[-1].sequence if kept else newest[0].sequence + 1
 
     def _trim(self, thread: Thread, below: int) -> int:
-        chain = self.store.load_before(thread, below + 1)
+        try:
+            chain = self.store.load_before(thread, below + 1)
+        except NewerFormat:
+            # A newer release cleans it up.
+            return 0
         if not chain or chain[-1].checkpoint.sequence != below:
             # The thread as a whole.
             return self.store.trim(thread, below, None)

@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import text
 
+from config.checkpoints import CheckpointPolicy
 from pipelines.adapters.hot_checkpoints import RedisHotCheckpoints
 from pipelines.adapters.postgres import Database, PostgresCheckpoints, PostgresErasures
 from pipelines.adapters.postgres.checkpoint_rows import CHAIN_OF_NEWEST
@@ -25,6 +26,8 @@ from pipelines.errors import (
     NewerFormat,
     QueueUnavailable,
 )
+from pipelines.flows.checkpoint import Checkpoints, NewCheckpoint
+from pipelines.flows.clean_checkpoints import CleanCheckpoints, Cleaned
 from pipelines.model import Owner
 from pipelines.ports import (
     CheckpointDraft,
@@ -37,6 +40,7 @@ from pipelines.ports import (
 from pipelines.stages.checkpoints.canonical import canonical_json, digest
 from pipelines.stages.checkpoints.chain import NEWEST, CheckpointId, Thread, rebuild
 from pipelines.testing.checkpoints import InMemoryCheckpoints, InMemoryHotCheckpoints
+from pipelines.testing.surroundings import ManualClock
 from tests.builders import ALICE, BOB, START, day
 
 if TYPE_CHECKING:
@@ -406,6 +410,11 @@ def test_checkpoint_of_a_newer_release_is_left_to_it(database: Database) -> None
     with pytest.raises(NewerFormat):
         store.load_newest(THREAD, None)
     assert canonical_json({"turn": 1}) == rebuild(store.load_chain(THREAD, make_id(1)))
+    flow = Checkpoints(store, InMemoryHotCheckpoints(), ManualClock(day(9)), CheckpointPolicy())
+    flow.save(NewCheckpoint(THREAD, {"turn": 3}))
+    assert canonical_json({"turn": 3}) == flow.load(THREAD).state
+    cleaning = CleanCheckpoints(store, flow.clock, CheckpointPolicy(keep=2))
+    assert Cleaned(left=1) == cleaning.clean()
 
 
 def test_chain_is_read_by_its_bounds_however_long_the_thread_is(database: Database) -> None:

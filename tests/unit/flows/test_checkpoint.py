@@ -165,16 +165,16 @@ def test_save_that_is_repeated_is_one_save_and_does_not_bring_back_an_old_state(
 @pytest.mark.parametrize(
     ("changes", "place"),
     [
-        ({"state": {"a": [b""]}}, "state/a/0"),
+        ({"state": {"a": [b""]}}, "state"),
         ({"state": "x" * 100}, "state"),
         ({"state": 1, "metadata": {"a": "x" * 100}}, "metadata"),
     ],
     ids=["no-json", "large", "large-metadata"],
 )
-def test_state_that_cannot_be_kept_is_refused_with_its_place(
+def test_state_that_cannot_be_kept_is_refused_with_its_field(
     changes: dict[str, Any], place: str
 ) -> None:
-    """And a remedy; nothing was saved."""
+    """And a remedy, but nothing of what stands in it; nothing was saved."""
     world = World(CheckpointPolicy(max_bytes=99, max_metadata_bytes=99))
 
     with pytest.raises(InputError) as caught:
