@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.stages.checkpoints.canonical import (
@@ -20,6 +20,7 @@ from pipelines.stages.checkpoints.canonical import (
 from tests.unit.stages.checkpoints.states import states
 
 
+@settings(max_examples=50)
 @given(states())
 def test_canonical_json_reads_as_the_same_value_of_the_same_types(state: object) -> None:
     """Nothing is lost on the way there and back: 1, 1.0 and true stay three values."""

@@ -6,7 +6,7 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 
 import pipelines.stages.checkpoints.delta as module
 from config.checkpoints import CheckpointPolicy
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ANY_SIZE = CheckpointPolicy(max_delta_share=1000.0)
 
 
+@settings(max_examples=50)
 @given(states(), states())
 @example({"a": 1}, {"a": True})
 @example({"a": 1}, {"a": 1.0})
@@ -38,6 +39,7 @@ def test_delta_leads_from_any_state_to_the_bytes_of_any_other(before: Any, after
         assert new == canonical_json(apply_delta(json.loads(old), delta))
 
 
+@settings(max_examples=30)
 @given(states())
 def test_delta_of_a_small_change_is_found(state: Any) -> None:  # noqa: ANN401
     """What an agent does in a turn: so the test above is not empty."""
