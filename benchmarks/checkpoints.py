@@ -35,7 +35,7 @@ from pipelines.adapters.postgres import Database
 from pipelines.adapters.postgres.migrate import migrate
 from pipelines.flows.checkpoint import NewCheckpoint
 from pipelines.model import Owner
-from pipelines.stages.checkpoints.chain import Thread
+from pipelines.stages.checkpoints.chain import Thread, rebuild
 from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.embedded.postgres import PostgresServer
 from workers.embedded.redis import RedisServer
@@ -180,7 +180,7 @@ _OVER_HTTP = "load, client over HTTP"
 
 
 def _load_cold(flows: Checkpointing, place: int) -> object:
-    return flows.flow.store.load_newest(_thread(place), None)
+    return rebuild(flows.flow.store.load_newest(_thread(place), None))
 
 
 def _in_turns(ways: dict[str, Callable[[int], object]], loads: int) -> list[Times]:
