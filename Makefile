@@ -8,10 +8,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay bench-langgraph fuzz upgrade lock clean
+	chaos eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
+	lock clean
 
 help: ## list the verbs
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-17s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.toml
 	@echo "installing memstill into $(VENV) ..."
@@ -69,10 +70,16 @@ eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of stateme
 eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
 	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
 
+MEMORIES ?= 1000000
+bench-decay: $(VENV)/.installed ## MEMORIES=1000000: what a run of decay costs, and what others notice
+	@$(BIN)/python -m benchmarks.decay --memories $(MEMORIES)
+
 # THREADS, STEPS and KEEP name options of benchmarks.langgraph.
 BENCH_OPTIONS = $(foreach name,THREADS STEPS KEEP,$(if $($(name)),--$(call lower,$(name)) $($(name))))
 bench-langgraph: $(VENV)/.installed-dev ## 200 threads x 50 steps of LangGraph: cleaned, and each goes on
 	@$(BIN)/python -m benchmarks.langgraph $(BENCH_OPTIONS)
+bench-checkpoints: $(VENV)/.installed ## what checkpoints take, and how soon the newest one is loaded
+	$(BIN)/python -m benchmarks.checkpoints
 
 COUNT ?= 10000
 SEED ?= 1

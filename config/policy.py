@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from config.access import KeyPolicy
+from config.checkpoints import CheckpointPolicy
 from config.decay import DecayPolicy
 from config.langgraph import LangGraphPolicy
 from config.operation import (
@@ -358,3 +359,4 @@ class Policies:
     langgraph: LangGraphPolicy = field(default_factory=LangGraphPolicy)
     session: SessionPolicy = field(default_factory=SessionPolicy)
     working: WorkingPolicy = field(default_factory=WorkingPolicy)
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)

@@ -29,6 +29,7 @@ class Job(StrEnum):
     COUNT_USES = "count-uses"
     DECAY = "decay"
     PURGE = "purge"
+    CLEAN_CHECKPOINTS = "clean-checkpoints"
     LEARN_PROCEDURES = "learn-procedures"
     CLEAN_LANGGRAPH = "clean-langgraph"
 
@@ -74,6 +75,9 @@ JOBS: Mapping[Job, JobPolicy] = MappingProxyType(
         Job.COUNT_USES: JobPolicy(_MINUTE, "writes down how often memories were recalled"),
         Job.DECAY: JobPolicy(_DAY, "evicts memories that have faded"),
         Job.PURGE: JobPolicy(_DAY, "deletes what retention says has expired"),
+        Job.CLEAN_CHECKPOINTS: JobPolicy(
+            timedelta(hours=1), "deletes checkpoints that have had their time"
+        ),
         Job.LEARN_PROCEDURES: JobPolicy(timedelta(hours=1), "learns procedures from results"),
         Job.CLEAN_LANGGRAPH: JobPolicy(timedelta(hours=1), "cleans the tables of LangGraph"),
     }

@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
+from config.checkpoints import LONGEST, SHORTEST, CheckpointPolicy
 from config.langgraph import LangGraphPolicy
 from config.operation import (
     BatchPolicy,
@@ -166,6 +167,13 @@ class Settings(BaseSettings):
     working_tokens: int = Field(
         default=8_000, ge=200, description="What a working memory may hold: docs/sessions.md."
     )
+    checkpoint_seconds: float = Field(
+        default=LONGEST.total_seconds(),
+        ge=SHORTEST.total_seconds(),
+        le=LONGEST.total_seconds(),
+        description="A checkpoint is kept so long.",
+    )
+    checkpoint_keep: int = Field(default=5, ge=1, description="Of each thread, the newest.")
 
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
@@ -240,5 +248,8 @@ class Settings(BaseSettings):
             langgraph=LangGraphPolicy(
                 keep=self.langgraph_keep,
                 settle=timedelta(seconds=self.langgraph_settle_seconds),
+            ),
+            checkpoints=CheckpointPolicy(
+                retention=timedelta(seconds=self.checkpoint_seconds), keep=self.checkpoint_keep
             ),
         )

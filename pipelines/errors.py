@@ -24,12 +24,14 @@
     ├── ModelRefused                the endpoint rejects the request itself (401, 404, 400)
     │   └── NoBatches               it has no Batch API: call it live
     ├── BadReply                    the model answered, but not what was asked for
+    ├── DamagedCheckpoint           what is stored is not what was saved: it is not handed out
     ├── BudgetExceeded              a call would overstep a hard budget of the day: it was not made
     └── WriteConflict               what was read has changed since: read and plan again
         ├── LeaseLost               the fence refused a commit: another worker holds the lease
         ├── OwnerBusy               another worker holds the user right now: try again
         ├── ErasedMeanwhile         whom it belongs to was erased since it began: nothing was kept
-        └── VersionConflict         a memory has another version than the plan was made for
+        ├── VersionConflict         a memory has another version than the plan was made for
+        └── CheckpointConflict      the thread has another newest checkpoint than was expected
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import uuid
     from datetime import datetime
 
 
@@ -193,6 +196,25 @@ class BudgetExceeded(MemstillError):
         self.is_tenants = is_tenants
 
 
+class DamagedCheckpoint(MemstillError):
+    """What is stored of a checkpoint does not have the hash of what was saved.
+
+    Attributes:
+        damaged: Its id.
+        sound: The newest one before it that is whole; None where there is none.
+    """
+
+    def __init__(self, damaged: uuid.UUID, sound: uuid.UUID | None) -> None:
+        instead = (
+            f"the newest sound one before it is {sound}: ask for sound=true to go on from there"
+            if sound
+            else "none before it is sound: begin the thread anew under another name"
+        )
+        super().__init__(f"checkpoint {damaged} is damaged and is not handed out; {instead}")
+        self.damaged = damaged
+        self.sound = sound
+
+
 class WriteConflict(MemstillError):
     """What was read has changed since; read and plan again."""
 
@@ -211,3 +233,15 @@ class ErasedMeanwhile(WriteConflict):
 
 class VersionConflict(WriteConflict):
     """A memory changed between read and commit; nothing of this commit was written."""
+
+
+class CheckpointConflict(WriteConflict):
+    """The thread has gone on, or has ended, since its parent was read; nothing was saved.
+
+    Attributes:
+        newest: The newest checkpoint of the thread now; None where it has none.
+    """
+
+    def __init__(self, message: str, newest: uuid.UUID | None = None) -> None:
+        super().__init__(message)
+        self.newest = newest

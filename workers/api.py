@@ -30,6 +30,7 @@ from pipelines.flows.recall import Question
 from pipelines.model import Lane, Owner
 from workers.batch_routes import add_batch_routes
 from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
+from workers.checkpoint_routes import add_checkpoint_routes
 from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
@@ -139,6 +140,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_dead_routes(api, container)
     add_job_routes(api, container)
     add_lifecycle_routes(api, container)
+    add_checkpoint_routes(api, container)
     describe(api, needs_keys=container.check_key is not None)
     return api
 

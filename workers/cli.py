@@ -20,6 +20,7 @@ from workers import backfill as backfills
 from workers import (
     backup_commands,
     batch_commands,
+    checkpoint_commands,
     dead_commands,
     erase_commands,
     exports,
@@ -63,6 +64,7 @@ app.add_typer(redistill_commands.app, name="redistill")
 app.add_typer(erase_commands.app, name="erasures")
 app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
+app.add_typer(checkpoint_commands.app, name="checkpoints")
 app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(lifecycle_commands.holds, name="holds")

@@ -43,7 +43,6 @@ from pipelines.errors import IndexUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
-from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.history import History
@@ -57,27 +56,26 @@ from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
 from pipelines.flows.sweep import Sweep
 from workers.batching import check_batches, make_batches
+from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.clock import SystemClock
 from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
+from workers.distilling import make_check, make_distill
 from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
-from workers.models import breaker_of_model, make_embedder, make_judge, make_reranker
+from workers.models import make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
-from workers.retry import judge
 from workers.session_tier import SessionTier, open_session_tier
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from celery import Celery
 
     from config.policy import Policies
     from pipelines.flows.batch import RunBatches
+    from pipelines.flows.distill import Distill
     from pipelines.ports import (
         Clock,
-        Distillers,
         Embedder,
         Inbox,
         TokenCounter,
@@ -125,6 +123,7 @@ class Container:
     lifecycle: Lifecycle
     procedures: Procedures
     learn_procedures: LearnProcedures
+    checkpointing: Checkpointing
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -214,7 +213,7 @@ def _compose(
         breakers=breakers,
         replies=replies,
     )
-    may_ask = _make_check(settings, breakers)
+    may_ask = make_check(settings, breakers)
     distiller = make(configured_recipe(settings))
     distillers = ConfiguredDistillers(distiller, make, generations)
     batch_store = PostgresBatches(database, ledger)
@@ -246,6 +245,7 @@ def _compose(
         clock=clock,
         clients=clients,
     )
+    checkpointing = make_checkpointing(settings, policies, database, clock, clients)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -258,7 +258,7 @@ def _compose(
         store=store,
         costs=ShowCosts(ledger, inbox, policies.budget, clock),
         ingest=ingest,
-        distill=_make_distill(
+        distill=make_distill(
             inbox=inbox,
             distillers=distillers,
             waker=waker,
@@ -282,7 +282,7 @@ def _compose(
             store,
             index,
             _make_stream(settings, clients),
-            sessions.cache,
+            (sessions.cache, checkpointing.hot),
             consolidate,
             share,
             waker,
@@ -318,6 +318,7 @@ def _compose(
         ),
         procedures=Procedures(PostgresProcedures(database), clock),
         learn_procedures=LearnProcedures(PostgresProcedures(database)),
+        checkpointing=checkpointing,
     )
 
 
@@ -338,37 +339,6 @@ def _make_ingest(inbox: Inbox, waker: Waker, clock: Clock, policies: Policies) -
     # Backfill that waits for a batch is not woken for a call of its own.
     wakes_backfill = not policies.batch.is_on
     return Ingest(inbox, waker, clock, policies.personal_data, wakes_backfill=wakes_backfill)
-
-
-def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
-    """Whether it is worth taking a transcript out of the line."""
-    if settings.distiller == "offline":
-        return lambda: True
-    return breaker_of_model(breakers, settings.model_name).may_ask
-
-
-def _make_distill(
-    *,
-    inbox: Inbox,
-    distillers: Distillers,
-    waker: Waker,
-    clock: Clock,
-    policies: Policies,
-    may_ask: Callable[[], bool],
-) -> Distill:
-    return Distill(
-        inbox,
-        distillers,
-        waker,
-        clock,
-        lease=policies.lease.distill,
-        max_attempts=policies.retry.max_attempts,
-        max_deaths=policies.retry.max_deaths,
-        judge=partial(judge, policy=policies.retry),
-        verbatim=policies.verbatim,
-        patience=policies.retry.patience,
-        may_ask=may_ask,
-    )
 
 
 _lock = threading.Lock()

@@ -24,6 +24,7 @@ def jobs_of(container: Container) -> RunJobs:
         Job.COUNT_USES: lambda _: container.lifecycle.count_uses.run(),
         Job.DECAY: container.lifecycle.decay.run,
         Job.PURGE: lambda _: container.lifecycle.purge.run(),
+        Job.CLEAN_CHECKPOINTS: lambda _: container.checkpointing.clean.run(),
         Job.LEARN_PROCEDURES: lambda _: container.learn_procedures.run(),
     }
     if (clean_threads := make_clean_threads(container.settings)) is not None:

@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from memstill_client.wire import TranscriptBody
 from workers import schemas
+from workers.checkpoint_routes import CheckpointBody
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,8 +27,9 @@ REASONS = {
     401: "No API key, or one that opens nothing.",
     403: "The key has not got the scope, or is another tenant's or user's.",
     404: "This tenant has nothing of the kind.",
-    409: "The idempotency key was used before for other content, or whom this is about was "
-    "erased while it was under way.",
+    409: "The idempotency key or id was used before for other content, a thread has gone on, or "
+    "whom this is about was erased while it was under way.",
+    410: "What is stored of it is damaged.",
     422: "Something in the request is wrong: the field, and what to send instead.",
     503: "A server is away, or somebody else is at it: try again.",
 }
@@ -49,10 +51,12 @@ class Says:
     Attributes:
         model: With success.
         fails: Besides what any route may answer.
+        error: What those say.
     """
 
     model: type[BaseModel]
     fails: tuple[int, ...] = ()
+    error: type[BaseModel] = schemas.Error
 
 
 NOT_THERE = (404,)
@@ -117,6 +121,19 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/v1/dead/{receipt}"): Says(schemas.Autopsy, NOT_THERE),
     ("post", "/v1/dead:replay"): Says(schemas.Handled),
     ("post", "/v1/dead:drop"): Says(schemas.Handled),
+    ("post", "/v1/checkpoints"): Says(schemas.CheckpointSaved, (409,), schemas.CheckpointError),
+    ("post", "/v1/checkpoints:fork"): Says(
+        schemas.CheckpointSaved, (404, 409, 410), schemas.CheckpointError
+    ),
+    ("get", "/v1/checkpoints"): Says(schemas.CheckpointHistory),
+    ("get", "/v1/checkpoints:threads"): Says(schemas.CheckpointThreads),
+    ("get", "/v1/checkpoints:latest"): Says(
+        schemas.CheckpointLoaded, (404, 410), schemas.CheckpointError
+    ),
+    ("get", "/v1/checkpoints/{checkpoint}"): Says(
+        schemas.CheckpointLoaded, (404, 410), schemas.CheckpointError
+    ),
+    ("post", "/v1/checkpoints:clean"): Says(schemas.CheckpointsCleaned),
 }
 PUBLIC = frozenset({"/healthz", "/readyz"})
 # These read their bodies as they come in, so FastAPI cannot tell what they hold.
@@ -129,6 +146,10 @@ BODIES: Mapping[str, dict[str, Any]] = {
                 "example": EXAMPLE,
             }
         },
+    },
+    "/v1/checkpoints": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": REF.format(model="CheckpointBody")}}},
     },
     "/v1/transcripts:bulk": {
         "required": True,
@@ -159,7 +180,7 @@ def _complete(document: dict[str, Any], *, needs_keys: bool) -> dict[str, Any]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             operation["responses"] = _responses(path, ROUTES[method, path], operation["responses"])
-            if path in BODIES:
+            if path in BODIES and method == "post":
                 operation["requestBody"] = BODIES[path]
             if not needs_keys:
                 operation.pop("security", None)
@@ -167,11 +188,14 @@ def _complete(document: dict[str, Any], *, needs_keys: bool) -> dict[str, Any]:
 
 
 def _definitions() -> dict[str, Any]:
-    models: set[type[BaseModel]] = {schemas.Error, *(says.model for says in ROUTES.values())}
+    said = ROUTES.values()
+    models = {each for says in said for each in (says.model, says.error)} | {schemas.Error}
     _, answers = models_json_schema(
         [(model, "serialization") for model in sorted(models, key=_name)], ref_template=REF
     )
-    _, bodies = models_json_schema([(TranscriptBody, "validation")], ref_template=REF)
+    _, bodies = models_json_schema(
+        [(TranscriptBody, "validation"), (CheckpointBody, "validation")], ref_template=REF
+    )
     found: dict[str, Any] = answers["$defs"] | bodies["$defs"]
     return found
 
@@ -183,13 +207,16 @@ def _name(model: type[BaseModel]) -> str:
 def _responses(path: str, says: Says, generated: Mapping[str, Any]) -> dict[str, Any]:
     success = next(status for status in generated if status.startswith("2"))
     usual = (503,) if path in PUBLIC else ALWAYS
-    failures = {str(status): _failure(status) for status in sorted({*usual, *says.fails})}
+    failures = {
+        str(status): _failure(status, says.error if status in says.fails else schemas.Error)
+        for status in sorted({*usual, *says.fails})
+    }
     return {success: _said(says.model.__doc__ or "", says.model), **failures}
 
 
-def _failure(status: int) -> dict[str, Any]:
+def _failure(status: int, model: type[BaseModel]) -> dict[str, Any]:
     headers = {"headers": RETRY_AFTER} if status == UNAVAILABLE else {}
-    return _said(REASONS[status], schemas.Error) | headers
+    return _said(REASONS[status], model) | headers
 
 
 def _said(description: str, model: type[BaseModel]) -> dict[str, Any]:

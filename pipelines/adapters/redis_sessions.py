@@ -1,4 +1,4 @@
-"""``SessionCache`` and ``SubjectSessions`` on Redis."""
+"""``SessionCache`` and ``SubjectCache`` on Redis."""
 
 from __future__ import annotations
 
@@ -170,11 +170,17 @@ class RedisSessions:
 
     # ---- erasing --------------------------------------------------------------------------------
 
+    @property
+    def name(self) -> str:
+        return "session tier"
+
     def remove(self, subject: Subject, until: datetime) -> int:
         mark = instant(until + self._policy.erase_slack)
         return int(ask(self._redis, scripts.REMOVE, *self._subject_question(subject, mark)))
 
-    def count(self, subject: Subject) -> int:
+    def count(self, subject: Subject, until: datetime) -> int:
+        # It knows itself when the subject was erased last.
+        del until
         return int(ask(self._redis, scripts.COUNT, *self._subject_question(subject, 0)))
 
     # ---- how it is asked ------------------------------------------------------------------------

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         MemoryStore,
         OwnerClaim,
         Subject,
-        SubjectSessions,
+        SubjectCache,
         SubjectStream,
         VectorIndex,
         Waker,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INDEX, STREAM, SESSIONS = "index", "stream", "session tier"
+INDEX, STREAM = "index", "stream"
 _FAILURES = (DependencyUnavailable, IndexRefused, OwnerBusy, StoreRefused)
 
 
@@ -63,7 +63,7 @@ class Erase:
     store: MemoryStore
     index: VectorIndex
     stream: SubjectStream
-    sessions: SubjectSessions
+    caches: Sequence[SubjectCache]
     consolidate: Consolidate
     share: Share
     waker: Waker
@@ -112,7 +112,9 @@ class Erase:
 
     def _purge(self, erasure: Erasure, owners: Sequence[Owner]) -> None:
         subject = _subject_of(erasure)
-        removed = Counter({SESSIONS: self.sessions.remove(subject, erasure.requested_at)})
+        removed = Counter[str]()
+        for cache in self.caches:
+            removed[cache.name] = cache.remove(subject, erasure.requested_at)
         removed[INDEX] = self._clear_index(erasure, owners)
         removed[STREAM] = self.stream.remove(subject, erasure.mark_at)
         due_at = self.clock.now() + self.policies.erase.settle
@@ -175,7 +177,8 @@ class Erase:
         owners = self.erasures.find_owners(erasure)
         found[INDEX] = sum(map(self._count_surplus, owners))
         found[STREAM] = self.stream.count(_subject_of(erasure), erasure.mark_at)
-        found[SESSIONS] = self.sessions.count(_subject_of(erasure))
+        for cache in self.caches:
+            found[cache.name] = cache.count(_subject_of(erasure), erasure.requested_at)
         return found
 
     def _count_surplus(self, owner: Owner) -> int:

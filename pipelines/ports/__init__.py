@@ -32,6 +32,15 @@ from pipelines.ports.batches import (
     BatchStore,
     PreparedRequest,
 )
+from pipelines.ports.checkpoints import (
+    CheckpointDraft,
+    CheckpointStore,
+    HotCheckpoints,
+    HotState,
+    Saved,
+    Surplus,
+    ThreadShown,
+)
 from pipelines.ports.dead import DeadFilter, DeadLetter, DeadLetters, StoredReply
 from pipelines.ports.erasures import (
     Erasure,
@@ -40,6 +49,7 @@ from pipelines.ports.erasures import (
     ErasureStore,
     Forgotten,
     Subject,
+    SubjectCache,
     SubjectStream,
 )
 from pipelines.ports.generations import (
@@ -115,7 +125,6 @@ from pipelines.ports.sessions import (
     RateCount,
     SessionCache,
     SessionView,
-    SubjectSessions,
     Write,
 )
 from pipelines.ports.sharing import Repeated, Sharing
@@ -142,6 +151,8 @@ __all__ = [
     "ChatModel",
     "ChatReply",
     "ChatRequest",
+    "CheckpointDraft",
+    "CheckpointStore",
     "Clock",
     "ContextMessage",
     "CostReport",
@@ -176,6 +187,8 @@ __all__ = [
     "Hold",
     "HoldId",
     "HoldStore",
+    "HotCheckpoints",
+    "HotState",
     "Inbox",
     "IndexPoint",
     "IndexTruth",
@@ -219,6 +232,7 @@ __all__ = [
     "RoundStore",
     "RoundTurn",
     "RunState",
+    "Saved",
     "SessionCache",
     "SessionView",
     "Sharing",
@@ -229,12 +243,14 @@ __all__ = [
     "StoredKey",
     "StoredReply",
     "Subject",
-    "SubjectSessions",
+    "SubjectCache",
     "SubjectStream",
     "Summariser",
     "Summary",
+    "Surplus",
     "Survey",
     "TableContent",
+    "ThreadShown",
     "Ticket",
     "TokenCounter",
     "TranscriptClaim",

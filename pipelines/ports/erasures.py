@@ -187,3 +187,23 @@ class SubjectStream(Protocol):
     def compact(self) -> None:
         """Have what was deleted leave the server's files, too, where it lets itself be asked."""
         ...
+
+
+class SubjectCache(Protocol):
+    """What is kept of subjects beside the truth, for a while."""
+
+    @property
+    def name(self) -> str:
+        """As receipts of erasures call it."""
+        ...
+
+    def remove(self, subject: Subject, until: datetime) -> int:
+        """Remove what was kept of a subject until then; gives how many entries.
+
+        What is being written at this moment is refused, or goes, too.
+        """
+        ...
+
+    def count(self, subject: Subject, until: datetime) -> int:
+        """Entries of a subject that are from until then."""
+        ...

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from pipelines.model import Owner, Role
-    from pipelines.ports.erasures import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,20 +167,4 @@ class SessionCache(Protocol):
 
     def look(self, owner: Owner, session_id: str, messages: int, episodes: int) -> SessionView:
         """The latest messages of the session and the newest episodes of its user."""
-        ...
-
-
-class SubjectSessions(Protocol):
-    """The session tier, as far as erasing is concerned."""
-
-    def remove(self, subject: Subject, until: datetime) -> int:
-        """Delete all that there is of a subject, at once; gives how many values that were.
-
-        From then on writes that began until then are refused. Repeated for the same erasure it
-        leaves alone what was begun after it.
-        """
-        ...
-
-    def count(self, subject: Subject) -> int:
-        """Values of the subject from before it was erased last; all where it never was."""
         ...

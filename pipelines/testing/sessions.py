@@ -33,7 +33,7 @@ class _Kept:
 
 @dataclass(slots=True)
 class InMemorySessions:
-    """``SessionCache`` and ``SubjectSessions``; time is what the clock says.
+    """``SessionCache`` and ``SubjectCache``; time is what the clock says.
 
     Attributes:
         is_away: Every call is refused as if the server were gone.
@@ -135,6 +135,10 @@ class InMemorySessions:
 
     # ---- erasing --------------------------------------------------------------------------------
 
+    @property
+    def name(self) -> str:
+        return "session tier"
+
     def remove(self, subject: Subject, until: datetime) -> int:
         self._answer()
         whom, mark = (subject.owner, subject.session_id), until + self.policy.erase_slack
@@ -149,7 +153,8 @@ class InMemorySessions:
             episodes.value = [item for item in episodes.value if item[1] not in before]
         return len(before)
 
-    def count(self, subject: Subject) -> int:
+    def count(self, subject: Subject, until: datetime) -> int:
+        del until
         self._answer()
         return len(self._list_before(subject))
 

@@ -120,6 +120,8 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         shared = client.put_procedure("feed the animals", ["call them"])
         for made in (own, shared):
             client.record_outcome(made.id, f"{CANARY}-1", FORGOTTEN, worked=True)
+        client.checkpoints.save(FORGOTTEN, CANARY, {"said": CANARY}, metadata={"of": FORGOTTEN})
+        client.checkpoints.fork(FORGOTTEN, CANARY, f"{CANARY}-2")
         pushed = list(load.receipts[FORGOTTEN])
         running = client.session(FORGOTTEN, "running")
         running.append({"role": "user", "content": f"And a {CANARY}.", "name": FORGOTTEN})
@@ -135,6 +137,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
         assert ((), (), None) == (
             running.context(), client.episodes(FORGOTTEN), running.load_state()
         )  # fmt: skip
+        assert [] == list(client.checkpoints.threads(FORGOTTEN))
         for item in pushed:
             with pytest.raises(NotFound):
                 client.status(item)  # type: ignore[arg-type]
@@ -148,6 +151,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
 
     assert 0 == sum(proven.found.values())
     assert proven.removed["transcripts"] >= 1
+    assert (2, 2) == (proven.removed["checkpoints"], proven.removed["hot checkpoints"])
     with redis.Redis.from_url(modelled.env["MEMSTILL_REDIS_URL"]) as server:
         places = (rows(modelled), redis_content(server), files(modelled.logs, "*.log"))
         found = [found_in(place, (CANARY, FORGOTTEN)) for place in places]

@@ -92,7 +92,7 @@ def test_lifetimes_are_those_of_the_policy(tier: Tier) -> None:
     for end in (POLICY.tool_state, POLICY.context, POLICY.episode, POLICY.state):
         tier.pass_time(end - spent)
         spent = end
-        left.append(tier.cache.count(Subject(ALICE)))
+        left.append(tier.cache.count(Subject(ALICE), tier.now()))
 
     assert [3, 2, 1, 0] == left
 
@@ -107,7 +107,7 @@ def test_use_extends_a_lifetime_but_not_an_episodes(tier: Tier) -> None:
         alive = held(tier)
 
     assert [True, False, True, True] == alive
-    assert 3 == tier.cache.count(Subject(ALICE))
+    assert 3 == tier.cache.count(Subject(ALICE), tier.now())
 
 
 def test_unread_state_outlives_what_is_read(tier: Tier) -> None:
@@ -216,13 +216,13 @@ def test_erased_user_has_nothing_left_and_others_have_all(tier: Tier) -> None:
     for owner in (ALICE, BOB):
         fill(tier, owner)
         fill(tier, owner, "second")
-    assert 8 == tier.cache.count(Subject(ALICE))
+    assert 8 == tier.cache.count(Subject(ALICE), tier.now())
 
     removed = tier.cache.remove(Subject(ALICE), tier.now())
 
     assert 8 == removed
     assert [NOTHING, NOTHING] == [held(tier), held(tier, session="second")]
-    assert 0 == tier.cache.count(Subject(ALICE))
+    assert 0 == tier.cache.count(Subject(ALICE), tier.now())
     assert [ALL, ALL] == [held(tier, BOB), held(tier, BOB, "second")]
 
 
@@ -237,7 +237,7 @@ def test_erased_session_leaves_the_users_others(tier: Tier) -> None:
     assert 4 == removed
     assert [NOTHING, ALL] == [held(tier), held(tier, session="second")]
     assert {SPOKEN: 1} == tier.cache.read_tool_states(ALICE, "second", [SPOKEN])
-    assert 0 == tier.cache.count(Subject(ALICE, SPOKEN))
+    assert 0 == tier.cache.count(Subject(ALICE, SPOKEN), tier.now())
 
 
 @pytest.mark.parametrize("session", [None, SPOKEN], ids=["user", "session"])
@@ -258,7 +258,7 @@ def test_write_that_began_before_an_erasure_is_refused(tier: Tier, session: str 
         tier.cache.keep_state(ALICE, SPOKEN, 1, late)
 
     assert NOTHING == held(tier)
-    assert 0 == tier.cache.count(Subject(ALICE, session))
+    assert 0 == tier.cache.count(Subject(ALICE, session), tier.now())
 
 
 def test_what_begins_after_an_erasure_is_kept_by_its_repetitions(tier: Tier) -> None:
@@ -269,7 +269,7 @@ def test_what_begins_after_an_erasure_is_kept_by_its_repetitions(tier: Tier) -> 
     erased_at = tier.now() - POLICY.erase_slack - 2 * SECOND
     fill(tier)
 
-    assert 0 == tier.cache.count(Subject(ALICE))
+    assert 0 == tier.cache.count(Subject(ALICE), tier.now())
     assert 0 == tier.cache.remove(Subject(ALICE), erased_at)
     assert ALL == held(tier)
 
@@ -327,7 +327,7 @@ def test_each_operation_is_one_round_trip(redis_server: RedisServer, key_prefix:
             lambda: tier.cache.read_state(ALICE, "s"),
             lambda: tier.cache.count_use(ALICE, "calls", 5, MINUTE, tier.write()),
             lambda: tier.cache.look(ALICE, "s", 5, 5),
-            lambda: tier.cache.count(subject),
+            lambda: tier.cache.count(subject, tier.now()),
             lambda: tier.cache.remove(subject, AT),
         ]
         sent = []
@@ -364,10 +364,10 @@ def test_what_a_failover_brings_back_is_found_by_the_proof(redis_url: str, key_p
         time.sleep(0.01)
         assert ALL == held(tier)
 
-        found = tier.cache.count(Subject(ALICE))
+        found = tier.cache.count(Subject(ALICE), tier.now())
         tier.cache.remove(Subject(ALICE), AT)
 
-        assert (5, 0) == (found, tier.cache.count(Subject(ALICE)))
+        assert (5, 0) == (found, tier.cache.count(Subject(ALICE), tier.now()))
         assert NOTHING == held(tier)
 
 

@@ -143,7 +143,7 @@ def test_erased_working_memory_is_gone_and_a_late_fold_is_refused(
     with pytest.raises(ErasedMeanwhile):
         world.store.append_items(ALICE, "s", found.items, write)
     assert Working() == world.store.read_items(ALICE, "s")
-    assert 0 == world.tier.cache.count(subject)
+    assert 0 == world.tier.cache.count(subject, world.tier.now())
 
 
 def test_agents_at_once_lose_no_item(redis_url: str, key_prefix: str) -> None:

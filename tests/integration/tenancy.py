@@ -29,6 +29,8 @@ PARAMETERS = {
     "erasure": "erasures",
     "user_id": "users",
     "session_id": "sessions",
+    "checkpoint": "checkpoints",
+    "thread_id": "threads",
     "after": "ids",
 }
 OTHERS: dict[str, Any] = {
@@ -117,6 +119,15 @@ def settle(served: Served, tenant_id: str, user_id: str, *cities: str) -> Things
         things.add("receipts", pushed.json()["receipt"])
     things.add("users", user_id)
     things.add("sessions", run_session(served, key, user_id, *cities))
+    thread = f"thread-of-{user_id}"
+    saved = served.ask(
+        key,
+        "POST",
+        "/v1/checkpoints",
+        json={"user_id": user_id, "thread_id": thread, "state": sorted(cities)},
+    )
+    things.add("checkpoints", saved.json()["id"])
+    things.add("threads", thread)
     return things
 
 

@@ -59,7 +59,7 @@ class World:
 
     def invent(self, kind: str) -> str:
         """Something of a kind that nobody has."""
-        if kind in {"users", "tenants"}:
+        if kind in {"users", "tenants", "threads"}:
             return f"nobody-{self.rng.getrandbits(32):08x}"
         if kind == "keys":
             return f"{self.rng.getrandbits(64):016x}"
@@ -266,7 +266,14 @@ def stored(world: World) -> list[Any]:
     with world.served.container.database.transaction() as connection:
         return [
             list(connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1").all())
-            for table in ("memories", "transcripts", "proposals", "generations", "verdicts")
+            for table in (
+                "memories",
+                "transcripts",
+                "proposals",
+                "generations",
+                "verdicts",
+                "checkpoints",
+            )
         ] + [
             list(
                 connection.exec_driver_sql(

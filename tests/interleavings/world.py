@@ -166,7 +166,7 @@ class World:
             consolidate=consolidate,
             project=Project(outbox, index, self.clock, retry=RETRY),
             erase=Erase(
-                erasures, store, index, NoStream(self.clock), InMemorySessions(), consolidate,
+                erasures, store, index, NoStream(self.clock), (InMemorySessions(),), consolidate,
                 share, waker, self.clock, POLICIES,
             ),
         )  # fmt: skip

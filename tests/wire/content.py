@@ -6,11 +6,13 @@ import json
 import uuid
 from typing import Any
 
+from memstill_client.tasks import _Progress
 from memstill_client.wire import parse_transcript
 from pipelines.model import FactOutcome, Lane, MemoryId, Role, Scope, TranscriptState, receipt_id
 from pipelines.plan import Insert, Plan, Promote, Supersede
 from pipelines.ports import (
     ChatRequest,
+    CheckpointDraft,
     ContextMessage,
     Difference,
     Episode,
@@ -18,6 +20,7 @@ from pipelines.ports import (
     ErasureId,
     ErasureState,
     FactReport,
+    HotState,
     IndexPoint,
     PaidFor,
     Purpose,
@@ -28,6 +31,8 @@ from pipelines.ports import (
     Summary,
     WorkingItem,
 )
+from pipelines.stages.checkpoints.canonical import canonical_json, digest
+from pipelines.stages.checkpoints.chain import NEWEST, CheckpointId, Thread
 from tests.builders import ALICE, START, day, make_fact, make_memory, make_transcript, vector_of
 from workers.payloads import to_transcript
 
@@ -147,3 +152,28 @@ COMPLETION = {
     "usage": {"prompt_tokens": 40, "completion_tokens": 20},
 }
 BLOCK_LINES = ["Alice prefers trains. (2026-03-02)"]
+_STATES = [canonical_json({"cart": ["tea"], "turn": turn, "total": 1.0}) for turn in (1, 2)]
+DRAFT = CheckpointDraft(
+    id=CheckpointId(RANDOM),
+    thread=Thread(ALICE, "order-7"),
+    parent=NEWEST,
+    node="pay",
+    metadata='{"model":"small-1"}',
+    state=_STATES[0],
+    sha256=digest(_STATES[0]),
+    begun_at=NOW,
+)
+NEXT_DRAFT = CheckpointDraft(
+    id=CheckpointId(uuid.UUID(int=2)),
+    thread=DRAFT.thread,
+    parent=DRAFT.id,
+    node="ship",
+    metadata="{}",
+    state=_STATES[1],
+    sha256=digest(_STATES[1]),
+    begun_at=day(8),
+    base=DRAFT.id,
+    delta=canonical_json([{"op": "replace", "path": "/turn", "value": 2}]),
+)
+HOT = HotState(DRAFT.id, _STATES[0], NOW)
+PROGRESS = _Progress(RANDOM, {"read": [1, 2], "pay": {"paid": 1.5}}, NEXT_DRAFT.id)

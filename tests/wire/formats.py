@@ -17,18 +17,22 @@ from pydantic_core import to_jsonable_python
 from config.operation import RetryPolicy
 from config.schedule import Job
 from memstill_client.appending import make_arguments
+from memstill_client.checkpoint_replies import LoadedCheckpoint
 from memstill_client.endpoints import _read_stack
 from memstill_client.erasures import Erasure as ErasureReply
-from memstill_client.errors import InvalidTranscript
+from memstill_client.errors import InvalidTranscript, Refused
 from memstill_client.pushes import Push
 from memstill_client.replies import Accepted, ErrorReply, Recall, Status
+from memstill_client.tasks import _Progress
 from memstill_client.wire import SCHEMA_VERSION, content_hash, parse_transcript, to_json
 from pipelines import formats
 from pipelines.adapters import session_values
 from pipelines.adapters.collection import payload_of, read_scanned
+from pipelines.adapters.hot_checkpoints import read_hot, write_hot
 from pipelines.adapters.openai_batches import OpenAiBatches
 from pipelines.adapters.paid_chat import request_hash
 from pipelines.adapters.postgres import projection_gate as gate
+from pipelines.adapters.postgres.checkpoint_rows import make_row, read_checkpoint, read_link
 from pipelines.adapters.postgres.events import event_rows
 from pipelines.adapters.postgres.inbox_rows import unreadable_body
 from pipelines.adapters.postgres.rows import (
@@ -40,10 +44,12 @@ from pipelines.adapters.postgres.rows import (
 )
 from pipelines.adapters.postgres.schema import mark_value, read_mark_value
 from pipelines.errors import NewerFormat
+from pipelines.flows.checkpoint import Loaded
 from pipelines.flows.history import Told
 from pipelines.flows.recall import Recalled
 from pipelines.model import FactId, fact_id, memory_id
 from pipelines.ports import MemoryEvent, PreparedRequest
+from pipelines.stages.checkpoints.chain import rebuild
 from pipelines.stages.dedup import statement_key
 from pipelines.stages.injection.fence import fence, strip_fenced
 from pipelines.stages.keys import KeyId, hash_secret, read_key, spell_key
@@ -53,6 +59,7 @@ from tests.builders import ALICE, START
 from tests.wire import content
 from workers import schemas
 from workers.app import app
+from workers.checkpoint_routes import loaded_json
 from workers.embedded.endpoints import Endpoints
 from workers.erase_routes import erasure_view
 from workers.exports import export_record
@@ -359,6 +366,54 @@ def _read_block(found: dict[str, str]) -> str:
     return strip_fenced(found["prompt"]).strip()
 
 
+def _write_checkpoints() -> list[dict[str, Any]]:
+    rows = [
+        make_row(content.DRAFT, None, 1, 0),
+        make_row(content.NEXT_DRAFT, content.DRAFT.id, 2, 1),
+    ]
+    return [
+        {name: row[name] for name in _STORED} | {"content": row["content"].decode()} for row in rows
+    ]
+
+
+_STORED = ("schema_version", "sequence", "base", "depth", "sha256", "bytes", "metadata")
+
+
+def _read_checkpoints(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401
+    first, second = (
+        make_row(content.DRAFT, None, 1, 0),
+        make_row(content.NEXT_DRAFT, content.DRAFT.id, 2, 1),
+    )
+    chain = [
+        read_link(made | row | {"content": row["content"].encode(), "base": made["base"]})
+        for made, row in zip((first, second), rows, strict=True)
+    ]
+    return rebuild(chain)
+
+
+def _write_hot() -> dict[str, Any]:
+    head, _, state = write_hot(content.HOT).partition(b"\n")
+    return {"head": json.loads(head), "state": state.decode()}
+
+
+def _read_hot(entry: dict[str, Any]) -> Any:  # noqa: ANN401
+    found = read_hot(json.dumps(entry["head"]).encode() + b"\n" + entry["state"].encode())
+    if found is None:
+        raise NewerFormat("an entry of another version is as good as none")
+    return found
+
+
+def _write_loaded() -> Any:  # noqa: ANN401
+    row = make_row(content.NEXT_DRAFT, content.DRAFT.id, 2, 1)
+    loaded = Loaded(read_checkpoint(row), content.NEXT_DRAFT.state, content.NEXT_DRAFT.id)
+    return json.loads(loaded_json(loaded))
+
+
+def _read_task(state: dict[str, Any]) -> Any:  # noqa: ANN401
+    found = LoadedCheckpoint.model_validate(_write_loaded() | {"state": state})
+    return _Progress.resume(found)
+
+
 def _of(form: formats.Format, write: Callable[[], Any], read: Callable[[Any], Any]) -> Wire:
     return Wire(form.name, form.version, write, read, NewerFormat)
 
@@ -380,6 +435,8 @@ FORMATS = (
         partial(erasure_view, content.ERASURE, timedelta(days=30)),
         ErasureReply.model_validate,
     ),
+    Wire("checkpoint answer", 1, _write_loaded, LoadedCheckpoint.model_validate),
+    Wire("task state", 1, content.PROGRESS.state, _read_task, Refused),
     Wire("recall block", 1, _write_block, _read_block),
     Wire("export record", 1, _write_export, lambda record: (record["id"], record["text"])),
     Wire("batch line", 1, _write_line, _read_line),
@@ -394,6 +451,8 @@ FORMATS = (
         _read_evidence,
     ),
     _of(formats.EVENT, _write_events, _read_events),
+    _of(formats.CHECKPOINT, _write_checkpoints, _read_checkpoints),
+    Wire("hot checkpoint", 1, _write_hot, _read_hot, NewerFormat),
     Wire("stored reply", 1, _write_reply, _read_reply),
     Wire("identities", 1, _write_identities, dict),
     Wire(

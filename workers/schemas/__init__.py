@@ -9,6 +9,14 @@ from workers.schemas.answers import (
     Error,
     Problem,
 )
+from workers.schemas.checkpoints import (
+    CheckpointError,
+    CheckpointHistory,
+    CheckpointLoaded,
+    CheckpointSaved,
+    CheckpointsCleaned,
+    CheckpointThreads,
+)
 from workers.schemas.intake import (
     Backlog,
     Dependency,
@@ -88,6 +96,12 @@ __all__ = [
     "BatchShown",
     "Batches",
     "BudgetShown",
+    "CheckpointError",
+    "CheckpointHistory",
+    "CheckpointLoaded",
+    "CheckpointSaved",
+    "CheckpointThreads",
+    "CheckpointsCleaned",
     "Comparison",
     "ContextCount",
     "ContextShown",

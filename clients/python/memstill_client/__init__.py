@@ -12,10 +12,19 @@ tenants or many calls in asynchronous code make a ``Memstill`` or an ``AsyncMems
 """
 
 from memstill_client.aio import AsyncMemstill
+from memstill_client.checkpoint_replies import (
+    Checkpoint,
+    CheckpointThread,
+    CleanedCheckpoints,
+    LoadedCheckpoint,
+    SavedCheckpoint,
+)
 from memstill_client.dead_replies import DeadLetter, DeadLetterDetail, DeadRun
 from memstill_client.erasures import Erasure
 from memstill_client.errors import (
     Busy,
+    CheckpointConflict,
+    DamagedCheckpoint,
     InvalidTranscript,
     MemstillError,
     NotConfigured,
@@ -41,14 +50,21 @@ from memstill_client.session_calls import ContextMessage, Episode, Use, WorkingM
 from memstill_client.sessions import AsyncSession, Session
 from memstill_client.shared import aenqueue, arecall, close, enqueue, recall
 from memstill_client.sync import Memstill
+from memstill_client.tasks import AsyncResumableTask, ResumableTask, Step
 from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
     "AsyncMemstill",
+    "AsyncResumableTask",
     "AsyncSession",
     "Busy",
+    "Checkpoint",
+    "CheckpointConflict",
+    "CheckpointThread",
+    "CleanedCheckpoints",
     "ContextMessage",
     "Cost",
+    "DamagedCheckpoint",
     "DeadLetter",
     "DeadLetterDetail",
     "DeadRun",
@@ -57,6 +73,7 @@ __all__ = [
     "FactReport",
     "Generation",
     "InvalidTranscript",
+    "LoadedCheckpoint",
     "Memstill",
     "MemstillError",
     "MessageV1",
@@ -70,8 +87,11 @@ __all__ = [
     "RecalledMemory",
     "Receipt",
     "Refused",
+    "ResumableTask",
+    "SavedCheckpoint",
     "Session",
     "Status",
+    "Step",
     "TranscriptV1",
     "Unavailable",
     "Use",

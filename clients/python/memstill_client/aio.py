@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
 from memstill_client.aio_operations import AsyncOperations
+from memstill_client.checkpoints import AsyncCheckpoints
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import NotFound, Unavailable
 from memstill_client.pushes import make_chunks, make_push
@@ -56,6 +57,7 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             max_waiting=max_waiting,
         )
         self._http = AsyncTransport(self._endpoints, timeout)
+        self.checkpoints = AsyncCheckpoints(self._http, self._endpoints)
         url = self._endpoints.redis_url
         self._stream = None if url is None else AsyncStream(url, self._endpoints, timeout)
 

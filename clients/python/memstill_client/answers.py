@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeVar
 
 from pydantic import ValidationError
 
-from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
+from memstill_client.errors import (
+    CheckpointConflict,
+    DamagedCheckpoint,
+    InvalidTranscript,
+    NotFound,
+    Refused,
+    Unavailable,
+)
 from memstill_client.replies import ErrorBody, ErrorReply, Receipt, Reply
 
 if TYPE_CHECKING:
@@ -22,6 +29,10 @@ PASSING_STATUS: Final = frozenset({408, 425, 429})
 SERVER_ERROR: Final = 500
 CLIENT_ERROR: Final = 400
 NOT_FOUND: Final = 404
+CHECKPOINT_ERRORS: Final = {
+    "checkpoint_conflict": CheckpointConflict,
+    "damaged_checkpoint": DamagedCheckpoint,
+}
 
 
 def read_reply(model: type[R], status: int, headers: Mapping[str, str], content: bytes) -> R:
@@ -106,6 +117,9 @@ def _refusal(error: ErrorBody | None, prefix: str = "") -> InvalidTranscript | R
     field = prefix + (error.field or "request")
     if error.type == "invalid_transcript":
         return InvalidTranscript(field, error.reason)
+    special = CHECKPOINT_ERRORS.get(error.type)
+    if special is not None:
+        return special(error.type, field, error.reason, error.checkpoint)
     return Refused(error.type, field, error.reason)
 
 

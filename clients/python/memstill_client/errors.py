@@ -10,6 +10,8 @@
     ├── NotFound            this tenant has no such receipt (yet)
     ├── NotFinished         (TimeoutError) waited long enough, the transcript is still on its road
     └── Refused             the server answered no; repeating the call unchanged is useless
+        ├── CheckpointConflict  the thread has another newest checkpoint than was expected
+        └── DamagedCheckpoint   what is stored is not what was saved
 
 No message ever carries what a conversation said, or a secret.
 """
@@ -19,6 +21,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from memstill_client.replies import Status
 
 
@@ -92,3 +96,28 @@ class Refused(MemstillError):
         self.type = kind
         self.field = field
         self.reason = reason
+
+
+class CheckpointConflict(Refused):
+    """The thread has gone on, has ended, or was erased; nothing was saved.
+
+    Attributes:
+        newest: Its newest checkpoint; None where it has none.
+    """
+
+    def __init__(self, kind: str, field: str, reason: str, newest: UUID | None) -> None:
+        super().__init__(kind, field, reason)
+        self.newest = newest
+
+
+class DamagedCheckpoint(Refused):
+    """What is stored of a checkpoint is not what was saved, and is not handed out.
+
+    Attributes:
+        sound: The newest one before it that is whole, which ``load(..., sound=True)`` gives; None
+            where there is none.
+    """
+
+    def __init__(self, kind: str, field: str, reason: str, sound: UUID | None) -> None:
+        super().__init__(kind, field, reason)
+        self.sound = sound

@@ -43,11 +43,16 @@ class Accepted(Reply):
 
 
 class ErrorBody(Reply):
-    """Why the server said no."""
+    """Why the server said no.
+
+    Attributes:
+        checkpoint: Which one to go on with, where it is about one.
+    """
 
     type: str
     field: str | None = None
     reason: str
+    checkpoint: UUID | None = None
 
 
 class ErrorReply(Reply):

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
+from memstill_client.checkpoints import Checkpoints
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
 from memstill_client.operations import Operations
@@ -66,6 +67,7 @@ class Memstill(Operations, RunningSessions):
             max_waiting=max_waiting,
         )
         self._http = Transport(self._endpoints, timeout)
+        self.checkpoints = Checkpoints(self._http, self._endpoints)
         url = self._endpoints.redis_url
         self._stream = None if url is None else Stream(url, self._endpoints, timeout)
 

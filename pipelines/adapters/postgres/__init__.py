@@ -1,6 +1,7 @@
 """PostgreSQL: the truth. Inbox, memories, outbox, replies, and what is due."""
 
 from pipelines.adapters.postgres.batches import PostgresBatches
+from pipelines.adapters.postgres.checkpoints import PostgresCheckpoints
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
@@ -27,6 +28,7 @@ __all__ = [
     "Backlog",
     "Database",
     "PostgresBatches",
+    "PostgresCheckpoints",
     "PostgresDeadLetters",
     "PostgresErasures",
     "PostgresGenerations",

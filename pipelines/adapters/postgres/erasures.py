@@ -32,6 +32,7 @@ from pipelines.adapters.postgres.indexed import is_indexed
 from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.tables import (
     batch_items,
+    checkpoints,
     erasures,
     events,
     evidence,
@@ -253,7 +254,12 @@ def _left_of_user(connection: Connection, erasure: Erasure) -> dict[str, list[Co
         return {}
     before = erasure.requested_at
     found: dict[str, list[ColumnElement[bool]]] = {}
-    times = {memories: memories.c.updated_at, events: events.c.at, replies: replies.c.created_at}
+    times = {
+        memories: memories.c.updated_at,
+        events: events.c.at,
+        replies: replies.c.created_at,
+        checkpoints: checkpoints.c.saved_at,
+    }
     for table, at in times.items():
         mine = is_any(table, list_owners(connection, subject.owner))
         found[f"{table.name} of the user"] = [mine, at < before]

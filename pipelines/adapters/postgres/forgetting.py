@@ -33,6 +33,7 @@ from pipelines.adapters.postgres.tables import (
     api_keys,
     batch_items,
     budget_warnings,
+    checkpoints,
     events,
     evidence,
     facts,
@@ -69,6 +70,7 @@ _OF_OWNER = (
     # The released ones: a user who is held is not erased.
     legal_holds,
     memory_uses,
+    checkpoints,
     memories,
     # Whoever learns from a memory holds it, and is waited for.
     procedure_outcomes,
@@ -169,6 +171,9 @@ def forget_session(
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
+    # A thread that has the session's name is the session's.
+    of_thread = and_(is_any(checkpoints, [live]), checkpoints.c.thread_id == subject.session_id)
+    gone.removed["checkpoints"] += _delete(connection, checkpoints, of_thread)
     return gone
 
 

@@ -1,6 +1,7 @@
 """The tables of the truth, as SQLAlchemy sees them; migrations create them."""
 
 from pipelines.adapters.postgres.tables.access import api_keys
+from pipelines.adapters.postgres.tables.checkpoints import checkpoints
 from pipelines.adapters.postgres.tables.common import metadata
 from pipelines.adapters.postgres.tables.erasure import erasures
 from pipelines.adapters.postgres.tables.holding import legal_holds
@@ -42,6 +43,7 @@ __all__ = [
     "batch_items",
     "batches",
     "budget_warnings",
+    "checkpoints",
     "erasures",
     "events",
     "evidence",
