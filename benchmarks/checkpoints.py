@@ -138,7 +138,7 @@ def _words(rng: random.Random, count: int) -> str:
 def _report_bytes(database: Database, saved: Times, share: float) -> bool:
     statement = (
         "SELECT count(*), sum(octet_length(content)), sum(pg_column_size(content)), sum(bytes),"
-        " pg_total_relation_size('checkpoints') FROM checkpoints"
+        " pg_total_relation_size('agent_checkpoints') FROM agent_checkpoints"
     )
     with database.transaction() as connection:
         rows, stored, packed, whole, table = connection.exec_driver_sql(statement).one()

@@ -170,5 +170,5 @@ def _history_table(history: Sequence[Checkpoint]) -> Table:
 def _table(*names: str) -> Table:
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in names:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     return table

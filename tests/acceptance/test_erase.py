@@ -151,7 +151,7 @@ def test_erased_under_load_a_user_is_nowhere_and_the_others_are_whole(
 
     assert 0 == sum(proven.found.values())
     assert proven.removed["transcripts"] >= 1
-    assert (2, 2) == (proven.removed["checkpoints"], proven.removed["hot checkpoints"])
+    assert (2, 2) == (proven.removed["agent_checkpoints"], proven.removed["hot checkpoints"])
     with redis.Redis.from_url(modelled.env["MEMSTILL_REDIS_URL"]) as server:
         places = (rows(modelled), redis_content(server), files(modelled.logs, "*.log"))
         found = [found_in(place, (CANARY, FORGOTTEN)) for place in places]

@@ -405,7 +405,9 @@ def test_checkpoint_of_a_newer_release_is_left_to_it(database: Database) -> None
     store = PostgresCheckpoints(database)
     fill(store, 2)
     with database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE checkpoints SET schema_version = 2 WHERE sequence = 2")
+        connection.exec_driver_sql(
+            "UPDATE agent_checkpoints SET schema_version = 2 WHERE sequence = 2"
+        )
 
     with pytest.raises(NewerFormat):
         store.load_newest(THREAD, None)
@@ -423,11 +425,11 @@ def test_chain_is_read_by_its_bounds_however_long_the_thread_is(database: Databa
     fill(store, 3)
     with database.transaction() as connection:
         connection.exec_driver_sql(
-            "INSERT INTO checkpoints SELECT tenant_id, user_id, thread_id, 3 + n,"
+            "INSERT INTO agent_checkpoints SELECT tenant_id, user_id, thread_id, 3 + n,"
             " gen_random_uuid(), parent, origin, node, metadata, sha256, bytes, NULL, 0, content,"
-            " 1, saved_at FROM checkpoints, generate_series(1, 5000) AS n WHERE sequence = 3"
+            " 1, saved_at FROM agent_checkpoints, generate_series(1, 5000) AS n WHERE sequence = 3"
         )
-        connection.exec_driver_sql("ANALYZE checkpoints")
+        connection.exec_driver_sql("ANALYZE agent_checkpoints")
     with database.transaction() as connection:
         explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {CHAIN_OF_NEWEST.text}"
         whose = {"tenant": "acme", "user": "alice", "thread": "t", "known": None}

@@ -172,7 +172,7 @@ def damage(served: Served, user: str) -> None:
     """As a bad disk would: the newest checkpoint, in the truth; Redis has forgotten it."""
     with served.container.database.transaction() as connection:
         connection.exec_driver_sql(
-            "UPDATE checkpoints SET content = content || content"
+            "UPDATE agent_checkpoints SET content = content || content"
             " WHERE user_id = %s AND sequence = 2",
             (user,),
         )
@@ -396,7 +396,7 @@ def test_checkpoints_are_shown_and_cleaned_on_the_command_line(
         assert 0 == done.exit_code, (done.output, done.exception)
         return done.output
 
-    assert user in run("list", "--user", user)
+    assert user[:8] in run("list", "--user", user)
     history = json.loads(run("list", "--user", user, "--thread", "t", "--json"))
     assert [6, 5, 4, 3, 2, 1, 0] == [int(item["node"][-1]) for item in history]
     assert "node-6" in run("list", "--user", user, "--thread", "t")

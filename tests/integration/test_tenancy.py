@@ -272,7 +272,7 @@ def stored(world: World) -> list[Any]:
                 "proposals",
                 "generations",
                 "verdicts",
-                "checkpoints",
+                "agent_checkpoints",
             )
         ] + [
             list(

@@ -50,11 +50,11 @@ def _chain(condition: str) -> TextClause:
         f"""
         WITH target AS MATERIALIZED (
             SELECT sequence, coalesce(id = CAST(:known AS uuid), false) AS is_known, depth
-            FROM checkpoints WHERE {whose} AND {condition} ORDER BY sequence DESC LIMIT 1
+            FROM agent_checkpoints WHERE {whose} AND {condition} ORDER BY sequence DESC LIMIT 1
         )
         SELECT {_SHOWN_NAMES}, octet_length(content) AS stored,
             CASE WHEN (SELECT is_known FROM target) THEN '' ELSE content END AS content
-        FROM checkpoints
+        FROM agent_checkpoints
         WHERE {whose}
             AND sequence >= (
                 SELECT CASE WHEN is_known THEN sequence ELSE sequence - depth END FROM target

@@ -173,7 +173,7 @@ def forget_session(
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
     # A thread that has the session's name is the session's.
     of_thread = and_(is_any(checkpoints, [live]), checkpoints.c.thread_id == subject.session_id)
-    gone.removed["checkpoints"] += _delete(connection, checkpoints, of_thread)
+    gone.removed[checkpoints.name] += _delete(connection, checkpoints, of_thread)
     return gone
 
 

@@ -7,8 +7,9 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from pipelines.adapters.postgres.tables.common import Time, metadata
 
+# Not "checkpoints": LangGraph has a table of that name, which may be in the same schema.
 checkpoints = Table(
-    "checkpoints",
+    "agent_checkpoints",
     metadata,
     Column("tenant_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
@@ -31,5 +32,5 @@ checkpoints = Table(
     Column("content", LargeBinary, nullable=False),
     Column("schema_version", Integer, nullable=False),
     Column("saved_at", Time, nullable=False),
-    Index("checkpoints_by_id", "tenant_id", "user_id", "thread_id", "id", unique=True),
+    Index("agent_checkpoints_by_id", "tenant_id", "user_id", "thread_id", "id", unique=True),
 )

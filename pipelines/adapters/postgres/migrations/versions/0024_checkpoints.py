@@ -14,7 +14,7 @@ kind = "expand"
 
 def upgrade() -> None:
     op.create_table(
-        "checkpoints",
+        "agent_checkpoints",
         sa.Column("tenant_id", sa.Text(), nullable=False),
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("thread_id", sa.Text(), nullable=False),
@@ -34,7 +34,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("tenant_id", "user_id", "thread_id", "sequence"),
     )
     op.create_index(
-        "checkpoints_by_id", "checkpoints", ["tenant_id", "user_id", "thread_id", "id"], unique=True
+        "agent_checkpoints_by_id",
+        "agent_checkpoints",
+        ["tenant_id", "user_id", "thread_id", "id"],
+        unique=True,
     )
-    for statement in fence_statements("checkpoints"):
+    for statement in fence_statements("agent_checkpoints"):
         op.execute(statement)

@@ -1,0 +1,215 @@
+"""A year of many users, day by day, and what must be true of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from config.decay import DecayPolicy
+from config.schedule import Job
+from pipelines.model import MemoryId, Owner
+from pipelines.ports import HoldId, LegalHold
+from tests.year.life import Life
+from tests.year.world import TENANT, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.year.world import World
+
+DAY = timedelta(days=1)
+DAILY = (Job.DECAY, Job.PURGE)
+POLICY = DecayPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long a year is, and for how many.
+
+    Attributes:
+        every: Days between measurements.
+        sessions: Of each user, a day; less than one is one in so many days.
+        recalls: Share of sessions before which the agent recalls.
+    """
+
+    users: int = 200
+    days: int = 365
+    sessions: float = 2.0
+    recalls: float = 0.5
+    every: int = 30
+    seed: int = 1
+
+
+@dataclass(slots=True)
+class Findings:
+    """What came of it.
+
+    Attributes:
+        problems: What was not as it must be.
+        evicted: Memories that were evicted, and how many of those had ever been told.
+    """
+
+    sizes: list[Size] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    sessions: int = 0
+    recalls: int = 0
+    evicted: int = 0
+    evicted_after_use: int = 0
+    purged: int = 0
+    pinned: int = 0
+    held: int = 0
+
+
+class Year:
+    """Lives through the days, and writes down by itself who used what."""
+
+    def __init__(self, world: World, plan: Plan, note: Callable[[str], None]) -> None:
+        self.world, self.plan, self.note = world, plan, note
+        self.lives = [Life(f"user-{number}", plan.seed) for number in range(plan.users)]
+        self.findings = Findings()
+        self._numbers = dict.fromkeys((life.user_id for life in self.lives), 0)
+        self._used_at: dict[MemoryId, datetime] = {}
+        self._events_seen = 0
+        self._pinned: set[MemoryId] = set()
+        self._held = {life.user_id for life in self.lives[:: max(2, plan.users // 3)]}
+
+    def run(self) -> Findings:
+        """All days; the index and the jobs once a day, as if each night."""
+        self._hold()
+        for day in range(self.plan.days):
+            self._live(day)
+            self._sleep()
+            if day == 1:
+                self._pin()
+            if (day + 1) % self.plan.every == 0:
+                self._measure(day + 1)
+        self._check_end()
+        return self.findings
+
+    # ---- a day --------------------------------------------------------------------------------
+
+    def _live(self, day: int) -> None:
+        morning = self.world.clock.now()
+        for life in self.lives:
+            for _ in range(self._how_many(life, day)):
+                self._have_session(life, morning)
+        self.world.project()
+
+    def _how_many(self, life: Life, day: int) -> int:
+        if self.plan.sessions >= 1:
+            return round(self.plan.sessions)
+        gap = round(1 / self.plan.sessions)
+        return int((day + self.lives.index(life)) % gap == 0)
+
+    def _have_session(self, life: Life, morning: datetime) -> None:
+        number = self._numbers[life.user_id]
+        self._numbers[life.user_id] += 1
+        if number and life.dice.random() < self.plan.recalls:
+            told = self.world.recall(life.user_id, life.question())
+            self._used_at.update(dict.fromkeys(told, self.world.clock.now()))
+            self.findings.recalls += 1
+        self.world.push(life.session(number, morning - timedelta(hours=4)))
+        self.findings.sessions += 1
+
+    def _sleep(self) -> None:
+        self.world.run(Job.COUNT_USES)
+        for job in DAILY:
+            counts = self.world.run(job)
+            self.findings.purged += counts.get("memories", 0)
+        self._check_evictions()
+        self.world.project()
+        self.world.advance(DAY)
+
+    # ---- what must be true --------------------------------------------------------------------
+
+    def _check_evictions(self) -> None:
+        """Nothing that was written or used in its last half-life goes; each says why."""
+        now = self.world.clock.now()
+        rows = self.world.query(
+            "SELECT seq, events.memory_id, memories.kind, memories.updated_at, memories.user_id"
+            " FROM events JOIN memories ON memories.id = events.memory_id"
+            " WHERE name = 'memory_evicted' AND seq > :seen ORDER BY seq",
+            seen=self._events_seen,
+        )
+        for row in rows:
+            self._events_seen = row.seq
+            self.findings.evicted += 1
+            used_at = self._used_at.get(MemoryId(row.memory_id))
+            self.findings.evicted_after_use += used_at is not None
+            idle = now - max(row.updated_at, used_at or row.updated_at)
+            if idle < POLICY.half_lives[row.kind]:
+                self._blame(f"{row.memory_id} was evicted after {idle}, as {row.kind}")
+            if row.user_id in self._held:
+                self._blame(f"{row.memory_id} of a held user was evicted")
+        self._check_explained([row.memory_id for row in rows[:3]])
+
+    def _check_explained(self, keys: Sequence[MemoryId]) -> None:
+        for key in keys:
+            told = self.world.container.history.run(TENANT, key)
+            last = told.events[-1]
+            why = last.body.get("why", {})
+            if last.name != "memory_evicted" or why.get("strength", 1) >= POLICY.threshold:
+                self._blame(f"{key} was evicted, and its history does not say why")
+
+    def _check_end(self) -> None:
+        kept = {row[0] for row in self.world.query("SELECT id FROM memories WHERE pinned")}
+        gone = self._pinned - kept
+        evicted = self.world.query(
+            "SELECT count(*) FROM memories WHERE pinned AND evicted_at IS NOT NULL"
+        )
+        self.findings.pinned = len(kept)
+        if gone or evicted[0][0]:
+            self._blame(f"{len(gone)} pinned memories are gone, {evicted[0][0]} evicted")
+        held = self.world.query(
+            "SELECT count(*) FILTER (WHERE evicted_at IS NOT NULL), count(*) FROM memories"
+            " WHERE user_id = ANY(:held)",
+            held=sorted(self._held),
+        )
+        self.findings.held = held[0][1]
+        texts = self.world.query(
+            "SELECT count(*) FROM transcripts WHERE user_id = ANY(:held)"
+            " AND NOT jsonb_exists(body, 'messages')",
+            held=sorted(self._held),
+        )
+        if held[0][0] or texts[0][0]:
+            self._blame(f"held users lost {held[0][0]} memories and {texts[0][0]} texts")
+
+    # ---- what people decide -------------------------------------------------------------------
+
+    def _hold(self) -> None:
+        import uuid
+
+        for user_id in sorted(self._held):
+            self.world.container.lifecycle.holds.place(
+                LegalHold(
+                    HoldId(uuid.uuid4()),
+                    Owner(TENANT, user_id),
+                    "case 7",
+                    self.world.clock.now(),
+                    "counsel",
+                )
+            )
+
+    def _pin(self) -> None:
+        rows = self.world.query(
+            "SELECT DISTINCT ON (user_id) id FROM memories WHERE kind = 'event'"
+            " AND state = 'active' ORDER BY user_id, id"
+        )
+        for row in rows:
+            key, now = MemoryId(row[0]), self.world.clock.now()
+            self.world.container.lifecycle.pins.pin(TENANT, key, now, pinned=True)
+            self._pinned.add(key)
+
+    def _measure(self, day: int) -> None:
+        size = self.world.measure(day)
+        self.findings.sizes.append(size)
+        active = size.rows.get("memories", 0)
+        self.note(
+            f"day {day}: {self.findings.sessions:,} sessions, {active:,} memories, "
+            f"{size.points:,} points, {size.megabytes:.0f} MB, {self.findings.evicted:,} evicted, "
+            f"{self.findings.purged:,} purged"
+        )
+
+    def _blame(self, problem: str) -> None:
+        self.findings.problems.append(problem)

@@ -1,0 +1,134 @@
+"""A whole memstill in one process, whose clock is told the time."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import text
+
+from config.settings import Settings
+from memstill_client.wire import parse_transcript
+from pipelines.flows.recall import Question
+from pipelines.model import MemoryId, Owner
+from pipelines.outcome import Snoozed
+from pipelines.testing.surroundings import ManualClock
+from workers.app import make_app
+from workers.container import Container, open_container
+from workers.jobs import jobs_of
+from workers.payloads import to_transcript
+from workers.queues import BACKFILL, QUEUES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from config.schedule import Job
+
+# Long before anybody runs this: what asks the machine for the time finds everything due.
+START = datetime(2024, 1, 1, 8, tzinfo=UTC)
+TENANT = "default"
+_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large everything is on a day.
+
+    Attributes:
+        rows: By table.
+        megabytes: Of all tables with their indexes, as they are on disk.
+        points: In the vector index.
+    """
+
+    day: int
+    rows: Mapping[str, int]
+    megabytes: float
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The flows of workers, called in the order in which their wake-ups would come."""
+
+    container: Container
+    clock: ManualClock
+
+    def push(self, session: Mapping[str, Any]) -> None:
+        """Take a session in, and bring it all the way into memories."""
+        now = self.clock.now()
+        pushed = parse_transcript(json.dumps(session).encode(), now=now, max_bytes=1_000_000)
+        transcript = to_transcript(pushed, default_tenant=TENANT)
+        self.container.ingest.run([transcript])
+        self.container.distill.run(transcript.id)
+        self.container.consolidate.run(transcript.owner)
+
+    def recall(self, user_id: str, query: str) -> list[MemoryId]:
+        """What an agent is told."""
+        told = self.container.recall.run(Question(Owner(TENANT, user_id), query, 5, 200))
+        return [item.memory.id for item in told.memories]
+
+    def project(self) -> None:
+        """Bring the index up to date."""
+        self.container.project.run()
+
+    def run(self, job: Job) -> Mapping[str, int]:
+        """Run a job to its end, as a worker would."""
+        jobs = jobs_of(self.container)
+        outcome = jobs.run(job)
+        while isinstance(outcome, Snoozed):
+            outcome = jobs.run(job)
+        return getattr(outcome, "counts", {})
+
+    def advance(self, by: timedelta) -> None:
+        """Let time pass; whoever would have been woken has been looked after."""
+        self.clock.advance(by)
+        with self.container.ingest.waker._waker._app.connection_for_write() as connection:  # type: ignore[attr-defined]
+            for queue in {*QUEUES.values(), BACKFILL}:
+                connection.default_channel.queue_purge(queue)
+
+    def query(self, statement: str, **values: object) -> list[Any]:
+        """Rows of the database."""
+        with self.container.database.transaction() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def measure(self, day: int) -> Size:
+        """How large everything is."""
+        with self.container.database.engine.connect() as connection:
+            apart = connection.execution_options(isolation_level="AUTOCOMMIT")
+            apart.execute(text("VACUUM"))
+        tables = self.query(
+            "SELECT relname, pg_total_relation_size(relid) FROM pg_stat_user_tables"
+            " WHERE schemaname = current_schema()"
+        )
+        rows = {name: self.query(f'SELECT count(*) FROM "{name}"')[0][0] for name, _ in tables}
+        filled = {name: count for name, count in rows.items() if count}
+        megabytes = sum(size for _, size in tables) / 1e6
+        return Size(day, filled, megabytes, self._count_points())
+
+    def _count_points(self) -> int:
+        found, after = 0, None
+        while page := self.container.index.scan(after, _AT_ONCE):
+            found, after = found + len(page), page[-1].memory_id
+        return found
+
+
+@contextmanager
+def open_world(database_url: str, redis_url: str, key_prefix: str) -> Iterator[World]:
+    """One that stands at the beginning of its first day."""
+    settings = Settings.model_validate(
+        {
+            "database_url": database_url,
+            "redis_url": redis_url,
+            "key_prefix": key_prefix,
+            "index_url": "pgvector",
+        }
+    )
+    clock = ManualClock(START)
+    container = open_container(settings, make_app(settings), clock)
+    try:
+        yield World(container, clock)
+    finally:
+        container.close()
