@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,43 @@ class RankPolicy:
     reranked: int = 50
 
 
+class Tier(StrEnum):
+    """What is recalled from. Memories are the user's and everyone's."""
+
+    MEMORIES = "memories"
+    PROCEDURES = "procedures"
+    EPISODES = "episodes"
+    WORKING = "working"
+
+
 @dataclass(frozen=True, slots=True)
 class RecallPolicy:
-    """How much a recall returns unless told otherwise."""
+    """How much a recall returns unless told otherwise, and how its tiers share the budget.
+
+    What a tier leaves over goes to the memories, and what they leave over to the other tiers.
+
+    Attributes:
+        working_share: Of the tokens, at most, while there are memories to be told.
+        episodes_share: The same for episodes.
+        procedures_share: The same for procedures.
+        episodes: At most so many.
+        procedures: At most so many.
+        patience: A tier beside the memories that takes longer is left out.
+    """
 
     max_memories: int = 20
     max_tokens: int = 400
+    working_share: float = 0.3
+    episodes_share: float = 0.15
+    procedures_share: float = 0.2
+    episodes: int = 5
+    procedures: int = 3
+    patience: timedelta = timedelta(seconds=1)
+
+    def shares(self) -> dict[Tier, float]:
+        """Of each tier that has one."""
+        return {
+            Tier.WORKING: self.working_share,
+            Tier.EPISODES: self.episodes_share,
+            Tier.PROCEDURES: self.procedures_share,
+        }

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from config.retrieval import Tier
 from memstill_client.errors import InvalidTranscript
 from memstill_client.wire import parse_transcript
 from pipelines.errors import (
@@ -27,6 +28,7 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.flows.recall import Question
+from pipelines.flows.recall_tiers import ALL_TIERS
 from pipelines.model import Lane, Owner
 from workers.batch_routes import add_batch_routes
 from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
@@ -77,6 +79,7 @@ class RecallBody(BaseModel):
     session_id: str | None = None
     max_memories: int | None = None
     max_tokens: int | None = None
+    tiers: list[Tier] | None = Field(default=None, description="Only these; all if not given.")
     as_of: str | None = Field(
         default=None,
         description="Answer with what held then: YYYY-MM-DD (the end of that day in UTC), or a "
@@ -284,7 +287,8 @@ def _add_recall(api: FastAPI, container: Container) -> None:
             max_tokens=limits.max_tokens if body.max_tokens is None else body.max_tokens,
             as_of=None if body.as_of is None else read_moment(body.as_of, "as_of"),
         )
-        return recalled_view(container.recall.run(question))
+        tiers = ALL_TIERS if body.tiers is None else frozenset(body.tiers)
+        return recalled_view(container.recall_tiers.run(question, tiers))
 
     @api.get("/v1/recall")
     def recall_get(query: Annotated[RecallBody, Query()], caller: Reader) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 
 from config.logs import configure_logs
+from config.retrieval import Tier
 from memstill_client import InvalidTranscript, MemstillError
 from pipelines.errors import ConfigurationError
 from pipelines.errors import MemstillError as PipelineError
@@ -190,6 +191,9 @@ def recall(
         str | None,
         typer.Option(metavar="DATE", help="What held then; a day ends at midnight in UTC."),
     ] = None,
+    tier: Annotated[
+        list[Tier] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
     as_json: AsJson = False,
     data: DataDir = None,
     api: ApiUrl = None,
@@ -198,7 +202,13 @@ def recall(
     """Print the block that the next session would start with."""
     with connect(api, data, tenant) as client:
         found = client.recall(
-            query, user, session, max_memories=max_memories, max_tokens=max_tokens, as_of=as_of
+            query,
+            user,
+            session,
+            max_memories=max_memories,
+            max_tokens=max_tokens,
+            as_of=as_of,
+            tiers=tier or None,
         )
     if as_json:
         print_json(found)

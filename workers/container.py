@@ -6,6 +6,7 @@ An adapter is imported where the settings choose it: a process starts with what 
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,6 +52,7 @@ from pipelines.flows.keys import CheckKey
 from pipelines.flows.procedures import LearnProcedures, Procedures
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
+from pipelines.flows.recall_tiers import RecallTiers
 from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
@@ -83,6 +85,10 @@ if TYPE_CHECKING:
     )
 
 
+# Tiers that are asked at the same moment, for all recalls together.
+_LOOKUPS = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """Everything a process needs to work, connected.
@@ -108,6 +114,7 @@ class Container:
     consolidate: Consolidate
     project: Project
     recall: Recall
+    recall_tiers: RecallTiers
     sessions: SessionTier
     sweep: Sweep
     history: History
@@ -246,6 +253,10 @@ def _compose(
         clients=clients,
     )
     checkpointing = make_checkpointing(settings, policies, database, clock, clients)
+    recall = Recall(
+        store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
+    )
+    procedures = Procedures(PostgresProcedures(database), clock)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -268,9 +279,8 @@ def _compose(
         ),
         consolidate=consolidate,
         project=project,
-        recall=Recall(
-            store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
-        ),
+        recall=recall,
+        recall_tiers=_make_recall_tiers(recall, sessions, procedures, policies, clients),
         sessions=sessions,
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
@@ -316,9 +326,23 @@ def _compose(
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
-        procedures=Procedures(PostgresProcedures(database), clock),
+        procedures=procedures,
         learn_procedures=LearnProcedures(PostgresProcedures(database)),
         checkpointing=checkpointing,
+    )
+
+
+def _make_recall_tiers(
+    recall: Recall,
+    sessions: SessionTier,
+    procedures: Procedures,
+    policies: Policies,
+    clients: ExitStack,
+) -> RecallTiers:
+    executor = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="recall")
+    clients.callback(executor.shutdown, wait=False, cancel_futures=True)
+    return RecallTiers(
+        recall, sessions.sessions, sessions.working, procedures, executor, policies.recall
     )
 
 

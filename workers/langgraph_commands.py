@@ -11,7 +11,6 @@ from rich.table import Table
 from config.settings import Settings
 from pipelines.errors import ConfigurationError
 from workers.command_options import AsJson, err, out, print_json
-from workers.langgraph import make_clean_threads
 from workers.moments import read_span
 
 if TYPE_CHECKING:
@@ -50,6 +49,8 @@ def clean(
     as_json: AsJson = False,
 ) -> None:
     """Take old checkpoints out of LangGraph's tables, beside the graphs that write them."""
+    from workers.langgraph import make_clean_threads
+
     flow = make_clean_threads(Settings(), langgraph)
     if flow is None:
         raise ConfigurationError(

@@ -10,7 +10,7 @@ from pipelines.stages.decay import describe
 
 if TYPE_CHECKING:
     from pipelines.flows.history import Told
-    from pipelines.flows.recall import Recalled
+    from pipelines.flows.recall_tiers import Recollection
     from pipelines.model import Evidence, Memory
     from pipelines.ports import MemoryEvent, Status
     from pipelines.stages.rank import Ranked
@@ -112,13 +112,32 @@ def _reason(event: MemoryEvent) -> str | None:
     return describe(why["strength"], why["uses"], idle, half_life)
 
 
-def recalled_view(recalled: Recalled) -> dict[str, Any]:
+def recalled_view(told: Recollection) -> dict[str, Any]:
     """The answer to a recall."""
+    summary = told.working.summary
     return {
-        "block": recalled.block,
-        "tokens": recalled.tokens,
-        "notes": list(recalled.notes),
-        "memories": [_ranked_view(item) for item in recalled.memories],
+        "block": told.block,
+        "tokens": told.tokens,
+        "notes": list(told.notes),
+        "memories": [_ranked_view(item) for item in told.memories],
+        "procedures": [
+            {
+                "id": str(item.id),
+                "name": item.name,
+                "steps": list(item.steps),
+                "version": item.version,
+                "success_rate": round(item.success_rate, 6),
+            }
+            for item in told.procedures
+        ],
+        "episodes": [
+            {"session_id": item.session_id, "content": item.content, "created_at": item.created_at}
+            for item in told.episodes
+        ],
+        "working": {
+            "summary": None if summary is None else summary.content,
+            "items": [item.content for item in told.working.items],
+        },
     }
 
 

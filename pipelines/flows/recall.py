@@ -11,7 +11,7 @@ import structlog
 from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelRefused
 from pipelines.model import MemoryState, Owner, Scope
 from pipelines.stages.budget import SMALLEST_LINE, fit, render_line
-from pipelines.stages.injection.fence import bullet, fence
+from pipelines.stages.injection.fence import bullet, fence_sections
 from pipelines.stages.rank import Candidate, Ranked, rank, reorder
 from pipelines.stages.redaction.redact import redact
 from pipelines.stages.sharing.share import without_own
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         UseCounter,
         VectorIndex,
     )
+    from pipelines.stages.injection.fence import Section
 
 log = structlog.get_logger(__name__)
 
@@ -98,15 +99,35 @@ class Recall:
         Raises:
             InputError: The query is empty or too long, or a limit makes no sense.
         """
-        _check(question)
-        question = replace(question, query=redact(question.query).text)
+        question = checked(question)
+        ranked, notes = self.find(question)
+        kept = self.fit(ranked, question.max_memories, self.room(question))
+        block = self.render(question, [(None, [render_line(item.memory) for item in kept])])
+        self.note_told(kept)
+        return Recalled(tuple(kept), block, self.tokens.count([block])[0], notes)
+
+    def find(self, question: Question) -> tuple[list[Ranked], tuple[str, ...]]:
+        """All that may help, best first, and what was done without; ``question`` is checked."""
         vector = self.embedder.embed([question.query])[0]
         candidates = self._find(question, vector)
         ranked = rank(candidates, question.as_of or self.clock.now(), self.policy)
         reranked = self._rerank(question, ranked)
-        told = self._fit(question, ranked if reranked is None else reranked)
-        self.uses.note([item.memory.id for item in told.memories], self.clock.now())
-        return told if reranked is not None else replace(told, notes=(NOT_RERANKED,))
+        return (ranked, (NOT_RERANKED,)) if reranked is None else (reranked, ())
+
+    def fit(self, ranked: Sequence[Ranked], max_memories: int, room: int) -> list[Ranked]:
+        """The best that fit into so many tokens."""
+        (smallest,) = self.tokens.count([in_block(SMALLEST_LINE)])
+        return fit(ranked, self._count(ranked), max_memories, room, smallest)
+
+    def note_told(self, kept: Sequence[Ranked]) -> None:
+        """Each of them was used."""
+        self.uses.note([item.memory.id for item in kept], self.clock.now())
+
+    def render(self, question: Question, sections: Sequence[Section]) -> str:
+        """The block for the next prompt."""
+        return fence_sections(
+            sections, user_id=question.owner.user_id, at=self.clock.now(), as_of=question.as_of
+        )
 
     def _rerank(self, question: Question, ranked: list[Ranked]) -> list[Ranked] | None:
         """In the reranker's order, if there is one; None if it failed, which stops nobody."""
@@ -156,27 +177,19 @@ class Recall:
             as_of=question.as_of,
         )
 
-    def _fit(self, question: Question, ranked: Sequence[Ranked]) -> Recalled:
-        frame = self._render(question, [""])
-        frame_tokens, smallest = self.tokens.count([frame, _in_block(SMALLEST_LINE)])
-        room = max(0, question.max_tokens - frame_tokens)
-        kept = fit(ranked, self._count(ranked), question.max_memories, room, smallest)
-        block = self._render(question, [render_line(item.memory) for item in kept])
-        return Recalled(tuple(kept), block, self.tokens.count([block])[0])
+    def room(self, question: Question) -> int:
+        """Tokens that are left for lines, beside the frame of the block."""
+        (frame,) = self.tokens.count([self.render(question, [(None, [""])])])
+        return max(0, question.max_tokens - frame)
 
     def _count(self, ranked: Sequence[Ranked]) -> Iterator[int]:
         """Tokens of each line, as far as somebody asks: a few dozen of the candidates fit."""
         for start in range(0, len(ranked), _COUNTED_AT_ONCE):
             part = ranked[start : start + _COUNTED_AT_ONCE]
-            yield from self.tokens.count([_in_block(render_line(item.memory)) for item in part])
-
-    def _render(self, question: Question, lines: Sequence[str]) -> str:
-        return fence(
-            lines, user_id=question.owner.user_id, at=self.clock.now(), as_of=question.as_of
-        )
+            yield from self.tokens.count([in_block(render_line(item.memory)) for item in part])
 
 
-def _in_block(line: str) -> str:
+def in_block(line: str) -> str:
     """What a line adds to the block."""
     return f"\n{bullet(line)}"
 
@@ -214,6 +227,16 @@ def _beside(shared: Candidate, best: float) -> Candidate:
     if shared.lexical is None or not best:
         return shared
     return replace(shared, lexical=min(shared.lexical, best))
+
+
+def checked(question: Question) -> Question:
+    """The question without secrets.
+
+    Raises:
+        InputError: It is empty or too long, or a limit makes no sense.
+    """
+    _check(question)
+    return replace(question, query=redact(question.query).text)
 
 
 def _check(question: Question) -> None:

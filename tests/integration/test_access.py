@@ -68,6 +68,9 @@ SCOPES = {
     ("POST", "/v1/index:cancel"): {KeyScope.OPERATE},
 }
 
+# What a key of one user may decide about that user's memories.
+OWN_MEMORY = (":restore", ":pin", ":unpin")
+
 
 @pytest.fixture(scope="module")
 def served(
@@ -238,7 +241,7 @@ def test_key_of_one_user_acts_for_that_user_alone(served: Served) -> None:
         *[
             served.ask(key, method, path_of(route))
             for method, route in routes_of(served)
-            if scopes_of(route) == {ADMIN} and not route.path.endswith(":restore")
+            if scopes_of(route) == {ADMIN} and not route.path.endswith(OWN_MEMORY)
         ],
     ]
 
@@ -269,11 +272,11 @@ def test_client_and_command_line_send_the_key(
 
 @pytest.fixture
 def broken_recall(served: Served) -> Iterator[None]:
-    whole = served.container.recall
+    whole = served.container.recall_tiers
     broken = Mock(run=Mock(side_effect=RuntimeError("something broke")))
-    object.__setattr__(served.container, "recall", broken)
+    object.__setattr__(served.container, "recall_tiers", broken)
     yield
-    object.__setattr__(served.container, "recall", whole)
+    object.__setattr__(served.container, "recall_tiers", whole)
 
 
 @pytest.mark.usefixtures("broken_recall")

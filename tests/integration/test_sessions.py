@@ -71,6 +71,26 @@ def test_session_is_kept_and_given_back_to_either_client(served: Served) -> None
         assert 59 < second.retry_after_seconds <= 60
 
 
+def test_recall_tells_of_the_session_and_of_procedures_beside_memories(served: Served) -> None:
+    """In one call, as data and in one block; a tier that is not asked for says nothing."""
+    key = served.make_key().text
+    with Memstill(api_url=served.url, redis_url="", api_key=key) as client:
+        session = client.session("alice", "s1")
+        session.remember("The ticket is in the drawer.")
+        session.add_episode("Booked a train to Bern.")
+        client.put_procedure("book a train", ["search", "pay"], "alice")
+
+        found = client.recall("book a train", "alice", "s1")
+        chosen = client.recall("book a train", "alice", "s1", tiers=["episodes"])
+
+    assert ("The ticket is in the drawer.",) == found.working.items
+    assert ["Booked a train to Bern."] == [item.content for item in found.episodes]
+    assert [("book a train", 0.5)] == [(item.name, item.success_rate) for item in found.procedures]
+    assert "How it is done:\n- book a train: 1. search; 2. pay" in found.block
+    assert ((), ()) == (chosen.procedures, chosen.working.items)
+    assert "Booked a train" in chosen.block
+
+
 def test_session_belongs_to_its_tenant_and_user(served: Served) -> None:
     """Another tenant's key finds nothing, one of another user is refused, scopes are held to."""
     mine = {"api_url": served.url, "redis_url": ""}

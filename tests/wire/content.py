@@ -8,6 +8,7 @@ from typing import Any
 
 from memstill_client.tasks import _Progress
 from memstill_client.wire import parse_transcript
+from pipelines.flows.recall_tiers import Recollection
 from pipelines.model import FactOutcome, Lane, MemoryId, Role, Scope, TranscriptState, receipt_id
 from pipelines.plan import Insert, Plan, Promote, Supersede
 from pipelines.ports import (
@@ -29,10 +30,12 @@ from pipelines.ports import (
     Status,
     Subject,
     Summary,
+    Working,
     WorkingItem,
 )
 from pipelines.stages.checkpoints.canonical import canonical_json, digest
 from pipelines.stages.checkpoints.chain import NEWEST, CheckpointId, Thread
+from pipelines.stages.procedures import Procedure, ProcedureId
 from tests.builders import ALICE, START, day, make_fact, make_memory, make_transcript, vector_of
 from workers.payloads import to_transcript
 
@@ -177,3 +180,26 @@ NEXT_DRAFT = CheckpointDraft(
 )
 HOT = HotState(DRAFT.id, _STATES[0], NOW)
 PROGRESS = _Progress(RANDOM, {"read": [1, 2], "pay": {"paid": 1.5}}, NEXT_DRAFT.id)
+RECOLLECTION = Recollection(
+    procedures=(
+        Procedure(
+            ProcedureId(uuid.UUID(int=3)),
+            ALICE,
+            "book a train",
+            ("search", "pay"),
+            2,
+            NOW,
+            None,
+            3,
+            1,
+        ),
+    ),
+    episodes=(Episode("s1", "Booked a train to Bern.", NOW),),
+    working=Working(
+        Summary("1", "Looked for trains.", 4, 2, "extractive/1", NOW),
+        (WorkingItem("2", "Bern it is.", 3, NOW),),
+    ),
+    block="a block",
+    tokens=3,
+    notes=("a note",),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from memstill_client.endpoints import _read_stack
 from memstill_client.erasures import Erasure as ErasureReply
 from memstill_client.errors import InvalidTranscript, Refused
 from memstill_client.pushes import Push
-from memstill_client.replies import Accepted, ErrorReply, Recall, Status
+from memstill_client.recalls import Recall
+from memstill_client.replies import Accepted, ErrorReply, Status
 from memstill_client.tasks import _Progress
 from memstill_client.wire import SCHEMA_VERSION, content_hash, parse_transcript, to_json
 from pipelines import formats
@@ -46,7 +47,6 @@ from pipelines.adapters.postgres.schema import mark_value, read_mark_value
 from pipelines.errors import NewerFormat
 from pipelines.flows.checkpoint import Loaded
 from pipelines.flows.history import Told
-from pipelines.flows.recall import Recalled
 from pipelines.model import FactId, fact_id, memory_id
 from pipelines.ports import MemoryEvent, PreparedRequest
 from pipelines.stages.checkpoints.chain import rebuild
@@ -204,7 +204,7 @@ def _write_error() -> Any:  # noqa: ANN401
 
 def _write_recalled() -> dict[str, Any]:
     ranked = Ranked(content.MEMORY, 0.5)
-    return recalled_view(Recalled((ranked,), "a block", 3, ("a note",)))
+    return recalled_view(replace(content.RECOLLECTION, memories=(ranked,)))
 
 
 def _write_memory() -> dict[str, Any]:

@@ -28,6 +28,31 @@ class Recollection(Answer):
     source_message_ids: list[str]
 
 
+class ProcedureRecalled(Answer):
+    """How something is done."""
+
+    id: UUID
+    name: str
+    steps: list[str]
+    version: int
+    success_rate: float
+
+
+class EpisodeRecalled(Answer):
+    """What happened lately."""
+
+    session_id: str
+    content: str
+    created_at: datetime
+
+
+class WorkingRecalled(Answer):
+    """What is held in mind in the session."""
+
+    summary: str | None
+    items: list[str]
+
+
 class Recalled(Answer):
     """What is known, best first, and as the block for the next prompt."""
 
@@ -35,6 +60,9 @@ class Recalled(Answer):
     tokens: int
     notes: list[str]
     memories: list[Recollection]
+    procedures: list[ProcedureRecalled]
+    episodes: list[EpisodeRecalled]
+    working: WorkingRecalled
 
 
 class EvidenceShown(Answer):

@@ -34,14 +34,13 @@ from memstill_client.errors import (
     Unavailable,
 )
 from memstill_client.procedure_replies import Procedure
+from memstill_client.recalls import Recall, RecalledMemory
 from memstill_client.replies import (
     Cost,
     FactReport,
     Generation,
     Promotion,
     PromotionScan,
-    Recall,
-    RecalledMemory,
     Receipt,
     Status,
     UserDifference,

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from memstill_client.pushes import Push, Pushable, TranscriptFields
-    from memstill_client.replies import (
-        Recall,
-        Receipt,
-    )
+    from memstill_client.recalls import Recall
+    from memstill_client.replies import Receipt
     from memstill_client.wire import LaneName
 
 
@@ -129,6 +127,7 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
         max_memories: int | None = None,
         max_tokens: int | None = None,
         as_of: date | str | None = None,
+        tiers: Iterable[str] | None = None,
     ) -> Recall:
         """See ``Memstill.recall``."""
         call = calls.recall_call(
@@ -139,6 +138,7 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             max_memories=max_memories,
             max_tokens=max_tokens,
             as_of=as_of,
+            tiers=tiers,
         )
         return await self._http.ask(call)
 

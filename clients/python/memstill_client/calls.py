@@ -14,6 +14,7 @@ from uuid import UUID
 from memstill_client.erasures import Erasure, ErasurePage
 from memstill_client.errors import MemstillError, NotFinished, NotFound, Unavailable
 from memstill_client.index_replies import Rebuild, ReconcilePage
+from memstill_client.recalls import Recall
 from memstill_client.replies import (
     Accepted,
     BatchPage,
@@ -27,7 +28,6 @@ from memstill_client.replies import (
     Promotion,
     PromotionPage,
     PromotionScan,
-    Recall,
     Receipt,
     Reply,
     States,
@@ -200,12 +200,15 @@ def recall_call(
     endpoints: Endpoints,
     *,
     as_of: date | str | None = None,
+    tiers: Iterable[str] | None = None,
     **limits: str | int | None,
 ) -> Call[Recall]:
     """Ask what is known; limits that are None are the server's to choose."""
     limits["as_of"] = as_of.isoformat() if isinstance(as_of, date) else as_of
     given = {name: value for name, value in limits.items() if value is not None}
-    asked = {"query": query, "user_id": user_id, **given}
+    asked: dict[str, Any] = {"query": query, "user_id": user_id, **given}
+    if tiers is not None:
+        asked["tiers"] = list(tiers)
     return _json_call("/v1/recall", asked, Recall, endpoints)
 
 

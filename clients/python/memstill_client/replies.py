@@ -141,33 +141,6 @@ class MemoryPage(Reply):
     next: UUID | None = None
 
 
-class RecalledMemory(Reply):
-    """One memory, with the message that it rests on.
-
-    Attributes:
-        score: Relevance to the query; comparable within one recall only.
-        quote: Stands verbatim in the message of ``message_id``. Of a memory of global scope both
-            are empty, as are speaker and session, and ``said_at`` is when it was approved: who
-            said it is not told.
-        users: How many users of the tenant say it.
-    """
-
-    id: UUID
-    statement: str
-    kind: str
-    scope: str
-    subject: str
-    valid_from: datetime
-    score: float
-    quote: str
-    speaker: str
-    said_at: datetime
-    session_id: str
-    source_message_ids: tuple[str, ...]
-    message_id: str = ""
-    users: int = 1
-
-
 class Promotion(Reply):
     """What many users of the tenant say, proposed for all of them.
 
@@ -375,24 +348,3 @@ class DifferencePage(Reply):
 
     users: tuple[UserDifference, ...]
     next: str | None = None
-
-
-class Recall(Reply):
-    """What is known, best first.
-
-    Attributes:
-        block: The same as text for a prompt, fenced; empty when nothing is known.
-        tokens: Size of the block as the server counts it.
-        notes: What the server had to do without, each as a sentence.
-    """
-
-    block: str
-    memories: tuple[RecalledMemory, ...]
-    tokens: int
-    notes: tuple[str, ...] = ()
-
-    def appended_to(self, system_prompt: str) -> str:
-        """The prompt with the block below it; unchanged when nothing is known."""
-        if not self.block:
-            return system_prompt
-        return f"{system_prompt.rstrip()}\n\n{self.block}" if system_prompt else self.block

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from memstill_client.sync import Memstill
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import date
     from typing import Unpack
 
     from memstill_client.pushes import Pushable, TranscriptFields
-    from memstill_client.replies import Recall, Receipt
+    from memstill_client.recalls import Recall
+    from memstill_client.replies import Receipt
     from memstill_client.wire import LaneName
 
 
@@ -67,6 +69,7 @@ def recall(
     max_memories: int | None = None,
     max_tokens: int | None = None,
     as_of: date | str | None = None,
+    tiers: Iterable[str] | None = None,
 ) -> Recall:
     """What is known of the user that helps with the query: see ``Memstill.recall``."""
     return _shared.client().recall(
@@ -76,6 +79,7 @@ def recall(
         max_memories=max_memories,
         max_tokens=max_tokens,
         as_of=as_of,
+        tiers=tiers,
     )
 
 
@@ -98,6 +102,7 @@ async def arecall(
     max_memories: int | None = None,
     max_tokens: int | None = None,
     as_of: date | str | None = None,
+    tiers: Iterable[str] | None = None,
 ) -> Recall:
     """``recall`` in a thread, so that the event loop goes on."""
     return await asyncio.to_thread(
@@ -108,6 +113,7 @@ async def arecall(
         max_memories=max_memories,
         max_tokens=max_tokens,
         as_of=as_of,
+        tiers=tiers,
     )
 
 

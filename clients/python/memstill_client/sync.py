@@ -23,10 +23,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from memstill_client.pushes import Push, Pushable, TranscriptFields
-    from memstill_client.replies import (
-        Recall,
-        Receipt,
-    )
+    from memstill_client.recalls import Recall
+    from memstill_client.replies import Receipt
     from memstill_client.wire import LaneName
 
 
@@ -192,6 +190,7 @@ class Memstill(Operations, RunningSessions):
         max_memories: int | None = None,
         max_tokens: int | None = None,
         as_of: date | str | None = None,
+        tiers: Iterable[str] | None = None,
     ) -> Recall:
         """What is known of the user that helps with the query, as data and as prompt text.
 
@@ -203,6 +202,7 @@ class Memstill(Operations, RunningSessions):
             max_tokens: Size of the block; the server chooses if not given.
             as_of: Answer with what held then, whatever superseded it since: a date, which is
                 the end of that day in UTC, or a date and time, in UTC if it names no offset.
+            tiers: Of ``memories``, ``procedures``, ``episodes`` and ``working``; all if not given.
 
         Raises:
             Unavailable: Nobody answered; the agent can go on without a block.
@@ -216,6 +216,7 @@ class Memstill(Operations, RunningSessions):
             max_memories=max_memories,
             max_tokens=max_tokens,
             as_of=as_of,
+            tiers=tiers,
         )
         return self._http.ask(call)
 

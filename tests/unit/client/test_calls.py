@@ -24,7 +24,8 @@ from memstill_client.errors import (
     Refused,
     Unavailable,
 )
-from memstill_client.replies import Accepted, Recall, Status
+from memstill_client.recalls import Recall
+from memstill_client.replies import Accepted, Status
 
 RECEIPT = UUID("63994a9b-ad6b-5c2b-ac6e-cbcf9ad7415f")
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from config.policy import Policies
 from config.retrieval import RankPolicy
 from pipelines.adapters.minilm import MiniLmEmbedder
 from pipelines.adapters.openai_embedder import CharacterTokenCounter
 from pipelines.errors import BadReply, InputError, ModelRefused, ModelUnavailable
-from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
-from pipelines.flows.recall import NOT_RERANKED, Question, Recall
+from pipelines.flows.recall import NOT_RERANKED
 from pipelines.model import MemoryState, Owner, Scope, Slot
 from pipelines.plan import Insert, Plan, Supersede
 from pipelines.stages.injection.fence import strip_fenced
 from pipelines.testing.index import InMemoryIndex
-from pipelines.testing.lifecycle import InMemoryUseCounter
-from pipelines.testing.models import HashEmbedder, InMemoryVerdicts
-from pipelines.testing.stores import InMemoryStores
-from pipelines.testing.surroundings import ManualClock, RecordingWaker
-from tests.builders import ALICE, BOB, START, day, make_fact, make_memory, make_transcript
+from pipelines.testing.models import HashEmbedder
+from tests.builders import ALICE, BOB, START, day, make_fact, make_memory
+from tests.unit.flows.recalling import LEASE, World, question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,52 +27,6 @@ if TYPE_CHECKING:
 
     from pipelines.model import Fact, Vector
     from pipelines.ports import Hit, TokenCounter
-
-LEASE = timedelta(minutes=5)
-
-
-class World:
-    """Alice's memories, consolidated and projected; ``ask`` recalls them."""
-
-    def __init__(self, *statements: str, importance: float = 0.6) -> None:
-        self.stores, self.index, self.clock = InMemoryStores(), InMemoryIndex(), ManualClock(START)
-        self.embedder = HashEmbedder()
-        facts = [
-            make_fact(text, ordinal=n, importance=importance) for n, text in enumerate(statements)
-        ]
-        self.stores.accept([make_transcript("s1", key="s1")], START)
-        claim = self.stores.claim_transcript(facts[0].transcript_id, START, LEASE)
-        assert claim is not None
-        self.stores.commit_distilled(claim, facts, [], START)
-        Consolidate(
-            self.stores,
-            self.index,
-            self.embedder,
-            InMemoryVerdicts(),
-            None,
-            RecordingWaker(),
-            self.clock,
-            Policies(),
-        ).run(ALICE)
-        Project(self.stores, self.index, self.clock).run()
-        self.uses = InMemoryUseCounter()
-        self.flow = Recall(
-            self.stores,
-            self.index,
-            self.embedder,
-            self.embedder,
-            self.uses,
-            self.clock,
-            RankPolicy(),
-        )
-
-    def ask(self, query: str, owner: Owner = ALICE, **limits: Any) -> list[str]:  # noqa: ANN401 - limits of a question
-        found = self.flow.run(question(query, owner, **limits))
-        return [item.memory.statement for item in found.memories]
-
-
-def question(query: str, owner: Owner = ALICE, **changes: Any) -> Question:  # noqa: ANN401 - fields of a question
-    return replace(Question(owner, query, max_memories=10, max_tokens=400), **changes)
 
 
 def test_recall_finds_the_nearest_first() -> None:
