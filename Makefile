@@ -92,6 +92,11 @@ upgrade: $(VENV)/.installed-dev ## FROM=commit: from that release to this tree u
 	@$(BIN)/python -m tests.upgrade --from $(or $(FROM),$(error name a commit: make $@ FROM=HEAD~5)) \
 		$(UPGRADE_OPTIONS)
 
+# USERS, DAYS and SESSIONS (of each user, a day) name options of tests.year.
+YEAR_OPTIONS = $(foreach name,USERS DAYS SESSIONS,$(if $($(name)),--$(call lower,$(name)) $($(name))))
+year: $(VENV)/.installed-dev ## USERS= DAYS= SESSIONS=: a simulated year, decay and retention included
+	@$(BIN)/python -m tests.year $(YEAR_OPTIONS)
+
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
 	$(LOCK) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock

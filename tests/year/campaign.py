@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 DAY = timedelta(days=1)
 DAILY = (Job.DECAY, Job.PURGE)
 POLICY = DecayPolicy()
+PINNED_ON = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Plan:
 
     Attributes:
         every: Days between measurements.
+        nights: Days between nights, in which the jobs run.
         sessions: Of each user, a day; less than one is one in so many days.
         recalls: Share of sessions before which the agent recalls.
     """
@@ -38,6 +41,7 @@ class Plan:
     sessions: float = 2.0
     recalls: float = 0.5
     every: int = 30
+    nights: int = 1
     seed: int = 1
 
 
@@ -79,8 +83,10 @@ class Year:
         self._hold()
         for day in range(self.plan.days):
             self._live(day)
-            self._sleep()
-            if day == 1:
+            if (day + 1) % self.plan.nights == 0:
+                self._sleep()
+            self.world.advance(DAY)
+            if day == PINNED_ON:
                 self._pin()
             if (day + 1) % self.plan.every == 0:
                 self._measure(day + 1)
@@ -119,7 +125,6 @@ class Year:
             self.findings.purged += counts.get("memories", 0)
         self._check_evictions()
         self.world.project()
-        self.world.advance(DAY)
 
     # ---- what must be true --------------------------------------------------------------------
 
@@ -178,8 +183,6 @@ class Year:
     # ---- what people decide -------------------------------------------------------------------
 
     def _hold(self) -> None:
-        import uuid
-
         for user_id in sorted(self._held):
             self.world.container.lifecycle.holds.place(
                 LegalHold(
@@ -193,8 +196,8 @@ class Year:
 
     def _pin(self) -> None:
         rows = self.world.query(
-            "SELECT DISTINCT ON (user_id) id FROM memories WHERE kind = 'event'"
-            " AND state = 'active' ORDER BY user_id, id"
+            "SELECT DISTINCT ON (user_id) id FROM memories"
+            " WHERE state = 'active' ORDER BY user_id, kind, id"
         )
         for row in rows:
             key, now = MemoryId(row[0]), self.world.clock.now()
