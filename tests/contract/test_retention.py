@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,8 @@ from pipelines.adapters.postgres import (
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.retention import PostgresRetention
 from pipelines.adapters.postgres.tables import batches, facts, replies, transcripts
-from pipelines.model import FactOutcome, TranscriptState
-from pipelines.plan import Insert, Plan, Settlement
+from pipelines.model import FactOutcome, MemoryId, MemoryState, TranscriptState
+from pipelines.plan import Insert, Plan, Refile, Settlement
 from pipelines.ports import HoldId, LegalHold
 from tests.builders import ALICE, START, day, make_evidence, make_fact, make_memory, make_transcript
 
@@ -236,3 +237,20 @@ def test_batch_goes_when_it_has_ended_long_ago(world: World) -> None:
     assert 0 == world.retention.delete_batches(START, 10)
     assert 1 == world.retention.delete_batches(day(1), 10)
     assert 1 == world.count("batches")
+
+
+def test_evidence_that_moves_takes_its_words_along(world: World) -> None:
+    """A memory is found by them wherever its evidence goes, also when the text is gone."""
+    _, memory = world.finish()
+    before = document_vector(world.indexed_text())
+    world.retention.strip_transcripts(day(1), 10)
+    world.store.mark_owner_due(ALICE, day(1))
+    claim = world.store.claim_owner(ALICE, day(1), LEASE)
+    assert claim is not None
+    merged = replace(memory, state=MemoryState.MERGED, evidence=(), version=2)
+    other = replace(memory, id=MemoryId(uuid.uuid4()))
+    plan = Plan((Refile(merged, memory.evidence), Insert(other)), {memory.id: 1})
+
+    world.store.commit_plan(claim, plan, day(1))
+
+    assert before == document_vector(world.indexed_text())
