@@ -130,38 +130,6 @@ def test_batch_is_paid_once_when_the_worker_is_killed_while_it_is_created(
     assert [(SESSIONS, SESSIONS * BATCHED)] == booked(batching)
 
 
-def test_backfill_is_distilled_by_live_calls_when_its_batch_expires(
-    batching: Deployment, endpoint: ScriptedEndpoint
-) -> None:
-    """What was answered in time is not asked for again."""
-    answered = 10
-    batching.start_beat()
-    batching.start_worker()
-    receipts = wait_batched(batching, endpoint)
-
-    endpoint.batch_api.end("expired", answered=answered)
-    wait_done(batching, receipts)
-
-    left = SESSIONS - answered
-    assert left == len(endpoint.chat_calls)
-    assert [(SESSIONS, answered * BATCHED + left * LIVE)] == booked(batching)
-
-
-def test_backfill_is_distilled_by_live_calls_when_there_is_no_batch_api(
-    batching: Deployment, endpoint: ScriptedEndpoint
-) -> None:
-    """One clear warning, and everything goes on."""
-    endpoint.batch_api.is_missing = True
-    batching.start_beat()
-    batching.start_worker()
-    receipts = push(batching, SESSIONS)
-    wait_done(batching, receipts)
-
-    assert SESSIONS == len(endpoint.chat_calls)
-    (log,) = batching.logs.glob("worker-*.log")
-    assert 1 == log.read_text().count("batches_refused")
-
-
 def test_interactive_sessions_overtake_a_backlog_of_backfill(
     modelled: Deployment, endpoint: ScriptedEndpoint
 ) -> None:
