@@ -33,6 +33,7 @@ from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
+from workers.exchange_routes import add_exchange_routes
 from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
@@ -124,6 +125,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     _add_status(api, container)
     _add_recall(api, container)
     add_memory_routes(api, container)
+    add_exchange_routes(api, container)
     add_cost_routes(api, container)
     add_batch_routes(api, container)
     add_promote_routes(api, container)

@@ -22,6 +22,7 @@ from pipelines.adapters.postgres import (
     PostgresBatches,
     PostgresDeadLetters,
     PostgresErasures,
+    PostgresExchange,
     PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
@@ -45,6 +46,7 @@ from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
+from pipelines.flows.exchange import Import
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
@@ -120,6 +122,7 @@ class Container:
     check_key: CheckKey | None
     dead: DeadLetterOffice
     lifecycle: Lifecycle
+    imports: Import
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -280,6 +283,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
+        imports=Import(PostgresExchange(database), verdicts, later, clock, policies.personal_data),
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),

@@ -9,6 +9,7 @@ from workers.schemas.answers import (
     Error,
     Problem,
 )
+from workers.schemas.exchange import Imported, Placed, Sessions, Verdicts
 from workers.schemas.intake import (
     Backlog,
     Dependency,
@@ -91,6 +92,7 @@ __all__ = [
     "History",
     "HoldShown",
     "Holds",
+    "Imported",
     "JobShown",
     "JobTurn",
     "Jobs",
@@ -100,6 +102,7 @@ __all__ = [
     "Memories",
     "MemoryCompared",
     "MemoryShown",
+    "Placed",
     "Polled",
     "Problem",
     "Promotion",
@@ -115,10 +118,12 @@ __all__ = [
     "Reconciled",
     "ReplyShown",
     "Scanned",
+    "Sessions",
     "Spent",
     "States",
     "Status",
     "StrengthPart",
     "UserCompared",
     "ValueCompared",
+    "Verdicts",
 ]

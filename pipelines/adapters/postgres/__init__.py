@@ -4,6 +4,7 @@ from pipelines.adapters.postgres.batches import PostgresBatches
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
+from pipelines.adapters.postgres.exchange import PostgresExchange
 from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
@@ -28,6 +29,7 @@ __all__ = [
     "PostgresBatches",
     "PostgresDeadLetters",
     "PostgresErasures",
+    "PostgresExchange",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
