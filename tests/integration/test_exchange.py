@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +13,9 @@ import yaml
 from sqlalchemy import text
 from typer.testing import CliRunner
 
+from memstill_client import Refused
 from pipelines.errors import InputError
+from tests.conftest import copied_database
 from tests.integration.serving import serve, session
 from workers.cli import app
 
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.integration.serving import Served
+    from workers.embedded.postgres import PostgresServer
+    from workers.embedded.redis import RedisServer
 
 TOLD = (
     ("s1", "2026-03-02T09:00:00Z", "I live in Lisbon."),
@@ -46,42 +53,71 @@ RESTORED = (
 )
 
 
+@dataclass(frozen=True)
+class Place:
+    """A tenant of its own, of whose alice something is known, on the API that all tests share."""
+
+    served: Served
+    tenant: str
+
+    def ask(self, method: str, path: str, **request: Any) -> Any:  # noqa: ANN401 - JSON
+        headers = {"X-Memstill-Tenant": self.tenant}
+        answer = self.served.ask(None, method, path, headers=headers, **request)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def tell(self, user: str, name: str, at: str, said: str) -> None:
+        pushed = session(user, said, name=name, started_at=at)
+        self.ask("POST", "/v1/transcripts", json=pushed)
+
+    def query(self, statement: str, **values: str) -> None:
+        with self.served.container.database.transaction(self.tenant) as connection:
+            connection.execute(text(statement), values)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    postgres_server: PostgresServer, template_database: str, redis_server: RedisServer
+) -> Iterator[Served]:
+    with (
+        copied_database(postgres_server, template_database) as url,
+        serve(url, redis_server.url, f"test-{uuid.uuid4().hex[:8]}", "off") as opened,
+    ):
+        yield opened
+
+
 @pytest.fixture
-def served(database_url: str, redis_url: str, key_prefix: str) -> Iterator[Served]:
-    with serve(database_url, redis_url, key_prefix, "off") as running:
-        for name, at, said in TOLD:
-            pushed = running.ask(
-                None,
-                "POST",
-                "/v1/transcripts",
-                json=session("alice", said, name=name, started_at=at),
-            )
-            assert 202 == pushed.status_code, pushed.text
-        running.work()
-        yield running
+def served(shared: Served) -> Place:
+    place = Place(shared, f"t-{uuid.uuid4().hex[:8]}")
+    for name, at, said in TOLD:
+        place.tell("alice", name, at, said)
+    shared.work()
+    return place
 
 
-def memstill(served: Served, *words: str) -> str:
-    done = CliRunner().invoke(app, [*words, "--api", served.url], env={"COLUMNS": "250"})
+def memstill(served: Place, *words: str) -> str:
+    done = CliRunner().invoke(
+        app, [*words, "--api", served.served.url, "--tenant", served.tenant], env={"COLUMNS": "250"}
+    )
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     assert 0 == done.exit_code, done.output
     return done.stdout
 
 
-def import_file(served: Served, file: Path, *words: str) -> str:
+def import_file(served: Place, file: Path, *words: str) -> str:
     """Import twice: what the first did not wait for, a worker has done before the second."""
     first = memstill(served, "import", str(file), "--no-wait", *words)
-    served.work()
+    served.served.work()
     return first + memstill(served, "import", str(file), *words)
 
 
-def known(served: Served, user: str = "alice") -> list[dict[str, Any]]:
-    found = served.ask(None, "GET", "/v1/memories", params={"user_id": user}).json()["memories"]
+def known(served: Place, user: str = "alice") -> list[dict[str, Any]]:
+    found = served.ask("GET", "/v1/memories", params={"user_id": user})["memories"]
     return sorted(found, key=lambda memory: (memory["statement"], memory["valid_from"]))
 
 
-def restored(served: Served, user: str = "alice") -> list[dict[str, Any]]:
+def restored(served: Place, user: str = "alice") -> list[dict[str, Any]]:
     return [
         {name: memory[name] for name in RESTORED}
         | {
@@ -95,35 +131,31 @@ def restored(served: Served, user: str = "alice") -> list[dict[str, Any]]:
     ]
 
 
-def recalled(served: Served, user: str, query: str) -> set[str]:
+def recalled(served: Place, user: str, query: str) -> set[str]:
     asked = {"user_id": user, "query": query}
-    found = served.ask(None, "POST", "/v1/recall", json=asked).json()
+    found = served.ask("POST", "/v1/recall", json=asked)
     return {memory["statement"] for memory in found["memories"]}
 
 
-def erase(served: Served, user: str) -> None:
+def erase(served: Place, user: str) -> None:
     memstill(served, "erase", "--user", user, "--yes")
     assert [] == known(served, user)
 
 
-def mark(served: Served) -> None:
+def mark(served: Place) -> None:
     """Pin one and evict another, as a person and time would."""
     by_text = {memory["statement"]: memory["id"] for memory in known(served)}
     tea = next(key for said, key in by_text.items() if "tea" in said)
     chess = next(key for said, key in by_text.items() if "chess" in said)
     memstill(served, "memory", "pin", tea)
-    with served.container.database.transaction() as connection:
-        connection.execute(
-            text("UPDATE memories SET evicted_at = now() WHERE id = CAST(:id AS uuid)"),
-            {"id": chess},
-        )
+    served.query("UPDATE memories SET evicted_at = now() WHERE id = CAST(:id AS uuid)", id=chess)
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
 def test_document_restores_what_it_holds_wherever_it_is_imported(
-    served: Served, tmp_path: Path, form: str
+    served: Place, tmp_path: Path, form: str
 ) -> None:
-    """Under the same user with the same ids, under another with others; again it changes nothing."""
+    """Under the same user with the same ids, under another with others; again nothing changes."""
     mark(served)
     before, ids = restored(served), [memory["id"] for memory in known(served)]
     file = tmp_path / f"all.{form}"
@@ -138,7 +170,7 @@ def test_document_restores_what_it_holds_wherever_it_is_imported(
     import_file(served, file)
     once = known(served)
     memstill(served, "import", str(file))
-    served.work()
+    served.served.work()
 
     assert "memories as in the file" in told
     assert before == restored(served) == restored(served, "bob")
@@ -151,13 +183,12 @@ def test_document_restores_what_it_holds_wherever_it_is_imported(
     assert len(ids) == len(listed["memories"])
 
 
-def test_imported_facts_are_merged_with_what_is_known(served: Served, tmp_path: Path) -> None:
+def test_imported_facts_are_merged_with_what_is_known(served: Place, tmp_path: Path) -> None:
     """What somebody said later there stays what holds; what was said before is its past."""
     file = tmp_path / "alice.json"
     memstill(served, "export", "--format", "json", "--user", "alice", "--output", str(file))
-    late = session("bob", "I live in Rome.", name="s9", started_at="2026-03-20T09:00:00Z")
-    served.ask(None, "POST", "/v1/transcripts", json=late)
-    served.work()
+    served.tell("bob", "s9", "2026-03-20T09:00:00Z", "I live in Rome.")
+    served.served.work()
 
     import_file(served, file, "--user", "bob")
 
@@ -169,7 +200,7 @@ def test_imported_facts_are_merged_with_what_is_known(served: Served, tmp_path: 
     assert [("Lisbon", "superseded"), ("Porto", "superseded"), ("Rome", "active")] == cities
 
 
-def test_line_that_was_edited_is_the_word_of_its_user(served: Served, tmp_path: Path) -> None:
+def test_line_that_was_edited_is_the_word_of_its_user(served: Place, tmp_path: Path) -> None:
     """It supersedes what it corrects, cites what was imported, and is imported once."""
     memstill(served, "export", "--format", "md", "--user", "alice", "--output", str(tmp_path))
     file = tmp_path / "MEMORY.md"
@@ -185,7 +216,7 @@ def test_line_that_was_edited_is_the_word_of_its_user(served: Served, tmp_path: 
     assert "1 lines edited" in memstill(served, "import", str(file), "--dry-run")
     assert before == known(served)
     import_file(served, file)
-    served.work()
+    served.served.work()
 
     teas = {
         memory["value"]: (memory["state"], memory["evidence"][0]["quote"])
@@ -212,7 +243,7 @@ def test_line_that_was_edited_is_the_word_of_its_user(served: Served, tmp_path: 
     ids=["order", "tool", "fence", "type", "future", "secret", "misquoted"],
 )
 def test_document_that_lies_is_refused_and_nothing_is_stored(
-    served: Served, tmp_path: Path, change: dict[str, Any], field: str
+    served: Place, tmp_path: Path, change: dict[str, Any], field: str
 ) -> None:
     """The field is named, and what to do about it."""
     file = tmp_path / "all.json"
@@ -221,14 +252,11 @@ def test_document_that_lies_is_refused_and_nothing_is_stored(
     for each in document["sessions"]:
         each["facts"][0]["evidence"][0] |= change
     if field == "facts[0].evidence":
-        with served.container.database.transaction() as connection:
-            connection.execute(text("DELETE FROM facts"))
+        served.query("DELETE FROM facts")
     file.write_text(json.dumps(document))
-    before = served.ask(None, "GET", "/v1/sessions").json()
+    before = served.ask("GET", "/v1/sessions")
 
-    with pytest.raises(Exception, match=r"\S") as refused:
+    with pytest.raises((Refused, InputError), match=re.escape(field)):
         memstill(served, "import", str(file))
 
-    assert field in str(refused.value)
-    assert before == served.ask(None, "GET", "/v1/sessions").json()
-    assert not isinstance(refused.value, AssertionError | InputError) or "said_at" in field
+    assert before == served.ask("GET", "/v1/sessions")

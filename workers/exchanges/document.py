@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 NAME = "memstill export"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class MemoryTold(BaseModel):
     """A memory as an export tells it; what an import does not need of it is passed over."""
 
@@ -46,8 +42,10 @@ class UserVerdict(VerdictCarried):
     user_id: Id
 
 
-class Document(_Part):
+class Document(BaseModel):
     """All that is known of some users."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     schema_version: Literal[1]
     format: Literal["memstill export"]
