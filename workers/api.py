@@ -43,6 +43,7 @@ from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.openapi import describe
 from workers.payloads import to_transcript
+from workers.profile_routes import add_profile_routes
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
 from workers.views import recalled_view, status_view
@@ -126,6 +127,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     _add_recall(api, container)
     add_memory_routes(api, container)
     add_exchange_routes(api, container)
+    add_profile_routes(api, container)
     add_cost_routes(api, container)
     add_batch_routes(api, container)
     add_promote_routes(api, container)

@@ -30,6 +30,7 @@ from workers import (
     key_commands,
     lifecycle_commands,
     memory_commands,
+    profile_commands,
     promote_commands,
     redistill_commands,
     terminal,
@@ -56,6 +57,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(memory_commands.app, name="memory")
+app.add_typer(profile_commands.app, name="profile")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")

@@ -29,6 +29,7 @@ from pipelines.adapters.postgres import (
     PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
+    PostgresProfiles,
     PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
@@ -52,6 +53,7 @@ from pipelines.flows.gather import Gather
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
+from pipelines.flows.profiles import EmbeddingOutbox, Hydration
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
@@ -123,6 +125,7 @@ class Container:
     dead: DeadLetterOffice
     lifecycle: Lifecycle
     imports: Import
+    profiles: PostgresProfiles
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -221,7 +224,9 @@ def _compose(
         policies,
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
-    project = Project(outbox, index, clock, policies.project, policies.retry)
+    profiles = PostgresProfiles(database)
+    fed = EmbeddingOutbox(outbox, profiles, embedder, clock)
+    project = Project(fed, index, clock, policies.project, policies.retry)
     # Whoever pushes shall not wait for a broker that hangs.
     later = BackgroundWaker(waker)
     clients.callback(later.close)
@@ -242,7 +247,14 @@ def _compose(
         consolidate=consolidate,
         project=project,
         recall=Recall(
-            store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
+            Hydration(store, profiles),
+            index,
+            embedder,
+            tokens,
+            lifecycle.counter,
+            clock,
+            policies.rank,
+            reranker,
         ),
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
@@ -283,6 +295,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
+        profiles=profiles,
         imports=Import(PostgresExchange(database), verdicts, later, clock, policies.personal_data),
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead

@@ -205,6 +205,7 @@ def _check_ids(body: ImportBody) -> None:
     for at, session in enumerate(body.sessions):
         named[f"sessions[{at}].session_id"] = session.session_id
         named[f"sessions[{at}].agent_id"] = session.agent_id or ""
+        named[f"sessions[{at}].idempotency_key"] = session.idempotency_key
         for message in {item.message_id for fact in session.facts for item in fact.evidence}:
             named[f"sessions[{at}].facts.evidence.message_id {message[:20]!r}"] = message
     secret = next((name for name, text in named.items() if find_secret_id(id=text)), None)

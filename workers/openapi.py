@@ -72,6 +72,8 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/v1/verdicts"): Says(schemas.Verdicts),
     ("post", "/v1/imports"): Says(schemas.Imported),
     ("post", "/v1/imports:settle"): Says(schemas.Placed),
+    ("get", "/v1/profiles/{user_id}"): Says(schemas.ProfileShown),
+    ("patch", "/v1/profiles/{user_id}"): Says(schemas.ProfileShown),
     ("get", "/v1/cost"): Says(schemas.Cost),
     ("get", "/v1/batches"): Says(schemas.Batches),
     ("post", "/v1/batches:poll"): Says(schemas.Polled),

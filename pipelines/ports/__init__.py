@@ -102,6 +102,7 @@ from pipelines.ports.models import (
     TokenCounter,
     go_on,
 )
+from pipelines.ports.profiles import MemoryLoader, Profile, ProfileStore
 from pipelines.ports.reconcile import (
     TOKEN_LENGTH,
     Difference,
@@ -188,6 +189,7 @@ __all__ = [
     "Manifest",
     "Mark",
     "MemoryEvent",
+    "MemoryLoader",
     "MemoryStore",
     "Moment",
     "Moved",
@@ -198,6 +200,8 @@ __all__ = [
     "PinStore",
     "Place",
     "PreparedRequest",
+    "Profile",
+    "ProfileStore",
     "Projection",
     "Purpose",
     "Rebuild",

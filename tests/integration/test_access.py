@@ -46,6 +46,8 @@ SCOPES = {
     ("GET", "/v1/verdicts"): {READ, ADMIN},
     ("POST", "/v1/imports"): {ADMIN},
     ("POST", "/v1/imports:settle"): {ADMIN},
+    ("GET", "/v1/profiles/{user_id:path}"): {READ},
+    ("PATCH", "/v1/profiles/{user_id:path}"): {WRITE},
     ("GET", "/v1/cost"): {ADMIN},
     ("GET", "/v1/batches"): {ADMIN},
     ("POST", "/v1/batches:poll"): {KeyScope.OPERATE},

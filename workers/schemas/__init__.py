@@ -33,6 +33,7 @@ from workers.schemas.memories import (
     Recalled,
     Recollection,
 )
+from workers.schemas.profiles import ProfileShown
 from workers.schemas.sharing import (
     Comparison,
     GenerationShown,
@@ -105,6 +106,7 @@ __all__ = [
     "Placed",
     "Polled",
     "Problem",
+    "ProfileShown",
     "Promotion",
     "Promotions",
     "Pushed",

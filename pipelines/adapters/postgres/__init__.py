@@ -15,6 +15,7 @@ from pipelines.adapters.postgres.keys import PostgresKeys
 from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
+from pipelines.adapters.postgres.profiles import PostgresProfiles
 from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
 from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
@@ -38,6 +39,7 @@ __all__ = [
     "PostgresLedger",
     "PostgresMemoryStore",
     "PostgresOutbox",
+    "PostgresProfiles",
     "PostgresPulse",
     "PostgresRebuilds",
     "PostgresReplies",

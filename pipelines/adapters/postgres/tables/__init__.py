@@ -14,6 +14,7 @@ from pipelines.adapters.postgres.tables.memory import (
     reviews,
     verdicts,
 )
+from pipelines.adapters.postgres.tables.profiles import profile_entries, user_profiles
 from pipelines.adapters.postgres.tables.schedule import job_runs
 from pipelines.adapters.postgres.tables.spending import (
     batch_items,
@@ -54,10 +55,12 @@ __all__ = [
     "metadata",
     "outbox",
     "owners",
+    "profile_entries",
     "proposals",
     "replies",
     "reviews",
     "tenant_rates",
     "transcripts",
+    "user_profiles",
     "verdicts",
 ]
