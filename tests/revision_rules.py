@@ -28,7 +28,8 @@ _ALTER = re.compile(rf"ALTER TABLE {_NAME} (?P<doing>.*)$", re.IGNORECASE | re.D
 _FENCE = re.compile(rf"(?:CREATE POLICY \w+|GRANT [\w, ]+) ON {_NAME} ", re.IGNORECASE)
 # What stands for itself, until a trigger of a table that is made here uses it.
 _APART = re.compile(
-    r"CREATE (?:FUNCTION|SEQUENCE) \w+|DO \$\$ BEGIN EXECUTE format\('ALTER FUNCTION \w+",
+    r"CREATE (?:OR REPLACE FUNCTION|SEQUENCE IF NOT EXISTS) \w+"
+    r"|DO \$\$ BEGIN EXECUTE format\('ALTER FUNCTION \w+",
     re.IGNORECASE,
 )
 _TRIGGER = re.compile(rf"CREATE TRIGGER \w+ (?:BEFORE|AFTER) [\w ]+ ON {_NAME} ", re.IGNORECASE)
