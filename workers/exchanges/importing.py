@@ -32,6 +32,8 @@ MARKS_AT_ONCE = 2_000
 POLL_SECONDS = 0.3
 PATIENCE_SECONDS = 600.0
 USER = "User"
+# What is parked or in a batch goes on by itself, in hours.
+ENDED = ("done", "dead", "parked", "batched")
 
 
 @dataclass(slots=True)
@@ -104,6 +106,8 @@ def _import_document(
         if options.wait and not options.dry_run:
             mine = [item for item in document.memories if item.user_id == user]
             _settle(client, target, sessions, mine, result)
+    if not (options.wait or options.dry_run):
+        result.notes.append("import it again to pin and evict what was so, and to compare it")
     everyones = sum(item.scope == Scope.GLOBAL.value for item in document.memories)
     if everyones:
         result.notes.append(
@@ -317,7 +321,7 @@ def _push(
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         states = client.states(receipts)
-        ended = states.get("done", 0) + states.get("dead", 0) + states.get("parked", 0)
+        ended = sum(states.get(name, 0) for name in ENDED)
         if ended == sum(states.values()) or time.monotonic() > until:
             break
         time.sleep(POLL_SECONDS)
