@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MIB = 1024 * 1024
-MAX_BYTES = {"json": 256 * MIB, "yaml": 64 * MIB, "md": 4 * MIB}
+MAX_BYTES = {"json": 256 * MIB, "yaml": 32 * MIB, "md": 4 * MIB}
 MAX_DEPTH = 32
 MARKDOWN = "MEMORY.md"
 _FORMS = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".md": "md"}
