@@ -26,6 +26,13 @@ _INDEX = re.compile(
 )
 _ALTER = re.compile(rf"ALTER TABLE {_NAME} (?P<doing>.*)$", re.IGNORECASE | re.DOTALL)
 _FENCE = re.compile(rf"(?:CREATE POLICY \w+|GRANT [\w, ]+) ON {_NAME} ", re.IGNORECASE)
+# What stands for itself, until a trigger of a table that is made here uses it.
+_APART = re.compile(
+    r"CREATE (?:OR REPLACE FUNCTION|SEQUENCE IF NOT EXISTS) \w+"
+    r"|DO \$\$ BEGIN EXECUTE format\('ALTER FUNCTION \w+",
+    re.IGNORECASE,
+)
+_TRIGGER = re.compile(rf"CREATE TRIGGER \w+ (?:BEFORE|AFTER) [\w ]+ ON {_NAME} ", re.IGNORECASE)
 _NEW_COLUMN = re.compile(r"ADD COLUMN \w+ (?P<rest>.*)$", re.IGNORECASE | re.DOTALL)
 _DROP_TABLE = re.compile(rf"DROP TABLE {_NAME}$", re.IGNORECASE)
 # Filled in row by row, which rewrites the table, or checked against another one; or more actions.
@@ -74,7 +81,7 @@ class _Reader:
         if found := _NEW_TABLE.match(statement):
             self.made.add(found["table"])
             self._read_references(statement)
-        elif (found := _FENCE.match(statement)) and found["table"] in self.made:
+        elif self._is_beside(statement):
             pass
         elif found := _ALTER.match(statement):
             self._read_alter(statement, found["table"], found["doing"])
@@ -82,6 +89,11 @@ class _Reader:
             self.altered.add(found["table"])
         else:
             self._refuse(statement, "is not known to be safe beside workers")
+
+    def _is_beside(self, statement: str) -> bool:
+        """Whether it is about a table that is made here, or about none."""
+        found = _FENCE.match(statement) or _TRIGGER.match(statement)
+        return found["table"] in self.made if found else bool(_APART.match(statement))
 
     def end(self) -> list[str]:
         if len(self.altered) > 1:

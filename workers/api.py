@@ -37,6 +37,7 @@ from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
+from workers.exchange_routes import add_exchange_routes
 from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
@@ -47,6 +48,7 @@ from workers.moments import read_moment
 from workers.openapi import describe
 from workers.payloads import to_transcript
 from workers.procedure_routes import add_procedure_routes
+from workers.profile_routes import add_profile_routes
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
 from workers.session_routes import add_session_routes
@@ -134,6 +136,8 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_memory_routes(api, container)
     add_procedure_routes(api, container)
     add_session_routes(api, container)
+    add_exchange_routes(api, container)
+    add_profile_routes(api, container)
     add_cost_routes(api, container)
     add_batch_routes(api, container)
     add_promote_routes(api, container)

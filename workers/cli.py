@@ -24,6 +24,7 @@ from workers import (
     checkpoint_commands,
     dead_commands,
     erase_commands,
+    exchange_commands,
     exports,
     health_commands,
     index_commands,
@@ -32,6 +33,7 @@ from workers import (
     lifecycle_commands,
     memory_commands,
     procedure_commands,
+    profile_commands,
     promote_commands,
     redistill_commands,
     terminal,
@@ -59,6 +61,7 @@ app = typer.Typer(
 )
 app.add_typer(memory_commands.app, name="memory")
 app.add_typer(procedure_commands.app, name="procedures")
+app.add_typer(profile_commands.app, name="profile")
 app.add_typer(promote_commands.app, name="promote")
 app.add_typer(batch_commands.app, name="batch")
 app.add_typer(redistill_commands.app, name="redistill")
@@ -66,6 +69,7 @@ app.add_typer(erase_commands.app, name="erasures")
 app.command()(erase_commands.erase)
 app.add_typer(dead_commands.app, name="dead")
 app.add_typer(checkpoint_commands.app, name="checkpoints")
+app.command(name="import")(exchange_commands.import_)
 app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(lifecycle_commands.holds, name="holds")
@@ -223,7 +227,12 @@ def export(
     user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
     output: Annotated[Path | None, typer.Option(help="A file instead of the screen.")] = None,
     export_format: Annotated[
-        exports.Format, typer.Option("--format", help="jsonl: one memory a line.")
+        exports.Format,
+        typer.Option(
+            "--format",
+            help="jsonl: one memory a line; json, yaml: all of it, to be imported; md: to be read "
+            "and edited, with --output a folder with daily logs, too.",
+        ),
     ] = exports.Format.JSONL,
     data: DataDir = None,
     api: ApiUrl = None,
@@ -236,7 +245,8 @@ def export(
     # With a key there is no other tenant to name.
     is_told = count or os.environ.get("MEMSTILL_API_KEY")
     hint = "" if is_told else f"; tenant {name!r} has none: name another with --tenant"
-    err.print(f"{count} memories exported{hint}", markup=False)
+    left_out = exports.LEFT_OUT[export_format]
+    err.print(f"{count} memories exported{hint}; {left_out}", markup=False)
 
 
 @app.command()

@@ -6,7 +6,6 @@ An adapter is imported where the settings choose it: a process starts with what 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from pipelines.adapters.postgres import (
     PostgresBatches,
     PostgresDeadLetters,
     PostgresErasures,
+    PostgresExchange,
     PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
@@ -30,6 +30,7 @@ from pipelines.adapters.postgres import (
     PostgresMemoryStore,
     PostgresOutbox,
     PostgresProcedures,
+    PostgresProfiles,
     PostgresRebuilds,
     PostgresReplies,
     PostgresSharing,
@@ -45,11 +46,13 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.erase import Erase
+from pipelines.flows.exchange import Import
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.history import History
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
 from pipelines.flows.procedures import LearnProcedures, Procedures
+from pipelines.flows.profiles import EmbeddingOutbox, Hydration
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.recall_tiers import RecallTiers
@@ -66,6 +69,7 @@ from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
+from workers.recalling import make_recall_tiers
 from workers.session_tier import SessionTier, open_session_tier
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
@@ -83,10 +87,6 @@ if TYPE_CHECKING:
         TokenCounter,
         Waker,
     )
-
-
-# Tiers that are asked at the same moment, for all recalls together.
-_LOOKUPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,8 @@ class Container:
     procedures: Procedures
     learn_procedures: LearnProcedures
     checkpointing: Checkpointing
+    imports: Import
+    profiles: PostgresProfiles
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -239,7 +241,9 @@ def _compose(
         policies,
     )
     share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
-    project = Project(outbox, index, clock, policies.project, policies.retry)
+    profiles = PostgresProfiles(database)
+    fed = EmbeddingOutbox(outbox, profiles, embedder, clock)
+    project = Project(fed, index, clock, policies.project, policies.retry)
     # Whoever pushes shall not wait for a broker that hangs.
     later = BackgroundWaker(waker)
     clients.callback(later.close)
@@ -254,7 +258,14 @@ def _compose(
     )
     checkpointing = make_checkpointing(settings, policies, database, clock, clients)
     recall = Recall(
-        store, index, embedder, tokens, lifecycle.counter, clock, policies.rank, reranker
+        Hydration(store, profiles),
+        index,
+        embedder,
+        tokens,
+        lifecycle.counter,
+        clock,
+        policies.rank,
+        reranker,
     )
     procedures = Procedures(PostgresProcedures(database), clock)
     return Container(
@@ -280,7 +291,7 @@ def _compose(
         consolidate=consolidate,
         project=project,
         recall=recall,
-        recall_tiers=_make_recall_tiers(recall, sessions, procedures, policies, clients),
+        recall_tiers=make_recall_tiers(recall, sessions, procedures, policies, clients),
         sessions=sessions,
         sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
         history=History(store),
@@ -323,26 +334,14 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
+        profiles=profiles,
+        imports=Import(PostgresExchange(database), verdicts, later, clock, policies.personal_data),
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
         procedures=procedures,
         learn_procedures=LearnProcedures(PostgresProcedures(database)),
         checkpointing=checkpointing,
-    )
-
-
-def _make_recall_tiers(
-    recall: Recall,
-    sessions: SessionTier,
-    procedures: Procedures,
-    policies: Policies,
-    clients: ExitStack,
-) -> RecallTiers:
-    executor = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="recall")
-    clients.callback(executor.shutdown, wait=False, cancel_futures=True)
-    return RecallTiers(
-        recall, sessions.sessions, sessions.working, procedures, executor, policies.recall
     )
 
 

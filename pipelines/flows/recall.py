@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         Clock,
         Embedder,
         Hit,
-        MemoryStore,
+        MemoryLoader,
         Reranker,
         TokenCounter,
         UseCounter,
@@ -82,7 +82,7 @@ class Recalled:
 class Recall:
     """Answers questions; that it told a memory is all that it leaves behind."""
 
-    store: MemoryStore
+    store: MemoryLoader
     index: VectorIndex
     embedder: Embedder
     tokens: TokenCounter

@@ -52,6 +52,14 @@ from pipelines.ports.erasures import (
     SubjectCache,
     SubjectStream,
 )
+from pipelines.ports.exchange import (
+    CarriedVerdict,
+    ExchangeStore,
+    FactPlace,
+    Mark,
+    Settled,
+    TakenIn,
+)
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -104,6 +112,7 @@ from pipelines.ports.models import (
     TokenCounter,
     go_on,
 )
+from pipelines.ports.profiles import MemoryLoader, Profile, ProfileStore
 from pipelines.ports.reconcile import (
     TOKEN_LENGTH,
     Difference,
@@ -148,6 +157,7 @@ __all__ = [
     "BatchState",
     "BatchStore",
     "BatchableDistiller",
+    "CarriedVerdict",
     "ChatModel",
     "ChatReply",
     "ChatRequest",
@@ -174,7 +184,9 @@ __all__ = [
     "ErasureId",
     "ErasureState",
     "ErasureStore",
+    "ExchangeStore",
     "Expected",
+    "FactPlace",
     "FactReport",
     "FadedPage",
     "FadingStore",
@@ -202,7 +214,9 @@ __all__ = [
     "Ledger",
     "LegalHold",
     "Manifest",
+    "Mark",
     "MemoryEvent",
+    "MemoryLoader",
     "MemoryStore",
     "Moment",
     "Moved",
@@ -213,6 +227,8 @@ __all__ = [
     "PinStore",
     "Place",
     "PreparedRequest",
+    "Profile",
+    "ProfileStore",
     "Projection",
     "Purpose",
     "RateCount",
@@ -235,6 +251,7 @@ __all__ = [
     "Saved",
     "SessionCache",
     "SessionView",
+    "Settled",
     "Sharing",
     "Snapshot",
     "SnapshotSource",
@@ -250,6 +267,7 @@ __all__ = [
     "Surplus",
     "Survey",
     "TableContent",
+    "TakenIn",
     "ThreadShown",
     "Ticket",
     "TokenCounter",

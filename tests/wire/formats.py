@@ -44,15 +44,17 @@ from pipelines.adapters.postgres.rows import (
     transcript_body,
 )
 from pipelines.adapters.postgres.schema import mark_value, read_mark_value
-from pipelines.errors import NewerFormat
+from pipelines.errors import InputError, NewerFormat
 from pipelines.flows.checkpoint import Loaded
 from pipelines.flows.history import Told
 from pipelines.model import FactId, fact_id, memory_id
-from pipelines.ports import MemoryEvent, PreparedRequest
+from pipelines.ports import CarriedVerdict, MemoryEvent, PreparedRequest
+from pipelines.stages.carrying import CarriedSession
 from pipelines.stages.checkpoints.chain import rebuild
 from pipelines.stages.dedup import statement_key
 from pipelines.stages.injection.fence import fence, strip_fenced
 from pipelines.stages.keys import KeyId, hash_secret, read_key, spell_key
+from pipelines.stages.merging.relate import Relation
 from pipelines.stages.rank import Ranked
 from pipelines.stages.reply import SCHEMA, parse_reply
 from tests.builders import ALICE, START
@@ -62,6 +64,8 @@ from workers.app import app
 from workers.checkpoint_routes import loaded_json
 from workers.embedded.endpoints import Endpoints
 from workers.erase_routes import erasure_view
+from workers.exchange_routes import session_view, verdict_view
+from workers.exchanges.document import make_document, read_document
 from workers.exports import export_record
 from workers.intake import StreamIntake
 from workers.views import history_view, memory_view, recalled_view, status_view
@@ -213,6 +217,27 @@ def _write_memory() -> dict[str, Any]:
 
 def _write_export() -> dict[str, Any]:
     return export_record(to_jsonable_python(memory_view(content.CLOSED)))
+
+
+def _write_document() -> dict[str, Any]:
+    fact = content.FACT
+    session = CarriedSession(
+        source=fact.owner,
+        session_id=fact.session_id,
+        idempotency_key="k-1",
+        content_hash="0" * 64,
+        started_at=START,
+        facts=(fact,),
+        memory_ids=(content.MEMORY.id,),
+    )
+    verdict = CarriedVerdict("0" * 32, Relation.BOTH, "person")
+    return make_document(
+        fact.owner.tenant_id,
+        content.NOW.isoformat(),
+        [memory_view(content.MEMORY)],
+        [session_view(session)],
+        [verdict_view(verdict) | {"user_id": fact.owner.user_id}],
+    )
 
 
 # ---- what is stored ------------------------------------------------------------------------------
@@ -439,6 +464,7 @@ FORMATS = (
     Wire("task state", 1, content.PROGRESS.state, _read_task, Refused),
     Wire("recall block", 1, _write_block, _read_block),
     Wire("export record", 1, _write_export, lambda record: (record["id"], record["text"])),
+    Wire("export", formats.EXPORT.version, _write_document, read_document, InputError),
     Wire("batch line", 1, _write_line, _read_line),
     Wire("endpoints", 1, _write_endpoints, _read_endpoints, ValidationError),
     Wire("api key", 1, _write_key, _read_key_again),

@@ -17,6 +17,7 @@ from workers.schemas.checkpoints import (
     CheckpointsCleaned,
     CheckpointThreads,
 )
+from workers.schemas.exchange import Imported, Placed, Sessions, Verdicts
 from workers.schemas.intake import (
     Backlog,
     Dependency,
@@ -41,6 +42,7 @@ from workers.schemas.memories import (
     Recollection,
 )
 from workers.schemas.procedures import ProceduresFound, ProcedureShown, ProcedureVersions
+from workers.schemas.profiles import ProfileShown
 from workers.schemas.sessions import (
     ContextCount,
     ContextShown,
@@ -126,6 +128,7 @@ __all__ = [
     "History",
     "HoldShown",
     "Holds",
+    "Imported",
     "ItemShown",
     "JobShown",
     "JobTurn",
@@ -137,11 +140,13 @@ __all__ = [
     "MemoryCompared",
     "MemoryShown",
     "MessageShown",
+    "Placed",
     "Polled",
     "Problem",
     "ProcedureShown",
     "ProcedureVersions",
     "ProceduresFound",
+    "ProfileShown",
     "Promotion",
     "Promotions",
     "Pushed",
@@ -155,6 +160,7 @@ __all__ = [
     "Reconciled",
     "ReplyShown",
     "Scanned",
+    "Sessions",
     "Spent",
     "StateKept",
     "StateShown",
@@ -166,5 +172,6 @@ __all__ = [
     "UseCounted",
     "UserCompared",
     "ValueCompared",
+    "Verdicts",
     "WorkingShown",
 ]

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import AsyncDeadLetters
+from memstill_client.exchange import AsyncExchange
 from memstill_client.jobs import jobs_call, run_call
 from memstill_client.lifecycle import AsyncLifecycle
 from memstill_client.procedures import AsyncProcedureBook
+from memstill_client.profiles import AsyncProfiles
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from memstill_client.transports import AsyncTransport
 
 
-class AsyncOperations(AsyncDeadLetters, AsyncLifecycle, AsyncProcedureBook):
+class AsyncOperations(
+    AsyncDeadLetters, AsyncLifecycle, AsyncProcedureBook, AsyncExchange, AsyncProfiles
+):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import DeadLetters
+from memstill_client.exchange import Exchange
 from memstill_client.jobs import jobs_call, run_call
 from memstill_client.lifecycle import Lifecycle
 from memstill_client.procedures import ProcedureBook
+from memstill_client.profiles import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import Transport
 
 
-class Operations(DeadLetters, Lifecycle, ProcedureBook):
+class Operations(DeadLetters, Lifecycle, ProcedureBook, Exchange, Profiles):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

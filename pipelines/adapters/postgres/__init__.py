@@ -5,6 +5,7 @@ from pipelines.adapters.postgres.checkpoints import PostgresCheckpoints
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
+from pipelines.adapters.postgres.exchange import PostgresExchange
 from pipelines.adapters.postgres.fence import check_fence
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
@@ -16,6 +17,7 @@ from pipelines.adapters.postgres.ledger import PostgresLedger
 from pipelines.adapters.postgres.memories import PostgresMemoryStore
 from pipelines.adapters.postgres.outbox import PostgresOutbox
 from pipelines.adapters.postgres.procedures import PostgresProcedures
+from pipelines.adapters.postgres.profiles import PostgresProfiles
 from pipelines.adapters.postgres.projection_gate import PostgresRebuilds, PostgresRounds
 from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
@@ -31,6 +33,7 @@ __all__ = [
     "PostgresCheckpoints",
     "PostgresDeadLetters",
     "PostgresErasures",
+    "PostgresExchange",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
@@ -40,6 +43,7 @@ __all__ = [
     "PostgresMemoryStore",
     "PostgresOutbox",
     "PostgresProcedures",
+    "PostgresProfiles",
     "PostgresPulse",
     "PostgresRebuilds",
     "PostgresReplies",

@@ -30,6 +30,7 @@ from pipelines.adapters.postgres.forgetting import (
 )
 from pipelines.adapters.postgres.indexed import is_indexed
 from pipelines.adapters.postgres.legal_holds import find_hold
+from pipelines.adapters.postgres.profiles import count_entries
 from pipelines.adapters.postgres.tables import (
     batch_items,
     checkpoints,
@@ -39,8 +40,10 @@ from pipelines.adapters.postgres.tables import (
     facts,
     memories,
     outbox,
+    profile_entries,
     replies,
     transcripts,
+    user_profiles,
 )
 from pipelines.adapters.postgres.tombstones import lock_subjects
 from pipelines.errors import InputError, NotFound
@@ -167,7 +170,8 @@ class PostgresErasures:
             is_indexed(),
         )
         with self._database.transaction() as connection:
-            return int(connection.execute(statement).scalar_one())
+            known = int(connection.execute(statement).scalar_one())
+            return known + count_entries(connection, owner)
 
     def count_left(self, erasure: Erasure) -> dict[str, int]:
         with self._database.transaction() as connection:
@@ -259,6 +263,8 @@ def _left_of_user(connection: Connection, erasure: Erasure) -> dict[str, list[Co
         events: events.c.at,
         replies: replies.c.created_at,
         checkpoints: checkpoints.c.saved_at,
+        user_profiles: user_profiles.c.updated_at,
+        profile_entries: profile_entries.c.changed_at,
     }
     for table, at in times.items():
         mine = is_any(table, list_owners(connection, subject.owner))

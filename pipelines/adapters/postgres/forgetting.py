@@ -49,9 +49,11 @@ from pipelines.adapters.postgres.tables import (
     procedure_outcomes,
     procedure_readings,
     procedures,
+    profile_entries,
     replies,
     reviews,
     transcripts,
+    user_profiles,
     verdicts,
 )
 from pipelines.adapters.postgres.unreadable import delete_unreadable
@@ -69,6 +71,9 @@ _OF_OWNER = (
     api_keys,
     # The released ones: a user who is held is not erased.
     legal_holds,
+    # Its trigger takes the entries along, and has their points removed.
+    user_profiles,
+    profile_entries,
     memory_uses,
     checkpoints,
     memories,

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.generation_moves import find_brought
 from pipelines.adapters.postgres.indexed import IS_INDEXED, is_indexed
-from pipelines.adapters.postgres.tables import memories, outbox
+from pipelines.adapters.postgres.profiles import count_entries, list_expected_entries
+from pipelines.adapters.postgres.tables import memories, outbox, profile_entries
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import Expected
 
@@ -40,7 +41,8 @@ class PostgresIndexTruth:
 
     def count(self) -> int:
         with self._database.transaction() as connection:
-            return int(connection.execute(select(func.count()).select_from(memories)).scalar_one())
+            known = connection.execute(select(func.count()).select_from(memories)).scalar_one()
+            return int(known) + count_entries(connection)
 
     def list_expected(self, after: MemoryId | None, limit: int) -> list[Expected]:
         statement = select(*_READ).order_by(memories.c.id).limit(limit)
@@ -49,7 +51,8 @@ class PostgresIndexTruth:
         with self._database.transaction() as connection:
             rows = connection.execute(statement).mappings().all()
             owners = _searched_under(connection, rows)
-        return [
+            entries = list_expected_entries(connection, after, limit)
+        expected = [
             Expected(
                 MemoryId(row["id"]),
                 owners[_owner_of(row)],
@@ -60,6 +63,7 @@ class PostgresIndexTruth:
             )
             for row in rows
         ]
+        return sorted([*expected, *entries], key=lambda item: item.memory_id)[:limit]
 
     def find_waiting(self, keys: Collection[MemoryId]) -> dict[MemoryId, bool]:
         if not keys:
@@ -77,6 +81,10 @@ class PostgresIndexTruth:
             statement = select(memories.c.id, memories.c.tenant_id, memories.c.user_id)
             rows = connection.execute(statement.where(memories.c.id.in_(keys))).mappings()
             stored = {row["id"]: _owner_of(row) for row in rows}
+            more = select(
+                profile_entries.c.id, profile_entries.c.tenant_id, profile_entries.c.user_id
+            ).where(profile_entries.c.id.in_(keys))
+            stored |= {row["id"]: _owner_of(row) for row in connection.execute(more).mappings()}
             waiting = [_outbox_row(key, stored.get(key, owners[key]), now) for key in keys]
             # One order for all writers: two that touch the same rows wait instead of deadlocking.
             insertion = upsert(outbox).on_conflict_do_nothing().returning(outbox.c.memory_id)

@@ -20,8 +20,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipelines.adapters.postgres.generation_moves import find_brought
 from pipelines.adapters.postgres.indexed import IS_INDEXED, is_indexed
 from pipelines.adapters.postgres.passages import load_passages
+from pipelines.adapters.postgres.profiles import read_entry_points
 from pipelines.adapters.postgres.rows import read_vector
-from pipelines.adapters.postgres.tables import memories, outbox
+from pipelines.adapters.postgres.tables import memories, outbox, profile_entries
 from pipelines.model import EVERYONE, MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import IndexPoint, Projection, Removal, Ticket
 
@@ -79,7 +80,15 @@ class PostgresOutbox:
         indexed = select(
             memories.c.id, memories.c.tenant_id, memories.c.user_id, literal(now), literal(now)
         ).where(is_indexed())
-        statement = upsert(outbox).from_select(columns, indexed).on_conflict_do_nothing()
+        entries = select(
+            profile_entries.c.id,
+            profile_entries.c.tenant_id,
+            profile_entries.c.user_id,
+            literal(now),
+            literal(now),
+        ).where(profile_entries.c.embedding.is_not(None))
+        wanted = indexed.union_all(entries)
+        statement = upsert(outbox).from_select(columns, wanted).on_conflict_do_nothing()
         with self._database.transaction() as connection:
             added = connection.execute(statement, execution_options={"preserve_rowcount": True})
         return added.rowcount
@@ -146,8 +155,10 @@ def _read_projection(
     passages = load_passages(connection, own, policy)
     owned = _read_owners(connection, rows)
     upserts = tuple(_read_point(row, owned[row["id"]], passages.get(row["id"], "")) for row in rows)
-    kept = {point.memory_id for point in upserts}
     versions = {row["id"]: row["version"] for row in found}
+    entries = read_entry_points(connection, [key for key in waiting if key not in versions])
+    upserts = (*upserts, *entries)
+    kept = {point.memory_id for point in upserts}
     gone = (key for key in waiting if key not in kept)
     removals = tuple(Removal(key, versions.get(key)) for key in gone)
     return Projection(upserts, removals, tickets)

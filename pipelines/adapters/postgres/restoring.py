@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import delete
 
 from pipelines.adapters.postgres.awakening import awaken
+from pipelines.adapters.postgres.capture import MOVE_ON, capture_statements
 from pipelines.adapters.postgres.contents import read_contents, split_script
 from pipelines.adapters.postgres.database import APPLICATION, Database
 from pipelines.adapters.postgres.erasure_journal import ErasureJournal
@@ -82,10 +83,14 @@ class PostgresRestoring:
             _check_unused(connection)
             _make_room(connection)
             _create_role(connection)
+            for statement in capture_statements():
+                connection.execute(statement.encode())
             for section in _SECTIONS:
                 self._run(connection, dump, section)
             _open_fence(connection)
             _move_identities(connection, manifest)
+            if "profile_entries" in manifest.tables:
+                connection.execute(MOVE_ON.encode())
             _compare(connection, manifest)
             connection.execute(
                 "INSERT INTO installation (name, value) VALUES (%s, %s)",

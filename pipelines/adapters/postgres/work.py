@@ -9,6 +9,7 @@ from sqlalchemy import Connection, exists, or_, select
 from pipelines.adapters.postgres.generations import has_unsettled
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.line import line_up
+from pipelines.adapters.postgres.profiles import has_pending
 from pipelines.adapters.postgres.tables import outbox, owners, transcripts
 from pipelines.model import Lane, Owner, ReceiptId
 from pipelines.ports import DueWork
@@ -44,7 +45,7 @@ class PostgresWorkTable:
                 transcripts=_due_transcripts(connection, Lane.INTERACTIVE, now, limit),
                 backfill=_due_transcripts(connection, Lane.BACKFILL, now, limit),
                 owners=tuple(Owner(*row) for row in connection.execute(due_owners)),
-                has_unprojected=_has_unprojected(connection, now),
+                has_unprojected=_has_unprojected(connection, now) or has_pending(connection),
                 has_unsettled=has_unsettled(connection, now),
             )
 

@@ -103,6 +103,16 @@ def asks_secret(text: str) -> bool:
     return rule_asked_for(text) is not None
 
 
+def clean_fields(
+    fields: dict[str, Any], tenant_id: str, policy: PersonalDataPolicy
+) -> dict[str, Any]:
+    """The same for fields of somebody's own, whose names say what they hold."""
+    secrets = _Secrets()
+    cleaned = _rewrite_object(_rewrite_object(fields, secrets), _Repeats(secrets))
+    personal = _stand_ins(policy, tenant_id, list(_strings(cleaned)))
+    return _rewrite_object(cleaned, _Personal(personal))
+
+
 def find_secret_id(**ids: str | None) -> str | None:
     """Which of the named ids holds a secret, if one does: it would be stored everywhere."""
     return next((name for name, text in ids.items() if text and redact_id(text).counts), None)

@@ -20,6 +20,7 @@ from pipelines.adapters.postgres.tables.procedures import (
     procedure_readings,
     procedures,
 )
+from pipelines.adapters.postgres.tables.profiles import profile_entries, user_profiles
 from pipelines.adapters.postgres.tables.schedule import job_runs
 from pipelines.adapters.postgres.tables.spending import (
     batch_items,
@@ -64,10 +65,12 @@ __all__ = [
     "procedure_outcomes",
     "procedure_readings",
     "procedures",
+    "profile_entries",
     "proposals",
     "replies",
     "reviews",
     "tenant_rates",
     "transcripts",
+    "user_profiles",
     "verdicts",
 ]

@@ -1,0 +1,1 @@
+"""What is known of users as files: written for people and for programs, and read again."""
