@@ -55,7 +55,6 @@ from pipelines.flows.procedures import LearnProcedures, Procedures
 from pipelines.flows.profiles import EmbeddingOutbox, Hydration
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
-from pipelines.flows.recall_tiers import RecallTiers
 from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
@@ -80,6 +79,7 @@ if TYPE_CHECKING:
     from config.policy import Policies
     from pipelines.flows.batch import RunBatches
     from pipelines.flows.distill import Distill
+    from pipelines.flows.recall_tiers import RecallTiers
     from pipelines.ports import (
         Clock,
         Embedder,
