@@ -28,6 +28,8 @@ PARAMETERS = {
     "promotion": "proposals",
     "erasure": "erasures",
     "user_id": "users",
+    "job": "jobs",
+    "hold": "holds",
     "after": "ids",
 }
 OTHERS = {"query": "where?", "since": "2026-01-01", "limit": 200}
