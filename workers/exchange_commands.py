@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from workers.command_options import ApiUrl, DataDir, Tenant, connect, err, out
-from workers.exchanges import importing
 
 if TYPE_CHECKING:
     from workers.exchanges.importing import Import
@@ -34,6 +33,9 @@ def import_(
     A document restores what it holds and merges it with what is known; each new or edited line of
     a MEMORY.md is taken as the word of its user.
     """
+    # What reads files starts slowly, and no other command waits for it.
+    from workers.exchanges import importing
+
     options = importing.Options(user_id=user, dry_run=dry_run, wait=wait)
     with connect(api, data, tenant) as client:
         _tell(importing.run(client, file, options))

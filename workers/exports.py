@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client.wire import DEFAULT_TENANT
 from pipelines.errors import InputError
-from workers.exchanges.document import make_document
-from workers.exchanges.files import MARKDOWN, dump_yaml
-from workers.exchanges.markdown import Head, is_shown, render_days, render_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,6 +108,10 @@ def _write_lines(records: Iterable[dict[str, Any]], target: TextIO) -> int:
 
 
 def _write_document(client: Memstill, user_id: str | None, form: Format, target: TextIO) -> int:
+    # What writes documents starts slowly, and no other command waits for it.
+    from workers.exchanges.document import make_document
+    from workers.exchanges.files import dump_yaml
+
     memories = list(client.memories(user_id))
     sessions = list(client.sessions(user_id))
     users = sorted({session["user_id"] for session in sessions})
@@ -127,6 +128,9 @@ def _write_document(client: Memstill, user_id: str | None, form: Format, target:
 
 def _write_markdown(client: Memstill, user_id: str | None, output: Path | None) -> int:
     """One user's; with a folder also what was learned on each day."""
+    from workers.exchanges.files import MARKDOWN
+    from workers.exchanges.markdown import Head, is_shown, render_days, render_memory
+
     if user_id is None:
         raise InputError("--user", "is missing: MEMORY.md is about one user")
     memories = [memory for memory in client.memories(user_id) if is_shown(memory)]

@@ -31,6 +31,8 @@ PARAMETERS = {
     "session_id": "sessions",
     "checkpoint": "checkpoints",
     "thread_id": "threads",
+    "job": "jobs",
+    "hold": "holds",
     "after": "ids",
 }
 OTHERS: dict[str, Any] = {

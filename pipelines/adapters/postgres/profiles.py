@@ -55,6 +55,8 @@ class PostgresProfiles:
                 section: merge_patch(before.sections.get(section, {}), patch.get(section, {}))
                 for section in Section
             }
+            if merged == before.sections:
+                return before
             check_profile(merged)
             bodies = {section.value: body for section, body in merged.items()}
             statement = upsert(user_profiles).values(**values, **bodies)
