@@ -42,6 +42,7 @@ from pipelines.ports.erasures import (
     Subject,
     SubjectStream,
 )
+from pipelines.ports.event_log import EventLog, Rewriting, UserLog
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -149,6 +150,7 @@ __all__ = [
     "ErasureId",
     "ErasureState",
     "ErasureStore",
+    "EventLog",
     "Expected",
     "FactReport",
     "FadedPage",
@@ -200,6 +202,7 @@ __all__ = [
     "RestoreTarget",
     "RetentionStore",
     "Review",
+    "Rewriting",
     "Round",
     "RoundStore",
     "RoundTurn",
@@ -220,6 +223,7 @@ __all__ = [
     "TranscriptClaim",
     "UseCounter",
     "UseStore",
+    "UserLog",
     "VectorIndex",
     "VerdictStore",
     "Waiting",

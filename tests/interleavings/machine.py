@@ -260,6 +260,7 @@ class Interleavings(RuleBasedStateMachine):
             assert expected(kept) == outline(rows)
             indexed = [row for row in rows if row.state is not MemoryState.MERGED]
             assert len(indexed) == self.world.index.count(owner)
+            assert () == self.world.check_events.run_user(owner).divergent
 
     def _stored(self) -> dict[ReceiptId, str]:
         with self.database.transaction() as connection:

@@ -23,11 +23,13 @@ from pipelines.adapters.postgres import (
     PostgresVerdicts,
     PostgresWorkTable,
 )
+from pipelines.adapters.postgres.event_log import PostgresEventLog
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, ModelUnavailable, QueueUnavailable, StoreUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
+from pipelines.flows.event_log import CheckEvents
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.project import Project
 from pipelines.flows.recall import Recall
@@ -132,6 +134,7 @@ class World:
             POLICIES.rank,
         )
         self.sweep = Sweep(PostgresWorkTable(database), self.waker, self.clock)
+        self.check_events = CheckEvents(PostgresEventLog(database))
         self.kept: set[str] = set()
         self._empty()
 
