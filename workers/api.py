@@ -33,6 +33,7 @@ from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
+from workers.event_routes import add_event_routes
 from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
 from workers.index_routes import add_index_routes
@@ -133,6 +134,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_dead_routes(api, container)
     add_job_routes(api, container)
     add_lifecycle_routes(api, container)
+    add_event_routes(api, container)
     describe(api, needs_keys=container.check_key is not None)
     return api
 

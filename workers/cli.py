@@ -22,6 +22,7 @@ from workers import (
     batch_commands,
     dead_commands,
     erase_commands,
+    event_commands,
     exports,
     health_commands,
     index_commands,
@@ -65,6 +66,7 @@ app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(lifecycle_commands.holds, name="holds")
 app.command()(lifecycle_commands.decay)
+app.add_typer(event_commands.app, name="events")
 app.command()(job_commands.jobs)
 app.command()(job_commands.run)
 app.command()(index_commands.reconcile)

@@ -62,6 +62,7 @@ from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import breaker_of_model, make_client, make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
+from workers.record import Record, make_record
 from workers.retry import judge
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
@@ -120,6 +121,7 @@ class Container:
     check_key: CheckKey | None
     dead: DeadLetterOffice
     lifecycle: Lifecycle
+    record: Record
 
     def close(self) -> None:
         """Give back files and connections."""
@@ -280,6 +282,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
+        record=make_record(policies, database, store, embedder, later),
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),

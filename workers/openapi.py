@@ -95,6 +95,8 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/v1/holds"): Says(schemas.Holds),
     ("post", "/v1/holds"): Says(schemas.HoldShown),
     ("post", "/v1/holds/{hold}:release"): Says(schemas.HoldShown, NOT_THERE),
+    ("post", "/v1/events:check"): Says(schemas.EventsChecked),
+    ("post", "/v1/events:rebuild"): Says(schemas.MemoriesRewritten),
     ("get", "/v1/jobs"): Says(schemas.Jobs),
     ("post", "/v1/jobs/{job}:run"): Says(schemas.JobTurn, NOT_THERE),
     ("get", "/v1/dead"): Says(schemas.Letters),

@@ -171,9 +171,14 @@ class Lives(RuleBasedStateMachine):
         if memory is None or successor is None:
             return
         if memory.state is MemoryState.ACTIVE:
-            closed = {"valid_to": day(3), "superseded_by": successor.id}
-            after = replace(memory, state=MemoryState.SUPERSEDED, version=memory.version + 1)
-            self.world.commit(Supersede(replace(after, **closed)))
+            after = replace(
+                memory,
+                state=MemoryState.SUPERSEDED,
+                valid_to=day(3),
+                superseded_by=successor.id,
+                version=memory.version + 1,
+            )
+            self.world.commit(Supersede(after))
         else:
             after = replace(memory, state=MemoryState.ACTIVE, version=memory.version + 1)
             self.world.commit(Restore(replace(after, valid_to=None, superseded_by=None)))

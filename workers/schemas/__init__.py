@@ -9,6 +9,7 @@ from workers.schemas.answers import (
     Error,
     Problem,
 )
+from workers.schemas.event_log import DivergenceShown, EventsChecked, MemoriesRewritten
 from workers.schemas.intake import (
     Backlog,
     Dependency,
@@ -76,11 +77,13 @@ __all__ = [
     "Cost",
     "DecayTurn",
     "Dependency",
+    "DivergenceShown",
     "Entry",
     "ErasureShown",
     "Erasures",
     "Error",
     "EventShown",
+    "EventsChecked",
     "EvidenceShown",
     "FactReport",
     "FadedShown",
@@ -98,6 +101,7 @@ __all__ = [
     "Letters",
     "Limit",
     "Memories",
+    "MemoriesRewritten",
     "MemoryCompared",
     "MemoryShown",
     "Polled",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import AsyncDeadLetters
+from memstill_client.event_log import AsyncEventLog
 from memstill_client.jobs import jobs_call, run_call
 from memstill_client.lifecycle import AsyncLifecycle
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import AsyncTransport
 
 
-class AsyncOperations(AsyncDeadLetters, AsyncLifecycle):
+class AsyncOperations(AsyncDeadLetters, AsyncLifecycle, AsyncEventLog):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints
