@@ -23,7 +23,7 @@ from config.operation import (
 )
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
-from config.retention import RetentionPolicy
+from config.retention import ArchivePolicy, RetentionPolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
 from config.schedule import SchedulePolicy
 from config.spending import BudgetPolicy
@@ -351,5 +351,6 @@ class Policies:
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     decay: DecayPolicy = field(default_factory=DecayPolicy)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    archive: ArchivePolicy = field(default_factory=ArchivePolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)

@@ -29,6 +29,8 @@ class Job(StrEnum):
     COUNT_USES = "count-uses"
     DECAY = "decay"
     PURGE = "purge"
+    SNAPSHOT_EVENTS = "snapshot-events"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ JOBS: Mapping[Job, JobPolicy] = MappingProxyType(
         Job.COUNT_USES: JobPolicy(_MINUTE, "writes down how often memories were recalled"),
         Job.DECAY: JobPolicy(_DAY, "evicts memories that have faded"),
         Job.PURGE: JobPolicy(_DAY, "deletes what retention says has expired"),
+        Job.SNAPSHOT_EVENTS: JobPolicy(_DAY, "sums up long event logs"),
+        Job.ARCHIVE: JobPolicy(_DAY, "moves old events and sessions to the archive"),
     }
 )
 

@@ -151,6 +151,11 @@ class Settings(BaseSettings):
         default=600.0, ge=0, description="After this all stores are searched for what was erased."
     )
 
+    archive_url: str | None = Field(
+        default=None,
+        description="file:///folder or s3://bucket/folder; without it nothing is archived.",
+    )
+
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
@@ -198,6 +203,8 @@ class Settings(BaseSettings):
             interval=schedule.jobs[Job.BATCHES].interval,
             lease=timedelta(seconds=self.batch_lease_seconds),
         )
+        idle = [] if batch.is_on else [Job.BATCHES]
+        idle += [] if self.archive_url else [Job.ARCHIVE]
         return Policies(
             intake=IntakePolicy(claim_idle=timedelta(seconds=self.claim_idle_seconds)),
             project=ProjectPolicy(lease=timedelta(seconds=self.project_lease_seconds)),
@@ -213,5 +220,5 @@ class Settings(BaseSettings):
             rate=make_rate_policy(self.rates),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
-            schedule=schedule if batch.is_on else schedule.without(Job.BATCHES),
+            schedule=schedule.without(*idle),
         )

@@ -17,6 +17,7 @@
     │   ├── NewerFormat             a newer release stored it: one of its workers reads it
     │   ├── QueueUnavailable        Redis
     │   ├── IndexUnavailable        Qdrant or pgvector
+    │   ├── ArchiveUnavailable      the directory or object store of the archive
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
     ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── IndexRefused                the vector index rejects the points themselves
@@ -129,6 +130,10 @@ class QueueUnavailable(DependencyUnavailable):
 
 class IndexUnavailable(DependencyUnavailable):
     """The vector index did not answer."""
+
+
+class ArchiveUnavailable(DependencyUnavailable):
+    """The archive did not answer, or gave back something else than was put into it."""
 
 
 class ModelUnavailable(DependencyUnavailable):

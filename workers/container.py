@@ -226,6 +226,7 @@ def _compose(
     clients.callback(later.close)
     ingest = _make_ingest(inbox, later, policies)
     lifecycle = make_lifecycle(settings, policies, database, later, clients)
+    record = make_record(settings, database, store, embedder, later)
     return Container(
         clients=clients,
         breakers=breakers,
@@ -258,6 +259,7 @@ def _compose(
             waker,
             clock,
             policies,
+            record.files,
         ),
         upkeep=make_upkeep(
             database=database,
@@ -282,7 +284,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
-        record=make_record(policies, database, store, embedder, later),
+        record=record,
         dead=DeadLetterOffice(
             PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
         ),
@@ -304,10 +306,8 @@ def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:
 
 def _make_ingest(inbox: Inbox, waker: Waker, policies: Policies) -> Ingest:
     # Backfill that waits for a batch is not woken for a call of its own.
-    wakes_backfill = not policies.batch.is_on
-    return Ingest(
-        inbox, waker, SystemClock(), policies.personal_data, wakes_backfill=wakes_backfill
-    )
+    wakes = not policies.batch.is_on
+    return Ingest(inbox, waker, SystemClock(), policies.personal_data, wakes_backfill=wakes)
 
 
 def _make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:

@@ -1,4 +1,4 @@
-"""``memstill events …``: what the event log says, against the tables."""
+"""``memstill events …`` and ``memstill archive …``: the event log, now and in the archive."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
 from workers.command_options import (
@@ -23,9 +24,10 @@ from workers.command_options import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memstill_client.event_log import Divergence
+    from memstill_client.event_log import ArchivedFile, Divergence
 
 app = typer.Typer(help="Hold the event log against the tables.", no_args_is_help=True)
+archive = typer.Typer(help="Old events and sessions, outside the database.", no_args_is_help=True)
 
 SHOWN = 50
 
@@ -65,6 +67,45 @@ def rebuild(user: UserId, data: DataDir = None, api: ApiUrl = None, tenant: Tena
         f"{done.written:,} memories written from the log, {done.removed:,} removed that it does "
         "not know"
     )
+
+
+@archive.command("list")
+def list_files(
+    user: Annotated[str | None, typer.Option("--user", help="Only this user's.")] = None,
+    as_json: AsJson = False,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Show the files that the archive has."""
+    with connect(api, data, tenant) as client:
+        found = client.archived_files(user)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(_files_sheet(found) if found else "the archive has nothing of them")
+
+
+@archive.command()
+def restore(user: UserId, data: DataDir = None, api: ApiUrl = None, tenant: Tenant = None) -> None:
+    """Put a user's archived events back into the database, under the numbers that they had.
+
+    They can be looked at until they are archived again; what is known does not change.
+    """
+    with connect(api, data, tenant) as client:
+        out.print(f"{client.restore_events(user):,} events put back")
+
+
+def _files_sheet(files: Sequence[ArchivedFile]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("user", "kind", "rows", "bytes", "first", "last", "written", "sha256"):
+        table.add_column(name, overflow="fold")
+    for file in files:
+        count, size = f"{file.rows:,}", f"{file.size:,}"
+        written = f"{file.written_at:%Y-%m-%d}"
+        row = (file.user_id, file.kind, count, size, file.first, file.last, written, file.sha256)
+        table.add_row(*(Text(part) for part in row))
+    return table
 
 
 def _sheet(users: int, memories: int, differences: Sequence[Divergence]) -> Group:

@@ -24,8 +24,11 @@ def jobs_of(container: Container) -> RunJobs:
         Job.COUNT_USES: lambda _: container.lifecycle.count_uses.run(),
         Job.DECAY: container.lifecycle.decay.run,
         Job.PURGE: lambda _: container.lifecycle.purge.run(),
+        Job.SNAPSHOT_EVENTS: container.record.snapshots.run,
     }
     if (batches := container.batches) is not None:
         flows[Job.BATCHES] = lambda _: batches.run()
+    if (archiving := container.record.archiving) is not None:
+        flows[Job.ARCHIVE] = archiving.move.run
     runs = PostgresJobRuns(container.database)
     return RunJobs(runs, flows, SystemClock(), container.policies.schedule)

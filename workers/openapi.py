@@ -97,6 +97,8 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("post", "/v1/holds/{hold}:release"): Says(schemas.HoldShown, NOT_THERE),
     ("post", "/v1/events:check"): Says(schemas.EventsChecked),
     ("post", "/v1/events:rebuild"): Says(schemas.MemoriesRewritten),
+    ("get", "/v1/archive"): Says(schemas.ArchivedFiles),
+    ("post", "/v1/archive:restore"): Says(schemas.EventsRestored),
     ("get", "/v1/jobs"): Says(schemas.Jobs),
     ("post", "/v1/jobs/{job}:run"): Says(schemas.JobTurn, NOT_THERE),
     ("get", "/v1/dead"): Says(schemas.Letters),

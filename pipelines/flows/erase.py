@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipelines.flows.share import Share
     from pipelines.model import Owner
     from pipelines.ports import (
+        ArchiveFiles,
         Clock,
         ErasureStore,
         Forgotten,
@@ -50,13 +51,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INDEX, STREAM = "index", "stream"
+INDEX, STREAM, ARCHIVE = "index", "stream", "archive"
 _FAILURES = (DependencyUnavailable, IndexRefused, OwnerBusy, StoreRefused)
 
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Erases users and sessions."""
+    """Erases users and sessions.
+
+    Attributes:
+        archive: None where nothing is archived.
+    """
 
     erasures: ErasureStore
     store: MemoryStore
@@ -67,6 +72,7 @@ class Erase:
     waker: Waker
     clock: Clock
     policies: Policies
+    archive: ArchiveFiles | None = None
 
     def start(self, subject: Subject, by: str) -> Erasure:
         """Erase; when this returns, nobody is shown anything of the subject any more.
@@ -112,6 +118,7 @@ class Erase:
         removed = Counter({INDEX: self._clear_index(erasure, owners)})
         subject = _subject_of(erasure)
         removed[STREAM] = self.stream.remove(subject, erasure.mark_at)
+        removed[ARCHIVE] = self._clear_archive(erasure, subject)
         due_at = self.clock.now() + self.policies.erase.settle
         insist(
             lambda: self.erasures.record_purged(erasure.id, removed, due_at),
@@ -132,6 +139,14 @@ class Erase:
         self.erasures.project_again(erasure, owners, self.clock.now())
         self.waker.wake_index()
         return max(0, before - after)
+
+    def _clear_archive(self, erasure: Erasure, subject: Subject) -> int:
+        if self.archive is None:
+            return 0
+        if subject.session_id is None:
+            return self.archive.remove_user(subject.owner)
+        ids = erasure.memory_ids
+        return self.archive.remove_session(subject.owner, subject.session_id, ids)
 
     def _consolidate_anew(self, forgotten: Forgotten) -> None:
         """Put together what is left, now that the index has forgotten what it was.
@@ -171,7 +186,11 @@ class Erase:
         found = self.erasures.count_left(erasure)
         owners = self.erasures.find_owners(erasure)
         found[INDEX] = sum(map(self._count_surplus, owners))
-        found[STREAM] = self.stream.count(_subject_of(erasure), erasure.mark_at)
+        subject = _subject_of(erasure)
+        found[STREAM] = self.stream.count(subject, erasure.mark_at)
+        if self.archive is not None:
+            ids = erasure.memory_ids
+            found[ARCHIVE] = self.archive.count_left(subject.owner, subject.session_id, ids)
         return found
 
     def _count_surplus(self, owner: Owner) -> int:

@@ -4,6 +4,15 @@ Every method may raise the ``DependencyUnavailable`` of its server; the adapter 
 driver's errors at this boundary and nowhere else.
 """
 
+from pipelines.ports.archive import (
+    Archive,
+    ArchivedFile,
+    ArchivedKind,
+    ArchiveFiles,
+    OldRows,
+    Portion,
+    ReturningEvents,
+)
 from pipelines.ports.backups import (
     BackupFiles,
     Draft,
@@ -42,7 +51,7 @@ from pipelines.ports.erasures import (
     Subject,
     SubjectStream,
 )
-from pipelines.ports.event_log import EventLog, Rewriting, UserLog
+from pipelines.ports.event_log import EventLog, LogSnapshots, Rewriting, Summary, UserLog
 from pipelines.ports.generations import (
     Distillers,
     Generation,
@@ -116,6 +125,10 @@ __all__ = [
     "BATCHED",
     "TOKEN_LENGTH",
     "Accepted",
+    "Archive",
+    "ArchiveFiles",
+    "ArchivedFile",
+    "ArchivedKind",
     "BackupFiles",
     "Batch",
     "BatchAnswer",
@@ -176,17 +189,20 @@ __all__ = [
     "KeyStore",
     "Ledger",
     "LegalHold",
+    "LogSnapshots",
     "Manifest",
     "MemoryEvent",
     "MemoryStore",
     "Moment",
     "Moved",
+    "OldRows",
     "OpenGenerations",
     "Outbox",
     "OwnerClaim",
     "PaidFor",
     "PinStore",
     "Place",
+    "Portion",
     "PreparedRequest",
     "Projection",
     "Purpose",
@@ -201,6 +217,7 @@ __all__ = [
     "Reranker",
     "RestoreTarget",
     "RetentionStore",
+    "ReturningEvents",
     "Review",
     "Rewriting",
     "Round",
@@ -216,6 +233,7 @@ __all__ = [
     "StoredReply",
     "Subject",
     "SubjectStream",
+    "Summary",
     "Survey",
     "TableContent",
     "Ticket",

@@ -47,6 +47,44 @@ class Rewriting:
     removed: Collection[MemoryId]
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was known of a user when they had these events.
+
+    Attributes:
+        through: The number of the last one.
+    """
+
+    known: Known
+    through: int
+
+
+class LogSnapshots(Protocol):
+    """What was known of users when so many events had been logged: one snapshot each."""
+
+    def find_settled(self) -> int:
+        """A number up to which no event will come to light any more."""
+        ...
+
+    def find_long(
+        self, after: Owner | None, settled: int, each: int, limit: int
+    ) -> tuple[list[Owner], Owner | None]:
+        """Those of the next ``limit`` users with ``each`` settled events in no snapshot.
+
+        Returns:
+            Them, and behind whom to go on; None after the last one.
+        """
+        ...
+
+    def read_fence(self, owner: Owner) -> int | None:
+        """Moves on when a user is leased, erased, or replaced; None if nobody knows them."""
+        ...
+
+    def keep(self, owner: Owner, summary: Summary, fence: int, now: datetime) -> bool:
+        """Keep it in the place of the one before; False if the fence has moved on."""
+        ...
+
+
 class EventLog(Protocol):
     """Reads the log of one user after another."""
 
@@ -56,6 +94,14 @@ class EventLog(Protocol):
 
     def read_log(self, owner: Owner) -> UserLog:
         """The log of a user, and what the tables have.
+
+        Raises:
+            NewerFormat: A newer release wrote some of it.
+        """
+        ...
+
+    def sum_up(self, owner: Owner, settled: int) -> Summary:
+        """What is known of a user by the events up to a number.
 
         Raises:
             NewerFormat: A newer release wrote some of it.

@@ -30,7 +30,7 @@ from pipelines.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from pipelines.model import Owner, Vector
 
@@ -205,6 +205,49 @@ def _order_of(item: Evidence) -> tuple[datetime, str, int]:
 
 def _read_time(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
+
+
+# ---- snapshots -----------------------------------------------------------------------------------
+
+
+def spell_known(known: Known, version: int) -> dict[str, Any]:
+    """What is known as one JSON value."""
+    return {
+        "schema_version": version,
+        "memories": [
+            {
+                "id": str(key),
+                "fields": dict(known[key].fields),
+                "evidence": [dict(item) for item in known[key].evidence.values()],
+            }
+            for key in sorted(known)
+        ],
+    }
+
+
+def read_known(value: Mapping[str, Any]) -> dict[MemoryId, Recorded]:
+    """The same again."""
+    return {
+        MemoryId(UUID(item["id"])): record(item["fields"], item["evidence"])
+        for item in value["memories"]
+    }
+
+
+def without(
+    known: Known, ids: Collection[MemoryId], receipts: Collection[str], alive: Collection[MemoryId]
+) -> dict[MemoryId, Recorded]:
+    """What is known without some memories, and without what some transcripts say.
+
+    A memory that cites one of them and is not there any more goes as a whole.
+    """
+    left = {}
+    for key, memory in known.items():
+        cites = any(place[0] in receipts for place in memory.evidence)
+        if key in ids or (cites and key not in alive):
+            continue
+        kept = {place: item for place, item in memory.evidence.items() if place[0] not in receipts}
+        left[key] = Recorded(memory.fields, kept)
+    return left
 
 
 # ---- comparing -----------------------------------------------------------------------------------

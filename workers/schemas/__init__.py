@@ -9,7 +9,14 @@ from workers.schemas.answers import (
     Error,
     Problem,
 )
-from workers.schemas.event_log import DivergenceShown, EventsChecked, MemoriesRewritten
+from workers.schemas.event_log import (
+    ArchivedFiles,
+    ArchivedFileShown,
+    DivergenceShown,
+    EventsChecked,
+    EventsRestored,
+    MemoriesRewritten,
+)
 from workers.schemas.intake import (
     Backlog,
     Dependency,
@@ -68,6 +75,8 @@ from workers.schemas.upkeep import (
 
 __all__ = [
     "Answer",
+    "ArchivedFileShown",
+    "ArchivedFiles",
     "Autopsy",
     "Backlog",
     "BatchShown",
@@ -84,6 +93,7 @@ __all__ = [
     "Error",
     "EventShown",
     "EventsChecked",
+    "EventsRestored",
     "EvidenceShown",
     "FactReport",
     "FadedShown",

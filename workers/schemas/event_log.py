@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -31,3 +33,29 @@ class MemoriesRewritten(Answer):
 
     written: int
     removed: int = Field(description="Memories that the log did not know.")
+
+
+class ArchivedFileShown(Answer):
+    """A file in the archive, as its manifest describes it."""
+
+    key: str
+    kind: Literal["events", "sessions"]
+    user_id: str
+    rows: int
+    size: int = Field(description="Bytes as they are kept.")
+    sha256: str
+    first: str = Field(description="Number of the first event, or when the first session ended.")
+    last: str
+    written_at: datetime
+
+
+class ArchivedFiles(Answer):
+    """What the archive has."""
+
+    files: list[ArchivedFileShown]
+
+
+class EventsRestored(Answer):
+    """How many events came back."""
+
+    restored: int

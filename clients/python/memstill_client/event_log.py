@@ -1,7 +1,9 @@
-"""The event log against the tables."""
+"""The event log, against the tables and in the archive."""
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from urllib.parse import urlencode
 from uuid import UUID
 
 from memstill_client.calls import Call
@@ -39,8 +41,40 @@ class Rewritten(Reply):
     removed: int
 
 
+class ArchivedFile(Reply):
+    """A file in the archive, as its manifest describes it.
+
+    Attributes:
+        kind: ``events`` or ``sessions``.
+        size: Bytes as they are kept.
+        first: The number of the first event, or when the first session was done.
+    """
+
+    key: str
+    kind: str
+    user_id: str
+    rows: int
+    size: int
+    sha256: str
+    first: str
+    last: str
+    written_at: datetime
+
+
+class ArchivePage(Reply):
+    """What the archive has."""
+
+    files: tuple[ArchivedFile, ...]
+
+
+class EventsRestored(Reply):
+    """How many events came back."""
+
+    restored: int
+
+
 class EventLog:
-    """Compares the event log with the tables, and writes the tables from it."""
+    """Looks at the event log, and has things put right by it."""
 
     _endpoints: Endpoints
     _http: Transport
@@ -58,6 +92,14 @@ class EventLog:
     def rebuild_memories(self, user_id: str) -> Rewritten:
         """Have the tables say of a user what the log says; what is right is not touched."""
         return self._http.ask(_rebuild_call(user_id, self._endpoints))
+
+    def archived_files(self, user_id: str | None = None) -> tuple[ArchivedFile, ...]:
+        """The files that the archive has of the tenant, or of one user."""
+        return self._http.ask(_files_call(user_id, self._endpoints)).files
+
+    def restore_events(self, user_id: str) -> int:
+        """Put a user's archived events back into the database; gives how many were not there."""
+        return self._http.ask(_restore_call(user_id, self._endpoints)).restored
 
 
 class AsyncEventLog:
@@ -80,6 +122,14 @@ class AsyncEventLog:
         """See ``Memstill.rebuild_memories``."""
         return await self._http.ask(_rebuild_call(user_id, self._endpoints))
 
+    async def archived_files(self, user_id: str | None = None) -> tuple[ArchivedFile, ...]:
+        """See ``Memstill.archived_files``."""
+        return (await self._http.ask(_files_call(user_id, self._endpoints))).files
+
+    async def restore_events(self, user_id: str) -> int:
+        """See ``Memstill.restore_events``."""
+        return (await self._http.ask(_restore_call(user_id, self._endpoints))).restored
+
 
 def _check_call(user_id: str | None, after: str | None, endpoints: Endpoints) -> Call[EventCheck]:
     asked = {"user_id": user_id, "after": after}
@@ -95,3 +145,13 @@ def _check_call(user_id: str | None, after: str | None, endpoints: Endpoints) ->
 def _rebuild_call(user_id: str, endpoints: Endpoints) -> Call[Rewritten]:
     asked = json.dumps({"user_id": user_id}).encode()
     return Call("POST", "/v1/events:rebuild", Rewritten, asked, tenant_id=endpoints.tenant_id)
+
+
+def _files_call(user_id: str | None, endpoints: Endpoints) -> Call[ArchivePage]:
+    query = "" if user_id is None else f"?{urlencode({'user_id': user_id})}"
+    return Call("GET", f"/v1/archive{query}", ArchivePage, tenant_id=endpoints.tenant_id)
+
+
+def _restore_call(user_id: str, endpoints: Endpoints) -> Call[EventsRestored]:
+    asked = json.dumps({"user_id": user_id}).encode()
+    return Call("POST", "/v1/archive:restore", EventsRestored, asked, tenant_id=endpoints.tenant_id)

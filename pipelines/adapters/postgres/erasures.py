@@ -33,10 +33,12 @@ from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.tables import (
     batch_items,
     erasures,
+    event_snapshots,
     events,
     evidence,
     facts,
     memories,
+    old_receipts,
     outbox,
     replies,
     transcripts,
@@ -253,7 +255,13 @@ def _left_of_user(connection: Connection, erasure: Erasure) -> dict[str, list[Co
         return {}
     before = erasure.requested_at
     found: dict[str, list[ColumnElement[bool]]] = {}
-    times = {memories: memories.c.updated_at, events: events.c.at, replies: replies.c.created_at}
+    times = {
+        memories: memories.c.updated_at,
+        events: events.c.at,
+        event_snapshots: event_snapshots.c.taken_at,
+        old_receipts: old_receipts.c.archived_at,
+        replies: replies.c.created_at,
+    }
     for table, at in times.items():
         mine = is_any(table, list_owners(connection, subject.owner))
         found[f"{table.name} of the user"] = [mine, at < before]

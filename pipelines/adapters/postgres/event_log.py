@@ -6,15 +6,18 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from sqlalchemy import and_, delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import check_claim
 from pipelines.adapters.postgres.fence import enter_fence
 from pipelines.adapters.postgres.inbox import mark_due
+from pipelines.adapters.postgres.log_snapshots import read_start
+from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.rows import evidence_row, memory_row
 from pipelines.adapters.postgres.tables import (
+    event_snapshots,
     events,
     evidence,
     facts,
@@ -26,15 +29,15 @@ from pipelines.adapters.postgres.touching import project
 from pipelines.errors import VersionConflict
 from pipelines.formats import EVENT
 from pipelines.model import FactOutcome, MemoryId
-from pipelines.ports import UserLog
-from pipelines.stages.event_log import CITED, FIELDS, NOTHING, Entry, Recorded, record
+from pipelines.ports import Summary, UserLog
+from pipelines.stages.event_log import CITED, FIELDS, Entry, Recorded, fold, record
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import Connection
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Memory, Owner
@@ -61,8 +64,17 @@ class PostgresEventLog:
         with self._database.transaction() as connection:
             connection.execute(_ONE_MOMENT)
             enter_fence(connection, owner.tenant_id)
-            entries, latest = read_entries(connection, owner)
-            return UserLog(NOTHING, entries, _read_stored(connection, owner), latest)
+            start, through = read_start(connection, owner)
+            entries, latest = read_entries(connection, owner, through)
+            return UserLog(start, entries, _read_stored(connection, owner), latest)
+
+    def sum_up(self, owner: Owner, settled: int) -> Summary:
+        with self._database.transaction() as connection:
+            connection.execute(_ONE_MOMENT)
+            enter_fence(connection, owner.tenant_id)
+            start, through = read_start(connection, owner)
+            entries, latest = read_entries(connection, owner, through, settled)
+        return Summary(fold(entries, start), latest)
 
     def rewrite(self, claim: OwnerClaim, what: Rewriting, now: datetime) -> None:
         owner = claim.owner
@@ -75,17 +87,22 @@ class PostgresEventLog:
             _write(connection, what, now)
 
 
-def read_entries(connection: Connection, owner: Owner, after: int = 0) -> tuple[list[Entry], int]:
-    """A user's events behind a number, and the number of the last one.
+def read_entries(
+    connection: Connection, owner: Owner, after: int, until: int | None = None
+) -> tuple[list[Entry], int]:
+    """A user's events between two numbers, and the number of the last one.
 
     Raises:
         NewerFormat: A newer release wrote one of them.
     """
+    is_wanted = [is_of(events, owner), events.c.seq > after]
+    if until is not None:
+        is_wanted.append(events.c.seq <= until)
     statement = (
         select(
             events.c.seq, events.c.memory_id, events.c.name, events.c.schema_version, events.c.body
         )
-        .where(is_of(events, owner), events.c.seq > after)
+        .where(*is_wanted)
         .order_by(events.c.seq)
     )
     found, latest = [], after
@@ -97,14 +114,17 @@ def read_entries(connection: Connection, owner: Owner, after: int = 0) -> tuple[
 
 
 def find_latest(connection: Connection, owner: Owner) -> int:
-    """The number of a user's last event; 0 if there is none."""
-    statement = select(func.coalesce(func.max(events.c.seq), 0)).where(is_of(events, owner))
+    """The number of a user's last event, be it only in the snapshot; 0 if there is none."""
+    statement = select(
+        func.greatest(
+            select(func.max(events.c.seq)).where(is_of(events, owner)).scalar_subquery(),
+            select(event_snapshots.c.through)
+            .where(is_of(event_snapshots, owner))
+            .scalar_subquery(),
+            0,
+        )
+    )
     return int(connection.execute(statement).scalar_one())
-
-
-def is_of(table: Table, owner: Owner) -> ColumnElement[bool]:
-    """Whether a row is this owner's."""
-    return and_(table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id)
 
 
 def _read_stored(connection: Connection, owner: Owner) -> dict[MemoryId, Recorded]:

@@ -30,10 +30,12 @@ from pipelines.adapters.postgres.affected import find_affected
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.erased_events import clean_events, erase_events, find_purged
+from pipelines.adapters.postgres.log_snapshots import clean_snapshot
 from pipelines.adapters.postgres.tables import (
     api_keys,
     batch_items,
     budget_warnings,
+    event_snapshots,
     events,
     evidence,
     facts,
@@ -44,6 +46,7 @@ from pipelines.adapters.postgres.tables import (
     legal_holds,
     memories,
     memory_uses,
+    old_receipts,
     outbox,
     owners,
     replies,
@@ -68,6 +71,8 @@ _OF_OWNER = (
     memory_uses,
     memories,
     events,
+    event_snapshots,
+    old_receipts,
     facts,
     replies,
     reviews,
@@ -143,7 +148,7 @@ def forget_session(
     _lock_moves(connection, live)
     fences = _void_leases(connection, whose, now + lease)
     mine = and_(is_any(transcripts, [live]), transcripts.c.session_id == subject.session_id)
-    originals = _lock_transcripts(connection, mine)
+    originals = [*_lock_transcripts(connection, mine), *_find_archived(connection, subject)]
     copies = _lock_transcripts(connection, is_among(transcripts.c.copy_of, originals))
     gone = Gone(receipts=[*originals, *copies])
     for owner in whose:
@@ -160,10 +165,23 @@ def forget_session(
     for table, condition in (
         (batch_items, batch_items.c.receipts.overlap(gone.receipts)),
         (transcripts, is_among(transcripts.c.receipt, gone.receipts)),
+        (old_receipts, _is_of_session(subject)),
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
     return gone
+
+
+def _find_archived(connection: Connection, subject: Subject) -> list[ReceiptId]:
+    """Receipts of the session whose rows are in the archive."""
+    statement = select(old_receipts.c.receipt).where(_is_of_session(subject))
+    return [ReceiptId(key) for key in connection.execute(statement).scalars()]
+
+
+def _is_of_session(subject: Subject) -> ColumnElement[bool]:
+    return and_(
+        is_any(old_receipts, [subject.owner]), old_receipts.c.session_id == subject.session_id
+    )
 
 
 def _forget_facts(
@@ -202,6 +220,9 @@ def _forget_past(connection: Connection, owner: Owner, gone: Gone, now: datetime
     gone.memory_ids += purged
     gone.removed["events"] += erase_events(connection, purged, now)
     gone.removed["events"] += clean_events(connection, owner, gone.receipts)
+    gone.removed["event_snapshots"] += clean_snapshot(
+        connection, owner, gone.memory_ids, gone.receipts, now
+    )
 
 
 def forget_name(connection: Connection, owner: Owner) -> None:

@@ -29,6 +29,7 @@ from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.pins import keep_pins
 from pipelines.adapters.postgres.tables import (
+    event_snapshots,
     events,
     facts,
     generation_users,
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from pipelines.ports import Generation, GenerationUser
 
 # What belongs to a generation by its owner, evidence aside, which hangs on its memory.
-_TRADED = (memories, memory_uses, facts, events, reviews)
+_TRADED = (memories, memory_uses, facts, events, event_snapshots, reviews)
 
 
 @dataclass(frozen=True, slots=True)

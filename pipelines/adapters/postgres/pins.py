@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import aliased
 
+from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import memories
 from pipelines.adapters.postgres.touching import Touch, touch
 from pipelines.adapters.postgres.use_rows import add_uses
@@ -15,7 +16,7 @@ from pipelines.model import MemoryId
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
     from sqlalchemy.engine import RowMapping
 
     from pipelines.adapters.postgres.database import Database
@@ -53,9 +54,9 @@ def keep_pins(connection: Connection, before: Owner, after: Owner, now: datetime
     """What a person wanted kept is kept where another owner says it in the same words."""
     known = aliased(memories)
     is_pinned = exists().where(
-        _is_of(known, before), known.c.pinned, known.c.statement_key == memories.c.statement_key
+        is_of(known, before), known.c.pinned, known.c.statement_key == memories.c.statement_key
     )
-    found = select(memories.c.id).where(_is_of(memories, after), ~memories.c.pinned, is_pinned)
+    found = select(memories.c.id).where(is_of(memories, after), ~memories.c.pinned, is_pinned)
     keys = connection.execute(found.order_by(memories.c.id).with_for_update()).scalars().all()
     why = {MemoryId(key): {"reason": "was pinned in the generation before"} for key in keys}
     touch(connection, keys, Touch("memory_pinned", PINNED, why), now)
@@ -68,7 +69,3 @@ def _lock(connection: Connection, tenant_id: str, key: MemoryId) -> RowMapping |
         .with_for_update()
     )
     return connection.execute(statement).mappings().one_or_none()
-
-
-def _is_of(table: Any, owner: Owner) -> ColumnElement[bool]:  # noqa: ANN401 - or an alias of one
-    return and_(table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id)

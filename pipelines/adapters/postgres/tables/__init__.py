@@ -1,6 +1,7 @@
 """The tables of the truth, as SQLAlchemy sees them; migrations create them."""
 
 from pipelines.adapters.postgres.tables.access import api_keys
+from pipelines.adapters.postgres.tables.archiving import event_snapshots, old_receipts
 from pipelines.adapters.postgres.tables.common import metadata
 from pipelines.adapters.postgres.tables.erasure import erasures
 from pipelines.adapters.postgres.tables.holding import legal_holds
@@ -38,6 +39,7 @@ __all__ = [
     "batches",
     "budget_warnings",
     "erasures",
+    "event_snapshots",
     "events",
     "evidence",
     "facts",
@@ -52,6 +54,7 @@ __all__ = [
     "memories",
     "memory_uses",
     "metadata",
+    "old_receipts",
     "outbox",
     "owners",
     "proposals",
