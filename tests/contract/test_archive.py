@@ -36,7 +36,7 @@ from pipelines.errors import ArchiveUnavailable, NotFound, OwnerBusy
 from pipelines.flows.archive import ArchiveOld, RestoreArchived
 from pipelines.flows.event_log import CheckEvents
 from pipelines.flows.snapshots import SnapshotEvents
-from pipelines.model import Owner, TranscriptState
+from pipelines.model import Owner, ReceiptId, TranscriptState
 from pipelines.outcome import Done, Snoozed
 from pipelines.plan import Insert, Plan, Reinforce
 from pipelines.ports import (
@@ -239,7 +239,7 @@ class World:
             made.append(after)
         return made
 
-    def finish_sessions(self, *names: str) -> list[uuid.UUID]:
+    def finish_sessions(self, *names: str) -> list[ReceiptId]:
         """Sessions that were done at once with nothing worth keeping, their text gone."""
         receipts = []
         for name in names:

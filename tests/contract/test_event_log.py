@@ -29,12 +29,14 @@ from pipelines.adapters.postgres import (
 )
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.event_log import PostgresEventLog
+from pipelines.adapters.postgres.log_snapshots import PostgresLogSnapshots
 from pipelines.adapters.postgres.pins import PostgresPins, keep_pins
 from pipelines.adapters.postgres.tables import memories
 from pipelines.adapters.postgres.uses import PostgresUses
 from pipelines.errors import LeaseLost, NewerFormat, NotFound, OwnerBusy, VersionConflict
 from pipelines.flows.event_log import CheckEvents, RewriteMemories
 from pipelines.flows.history import History
+from pipelines.flows.snapshots import SnapshotEvents
 from pipelines.model import Memory, MemoryState, Owner, Scope
 from pipelines.plan import Demote, Insert, Plan, Promote, Refile, Reinforce, Restore, Supersede
 from pipelines.ports import CountedUses, Erasure, ErasureId, ErasureState, Rewriting, Subject
@@ -74,6 +76,9 @@ class World:
         self.uses, self.log = PostgresUses(database), PostgresEventLog(database)
         self.waker = RecordingWaker()
         self.check = CheckEvents(self.log)
+        often = replace(Policies().archive, snapshot_each=2)
+        snapshots = PostgresLogSnapshots(database)
+        self.snapshots = SnapshotEvents(self.log, snapshots, self.clock, often)
         self.rewrite = RewriteMemories(
             self.log, self.store, HashEmbedder(), self.waker, self.clock, Policies()
         )
@@ -228,6 +233,11 @@ class Lives(RuleBasedStateMachine):
         now = self.world.clock.now()
         keys = self.world.fading.find_purgeable(now - POLICY.grace, 10)
         self.world.fading.purge_memories(keys, now)
+
+    @rule()
+    def sum_up(self) -> None:
+        """What is known is told from here on."""
+        self.world.snapshots.run()
 
     @invariant()
     def log_says_what_the_tables_have(self) -> None:

@@ -66,7 +66,9 @@ class Served:
 
 
 @contextmanager
-def serve(database_url: str, redis_url: str, key_prefix: str, auth: str) -> Iterator[Served]:
+def serve(
+    database_url: str, redis_url: str, key_prefix: str, auth: str, **more: str
+) -> Iterator[Served]:
     """Serve until the block ends."""
     settings = Settings.model_validate(
         {
@@ -76,6 +78,7 @@ def serve(database_url: str, redis_url: str, key_prefix: str, auth: str) -> Iter
             "index_url": "pgvector",
             "api_port": free_port(),
             "auth": auth,
+            **more,
         }
     )
     container = open_container(settings, make_app(settings))

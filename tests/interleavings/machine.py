@@ -130,8 +130,9 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(fault=faults)
     def sweep(self, fault: Fault | None) -> None:
-        """What is due is woken; here the wake-ups are lost."""
+        """What is due is woken; here the wake-ups are lost. Event logs are summed up."""
         self._do(self.world.sweep.run, fault)
+        self.other.snapshots.run()
 
     @rule(owner=owners, session=st.none() | st.integers(0, DAYS), fault=faults)
     def erase(self, owner: Owner, session: int | None, fault: Fault | None) -> None:

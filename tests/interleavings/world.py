@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from pipelines.adapters.postgres import (
     PostgresWorkTable,
 )
 from pipelines.adapters.postgres.event_log import PostgresEventLog
+from pipelines.adapters.postgres.log_snapshots import PostgresLogSnapshots
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, ModelUnavailable, QueueUnavailable, StoreUnavailable
 from pipelines.flows.consolidate import Consolidate
@@ -34,6 +35,7 @@ from pipelines.flows.ingest import Ingest
 from pipelines.flows.project import Project
 from pipelines.flows.recall import Recall
 from pipelines.flows.share import Share
+from pipelines.flows.snapshots import SnapshotEvents
 from pipelines.flows.sweep import Sweep
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.lifecycle import InMemoryUseCounter
@@ -109,6 +111,7 @@ class Worker:
     consolidate: Consolidate
     project: Project
     erase: Erase
+    snapshots: SnapshotEvents
 
 
 class World:
@@ -170,6 +173,12 @@ class World:
             erase=Erase(
                 erasures, store, index, NoStream(self.clock), consolidate, share, waker,
                 self.clock, POLICIES,
+            ),
+            snapshots=SnapshotEvents(
+                PostgresEventLog(self.database),
+                watch(PostgresLogSnapshots(self.database), StoreUnavailable),
+                self.clock,
+                replace(POLICIES.archive, snapshot_each=2),
             ),
         )  # fmt: skip
 

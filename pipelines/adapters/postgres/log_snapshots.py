@@ -24,7 +24,7 @@ from pipelines.adapters.postgres.tables import (
 )
 from pipelines.formats import EVENT_SNAPSHOT, SETTLED_MARK
 from pipelines.model import EVERYONE, SHADOW, MemoryId, Owner
-from pipelines.stages.event_log import NOTHING, Known, read_known, spell_known, without
+from pipelines.stages.event_log import NOTHING, Known, Recorded, read_known, spell_known, without
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -44,6 +44,8 @@ _RUNNING = text(
     " FROM (SELECT pg_current_snapshot() AS now) AS moment"
 )
 
+_MARKED = ("schema_version", "given_out", "following", "settled")
+
 
 class PostgresLogSnapshots:
     """``LogSnapshots`` on PostgreSQL."""
@@ -56,7 +58,7 @@ class PostgresLogSnapshots:
             given_out = int(connection.execute(_GIVEN_OUT).scalar_one())
             running = connection.execute(_RUNNING).one()
             known = _read_mark(connection)
-            mark = _move_mark(known, given_out, running.oldest, running.following)
+            mark = move_mark(known, given_out, running.oldest, running.following)
             _write_mark(connection, mark)
         settled: int = mark["settled"]
         return settled
@@ -91,7 +93,7 @@ def read_start(connection: Connection, owner: Owner) -> tuple[Known, int]:
         is_of(event_snapshots, owner)
     )
     row = connection.execute(statement).one_or_none()
-    return (NOTHING, 0) if row is None else (_read(row.body), row.through)
+    return (NOTHING, 0) if row is None else (read_snapshot(unpack(row.body)), row.through)
 
 
 def clean_snapshot(
@@ -159,8 +161,12 @@ def _write(connection: Connection, owner: Owner, known: Known, through: int, now
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=row, where=newer))
 
 
-def _read(body: bytes) -> dict[MemoryId, Any]:
-    value = unpack(body)
+def read_snapshot(value: Mapping[str, Any]) -> dict[MemoryId, Recorded]:
+    """What a snapshot says.
+
+    Raises:
+        NewerFormat: It is of a newer release.
+    """
     EVENT_SNAPSHOT.check(value["schema_version"])
     return read_known(value)
 
@@ -171,12 +177,20 @@ def _read(body: bytes) -> dict[MemoryId, Any]:
 def _read_mark(connection: Connection) -> dict[str, Any] | None:
     statement = select(installation.c.value).where(installation.c.name == SETTLED_MARK.name)
     value: dict[str, Any] | None = connection.execute(statement).scalar_one_or_none()
-    if value is not None:
-        SETTLED_MARK.check(value["schema_version"])
-    return value
+    return None if value is None else read_mark(value)
 
 
-def _move_mark(
+def read_mark(value: dict[str, Any]) -> dict[str, Any]:
+    """What was noted.
+
+    Raises:
+        NewerFormat: It is of a newer release.
+    """
+    SETTLED_MARK.check(value["schema_version"])
+    return {name: value[name] for name in _MARKED}
+
+
+def move_mark(
     known: Mapping[str, Any] | None, given_out: int, oldest: int, following: int
 ) -> dict[str, Any]:
     """Where the mark is after a look.
