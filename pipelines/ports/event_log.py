@@ -52,7 +52,7 @@ class Summary:
     """What was known of a user when they had these events.
 
     Attributes:
-        through: The number of the last one.
+        through: No event up to this number is missing.
     """
 
     known: Known

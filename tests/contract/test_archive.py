@@ -329,6 +329,20 @@ def test_events_that_may_come_to_light_later_are_in_no_snapshot(world: World) ->
     assert greater == settled()
 
 
+def test_number_of_whoever_writes_last_is_not_settled(world: World) -> None:
+    """Nobody who began later has ended yet."""
+    world.live("Likes tea.")
+    (latest, settled) = (max(world.numbers()), world.snapshots.snapshots.find_settled)
+    assert latest == settled()
+
+    with world.database.transaction() as running:
+        running.execute(text("SELECT pg_current_xact_id(), nextval('events_seq_seq')"))
+        assert latest == settled()
+        assert latest == settled()
+
+    assert latest < settled()
+
+
 def test_numbers_are_settled_beside_transactions_that_began_later(world: World) -> None:
     """Somebody always writes; nobody is waited for who had not begun."""
     settled = world.snapshots.snapshots.find_settled
@@ -493,6 +507,8 @@ def test_erased_user_leaves_no_file_and_an_erased_session_no_line(world: World) 
     world.live("Has a boat.", owner=BOB)
     world.finish_sessions("Likes tea.", "s2")
     world.archive_old()
+    unfinished = f"{folder_of(ALICE)}/events/1-2-ab.jsonl.zst"
+    world.archive.put(unfinished, b"x")
     erased = world.erase(Subject(ALICE, "Likes tea."))
     left = (ALICE, "Likes tea.", erased.memory_ids)
     assert 0 < world.files.count_left(*left)
@@ -500,6 +516,7 @@ def test_erased_user_leaves_no_file_and_an_erased_session_no_line(world: World) 
     assert 0 < world.files.remove_session(*left)
 
     assert 0 == world.files.count_left(*left)
+    assert unfinished not in world.archive.list(folder_of(ALICE))
     lines = [line for file in world.files.list_files(ALICE) for line in world.files.read(file)]
     assert not [line for line in lines if b"tea" in line]
     assert [line for line in lines if str(chess.id).encode() in line]

@@ -213,14 +213,10 @@ class Lives(RuleBasedStateMachine):
                 counted = CountedUses(str(uuid.uuid4()), {memory.id: 1}, {memory.id: now})
                 self.world.uses.add_uses(counted, now)
 
-    @rule(days=st.integers(1, 2_000))
-    def wait(self, days: int) -> None:
-        """Time goes by, with a part of a second."""
-        self.world.clock.advance(timedelta(days=days, microseconds=100_000))
-
     @rule()
     def evict(self) -> None:
         """What has faded goes out of the index."""
+        self.world.clock.advance(timedelta(days=2_000, microseconds=100_000))
         keys, now = (
             [memory.id for memory in self.world.memories(self.owner)],
             self.world.clock.now(),
@@ -230,6 +226,7 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def purge(self) -> None:
         """What was evicted long ago is deleted."""
+        self.world.clock.advance(timedelta(days=31))
         now = self.world.clock.now()
         keys = self.world.fading.find_purgeable(now - POLICY.grace, 10)
         self.world.fading.purge_memories(keys, now)

@@ -74,7 +74,7 @@ class PostgresEventLog:
             enter_fence(connection, owner.tenant_id)
             start, through = read_start(connection, owner)
             entries, latest = read_entries(connection, owner, through, settled)
-        return Summary(fold(entries, start), latest)
+        return Summary(fold(entries, start), max(latest, settled))
 
     def rewrite(self, claim: OwnerClaim, what: Rewriting, now: datetime) -> None:
         owner = claim.owner

@@ -36,15 +36,11 @@ if TYPE_CHECKING:
     from pipelines.model import ReceiptId
     from pipelines.ports import Summary
 
-# In two queries, so that the second one is of a later moment.
+# One query after the other: each of them sees a later moment.
 _GIVEN_OUT = text("SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_seq_seq")
-_RUNNING = text(
-    "SELECT CAST(CAST(pg_snapshot_xmin(now) AS text) AS bigint) AS oldest,"
-    " CAST(CAST(pg_snapshot_xmax(now) AS text) AS bigint) AS following"
-    " FROM (SELECT pg_current_snapshot() AS now) AS moment"
-)
-
-_MARKED = ("schema_version", "given_out", "following", "settled")
+_NEWEST = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
+_OLDEST = text("SELECT CAST(CAST(pg_snapshot_xmin(pg_current_snapshot()) AS text) AS bigint)")
+_MARKED = ("schema_version", "given_out", "newest", "settled")
 
 
 class PostgresLogSnapshots:
@@ -55,10 +51,11 @@ class PostgresLogSnapshots:
 
     def find_settled(self) -> int:
         with self._database.transaction() as connection:
-            given_out = int(connection.execute(_GIVEN_OUT).scalar_one())
-            running = connection.execute(_RUNNING).one()
-            known = _read_mark(connection)
-            mark = move_mark(known, given_out, running.oldest, running.following)
+            given_out, newest, oldest = (
+                int(connection.execute(query).scalar_one())
+                for query in (_GIVEN_OUT, _NEWEST, _OLDEST)
+            )
+            mark = move_mark(_read_mark(connection), given_out, newest, oldest)
             _write_mark(connection, mark)
         settled: int = mark["settled"]
         return settled
@@ -191,24 +188,23 @@ def read_mark(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def move_mark(
-    known: Mapping[str, Any] | None, given_out: int, oldest: int, following: int
+    known: Mapping[str, Any] | None, given_out: int, newest: int, oldest: int
 ) -> dict[str, Any]:
     """Where the mark is after a look.
 
     Args:
         known: What was noted before.
         given_out: The last number that was given out.
-        oldest: The oldest transaction that writes at this moment, or the next one to begin.
-        following: The next one to begin.
+        newest: The transaction of this look: whoever took a number until then began before it.
+        oldest: The first one that writes still, which may be the same.
     """
-    # Transactions of a database that was restored are counted anew: what it has is settled.
-    is_of_another = known is None or known["following"] > following
-    noted = {"schema_version": SETTLED_MARK.version, "given_out": given_out, "following": following}
-    if oldest >= following:
+    noted = {"schema_version": SETTLED_MARK.version, "given_out": given_out, "newest": newest}
+    if oldest >= newest:
         return {**noted, "settled": given_out}
-    if known is None or is_of_another:
+    # Transactions of a database that was restored are counted anew.
+    if known is None or known["newest"] > newest:
         return {**noted, "settled": 0}
-    if oldest >= known["following"]:
+    if oldest >= known["newest"]:
         return {**noted, "settled": known["given_out"]}
     return dict(known)
 

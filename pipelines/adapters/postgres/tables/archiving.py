@@ -12,7 +12,7 @@ event_snapshots = Table(
     metadata,
     Column("tenant_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
-    # The number of the last event in it; what is known goes on from there.
+    # All events up to this number are in it; what is known goes on from there.
     Column("through", BigInteger, nullable=False),
     Column("memories", Integer, nullable=False),
     # JSON, compressed with zstd.
