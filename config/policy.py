@@ -25,7 +25,7 @@ from config.operation import (
 )
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
-from config.retention import RetentionPolicy
+from config.retention import ArchivePolicy, RetentionPolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
 from config.schedule import SchedulePolicy
 from config.sessions import SessionPolicy, WorkingPolicy
@@ -354,6 +354,7 @@ class Policies:
     dead: DeadPolicy = field(default_factory=DeadPolicy)
     decay: DecayPolicy = field(default_factory=DecayPolicy)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    archive: ArchivePolicy = field(default_factory=ArchivePolicy)
     outage: OutagePolicy = field(default_factory=OutagePolicy)
     schedule: SchedulePolicy = field(default_factory=SchedulePolicy)
     langgraph: LangGraphPolicy = field(default_factory=LangGraphPolicy)

@@ -32,6 +32,8 @@ class Job(StrEnum):
     CLEAN_CHECKPOINTS = "clean-checkpoints"
     LEARN_PROCEDURES = "learn-procedures"
     CLEAN_LANGGRAPH = "clean-langgraph"
+    SNAPSHOT_EVENTS = "snapshot-events"
+    ARCHIVE = "archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ JOBS: Mapping[Job, JobPolicy] = MappingProxyType(
         ),
         Job.LEARN_PROCEDURES: JobPolicy(timedelta(hours=1), "learns procedures from results"),
         Job.CLEAN_LANGGRAPH: JobPolicy(timedelta(hours=1), "cleans the tables of LangGraph"),
+        Job.SNAPSHOT_EVENTS: JobPolicy(_DAY, "sums up long event logs"),
+        Job.ARCHIVE: JobPolicy(_DAY, "moves old events and sessions to the archive"),
     }
 )
 

@@ -174,6 +174,10 @@ class Settings(BaseSettings):
         description="A checkpoint is kept so long.",
     )
     checkpoint_keep: int = Field(default=5, ge=1, description="Of each thread, the newest.")
+    archive_url: str | None = Field(
+        default=None,
+        description="file:///folder or s3://bucket/folder; without it nothing is archived.",
+    )
 
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
@@ -205,6 +209,8 @@ class Settings(BaseSettings):
             yield Job.BATCHES
         if self.langgraph_url is None:
             yield Job.CLEAN_LANGGRAPH
+        if not self.archive_url:
+            yield Job.ARCHIVE
 
     def policies(self) -> Policies:
         """The policies with what the environment changes in them."""

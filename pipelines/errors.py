@@ -18,6 +18,7 @@
     │   ├── QueueUnavailable        Redis
     │   ├── SessionsUnavailable     Redis, where it keeps running sessions: go on without them
     │   ├── IndexUnavailable        Qdrant or pgvector
+    │   ├── ArchiveUnavailable      the directory or object store of the archive
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
     ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── IndexRefused                the vector index rejects the points themselves
@@ -138,6 +139,10 @@ class SessionsUnavailable(DependencyUnavailable):
 
 class IndexUnavailable(DependencyUnavailable):
     """The vector index did not answer."""
+
+
+class ArchiveUnavailable(DependencyUnavailable):
+    """The archive did not answer, or gave back something else than was put into it."""
 
 
 class ModelUnavailable(DependencyUnavailable):

@@ -37,6 +37,7 @@ from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
 from workers.dead_routes import add_dead_routes
 from workers.erase_routes import add_erase_routes
+from workers.event_routes import add_event_routes
 from workers.exchange_routes import add_exchange_routes
 from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
@@ -148,6 +149,7 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     add_job_routes(api, container)
     add_lifecycle_routes(api, container)
     add_checkpoint_routes(api, container)
+    add_event_routes(api, container)
     describe(api, needs_keys=container.check_key is not None)
     return api
 

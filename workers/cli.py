@@ -24,6 +24,7 @@ from workers import (
     checkpoint_commands,
     dead_commands,
     erase_commands,
+    event_commands,
     exchange_commands,
     exports,
     health_commands,
@@ -74,6 +75,8 @@ app.command(name="health")(health_commands.health)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(lifecycle_commands.holds, name="holds")
 app.command()(lifecycle_commands.decay)
+app.add_typer(event_commands.app, name="events")
+app.add_typer(event_commands.archive, name="archive")
 app.command()(job_commands.jobs)
 app.command()(job_commands.run)
 app.command()(index_commands.reconcile)

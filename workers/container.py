@@ -69,6 +69,7 @@ from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import make_embedder, make_judge, make_reranker
 from workers.payloads import read_payload
 from workers.recalling import make_recall_tiers
+from workers.record import Record, make_record
 from workers.session_tier import SessionTier, open_session_tier
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
@@ -128,6 +129,7 @@ class Container:
     check_key: CheckKey | None
     dead: DeadLetterOffice
     lifecycle: Lifecycle
+    record: Record
     procedures: Procedures
     learn_procedures: LearnProcedures
     checkpointing: Checkpointing
@@ -256,6 +258,7 @@ def _compose(
         clock=clock,
         clients=clients,
     )
+    record = make_record(settings, database, store, embedder, later, clock=clock)
     checkpointing = make_checkpointing(settings, policies, database, clock, clients)
     recall = Recall(
         Hydration(store, profiles),
@@ -309,6 +312,7 @@ def _compose(
             waker,
             clock,
             policies,
+            record.files,
         ),
         upkeep=make_upkeep(
             database=database,
@@ -334,6 +338,7 @@ def _compose(
             CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
         ),
         lifecycle=lifecycle,
+        record=record,
         profiles=profiles,
         imports=Import(PostgresExchange(database), verdicts, later, clock, policies.personal_data),
         dead=DeadLetterOffice(

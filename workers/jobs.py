@@ -26,10 +26,13 @@ def jobs_of(container: Container) -> RunJobs:
         Job.PURGE: lambda _: container.lifecycle.purge.run(),
         Job.CLEAN_CHECKPOINTS: lambda _: container.checkpointing.clean.run(),
         Job.LEARN_PROCEDURES: lambda _: container.learn_procedures.run(),
+        Job.SNAPSHOT_EVENTS: container.record.snapshots.run,
     }
     if (clean_threads := make_clean_threads(container.settings)) is not None:
         flows[Job.CLEAN_LANGGRAPH] = lambda _: clean_threads.run()
     if (batches := container.batches) is not None:
         flows[Job.BATCHES] = lambda _: batches.run()
+    if (archiving := container.record.archiving) is not None:
+        flows[Job.ARCHIVE] = archiving.move.run
     runs = PostgresJobRuns(container.database)
     return RunJobs(runs, flows, container.clock, container.policies.schedule)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pipelines.flows.share import Share
     from pipelines.model import Owner
     from pipelines.ports import (
+        ArchiveFiles,
         Clock,
         ErasureStore,
         Forgotten,
@@ -51,13 +52,17 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-INDEX, STREAM = "index", "stream"
+INDEX, STREAM, ARCHIVE = "index", "stream", "archive"
 _FAILURES = (DependencyUnavailable, IndexRefused, OwnerBusy, StoreRefused)
 
 
 @dataclass(frozen=True, slots=True)
 class Erase:
-    """Erases users and sessions."""
+    """Erases users and sessions.
+
+    Attributes:
+        archive: None where nothing is archived.
+    """
 
     erasures: ErasureStore
     store: MemoryStore
@@ -69,6 +74,7 @@ class Erase:
     waker: Waker
     clock: Clock
     policies: Policies
+    archive: ArchiveFiles | None = None
 
     def start(self, subject: Subject, by: str) -> Erasure:
         """Erase; when this returns, nobody is shown anything of the subject any more.
@@ -117,6 +123,7 @@ class Erase:
             removed[cache.name] = cache.remove(subject, erasure.requested_at)
         removed[INDEX] = self._clear_index(erasure, owners)
         removed[STREAM] = self.stream.remove(subject, erasure.mark_at)
+        removed[ARCHIVE] = self._clear_archive(erasure, subject)
         due_at = self.clock.now() + self.policies.erase.settle
         insist(
             lambda: self.erasures.record_purged(erasure.id, removed, due_at),
@@ -137,6 +144,14 @@ class Erase:
         self.erasures.project_again(erasure, owners, self.clock.now())
         self.waker.wake_index()
         return max(0, before - after)
+
+    def _clear_archive(self, erasure: Erasure, subject: Subject) -> int:
+        if self.archive is None:
+            return 0
+        if subject.session_id is None:
+            return self.archive.remove_user(subject.owner)
+        ids = erasure.memory_ids
+        return self.archive.remove_session(subject.owner, subject.session_id, ids)
 
     def _consolidate_anew(self, forgotten: Forgotten) -> None:
         """Put together what is left, now that the index has forgotten what it was.
@@ -176,9 +191,13 @@ class Erase:
         found = self.erasures.count_left(erasure)
         owners = self.erasures.find_owners(erasure)
         found[INDEX] = sum(map(self._count_surplus, owners))
-        found[STREAM] = self.stream.count(_subject_of(erasure), erasure.mark_at)
+        subject = _subject_of(erasure)
+        found[STREAM] = self.stream.count(subject, erasure.mark_at)
         for cache in self.caches:
-            found[cache.name] = cache.count(_subject_of(erasure), erasure.requested_at)
+            found[cache.name] = cache.count(subject, erasure.requested_at)
+        if self.archive is not None:
+            ids = erasure.memory_ids
+            found[ARCHIVE] = self.archive.count_left(subject.owner, subject.session_id, ids)
         return found
 
     def _count_surplus(self, owner: Owner) -> int:

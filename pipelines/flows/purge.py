@@ -49,6 +49,7 @@ class Purge:
             "replies": (store.delete_replies, keep.replies),
             "dead letters": (store.delete_dead, keep.dead),
             "refused facts": (store.delete_refused, keep.refused),
+            "receipts": (store.delete_receipts, keep.receipts),
             "batches": (store.delete_batches, keep.batches),
         }
 

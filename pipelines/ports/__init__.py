@@ -4,6 +4,15 @@ Every method may raise the ``DependencyUnavailable`` of its server; the adapter 
 driver's errors at this boundary and nowhere else.
 """
 
+from pipelines.ports.archive import (
+    Archive,
+    ArchivedFile,
+    ArchivedKind,
+    ArchiveFiles,
+    OldRows,
+    Portion,
+    ReturningEvents,
+)
 from pipelines.ports.backups import (
     BackupFiles,
     Draft,
@@ -52,6 +61,7 @@ from pipelines.ports.erasures import (
     SubjectCache,
     SubjectStream,
 )
+from pipelines.ports.event_log import EventLog, LogSnapshots, LogSummary, Rewriting, UserLog
 from pipelines.ports.exchange import (
     CarriedVerdict,
     ExchangeStore,
@@ -144,6 +154,10 @@ __all__ = [
     "BATCHED",
     "TOKEN_LENGTH",
     "Accepted",
+    "Archive",
+    "ArchiveFiles",
+    "ArchivedFile",
+    "ArchivedKind",
     "Asked",
     "BackupFiles",
     "Batch",
@@ -184,6 +198,7 @@ __all__ = [
     "ErasureId",
     "ErasureState",
     "ErasureStore",
+    "EventLog",
     "ExchangeStore",
     "Expected",
     "FactPlace",
@@ -213,6 +228,8 @@ __all__ = [
     "KeyStore",
     "Ledger",
     "LegalHold",
+    "LogSnapshots",
+    "LogSummary",
     "Manifest",
     "Mark",
     "MemoryEvent",
@@ -220,12 +237,14 @@ __all__ = [
     "MemoryStore",
     "Moment",
     "Moved",
+    "OldRows",
     "OpenGenerations",
     "Outbox",
     "OwnerClaim",
     "PaidFor",
     "PinStore",
     "Place",
+    "Portion",
     "PreparedRequest",
     "Profile",
     "ProfileStore",
@@ -243,7 +262,9 @@ __all__ = [
     "Reranker",
     "RestoreTarget",
     "RetentionStore",
+    "ReturningEvents",
     "Review",
+    "Rewriting",
     "Round",
     "RoundStore",
     "RoundTurn",
@@ -274,6 +295,7 @@ __all__ = [
     "TranscriptClaim",
     "UseCounter",
     "UseStore",
+    "UserLog",
     "VectorIndex",
     "VerdictStore",
     "Waiting",

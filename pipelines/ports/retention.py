@@ -34,6 +34,10 @@ class RetentionStore(Protocol):
         """Delete facts that were not kept, of sessions that were done by then."""
         ...
 
+    def delete_receipts(self, before: datetime, limit: int) -> int:
+        """Delete receipts of sessions that were archived by then."""
+        ...
+
     def delete_batches(self, before: datetime, limit: int) -> int:
         """Delete batches that had ended by then."""
         ...

@@ -130,8 +130,9 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(fault=faults)
     def sweep(self, fault: Fault | None) -> None:
-        """What is due is woken; here the wake-ups are lost."""
+        """What is due is woken; here the wake-ups are lost. Event logs are summed up."""
         self._do(self.world.sweep.run, fault)
+        self.other.snapshots.run()
 
     @rule(owner=owners, session=st.none() | st.integers(0, DAYS), fault=faults)
     def erase(self, owner: Owner, session: int | None, fault: Fault | None) -> None:
@@ -260,6 +261,7 @@ class Interleavings(RuleBasedStateMachine):
             assert expected(kept) == outline(rows)
             indexed = [row for row in rows if row.state is not MemoryState.MERGED]
             assert len(indexed) == self.world.index.count(owner)
+            assert () == self.world.check_events.run_user(owner).divergent
 
     def _stored(self) -> dict[ReceiptId, str]:
         with self.database.transaction() as connection:

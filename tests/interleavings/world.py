@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,19 @@ from pipelines.adapters.postgres import (
     PostgresVerdicts,
     PostgresWorkTable,
 )
+from pipelines.adapters.postgres.event_log import PostgresEventLog
+from pipelines.adapters.postgres.log_snapshots import PostgresLogSnapshots
 from pipelines.adapters.postgres.tables import metadata
 from pipelines.errors import IndexUnavailable, ModelUnavailable, QueueUnavailable, StoreUnavailable
 from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.distill import Distill
 from pipelines.flows.erase import Erase
+from pipelines.flows.event_log import CheckEvents
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.project import Project
 from pipelines.flows.recall import Recall
 from pipelines.flows.share import Share
+from pipelines.flows.snapshots import SnapshotEvents
 from pipelines.flows.sweep import Sweep
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.lifecycle import InMemoryUseCounter
@@ -108,6 +112,7 @@ class Worker:
     consolidate: Consolidate
     project: Project
     erase: Erase
+    snapshots: SnapshotEvents
 
 
 class World:
@@ -133,6 +138,7 @@ class World:
             POLICIES.rank,
         )
         self.sweep = Sweep(PostgresWorkTable(database), self.waker, self.clock)
+        self.check_events = CheckEvents(PostgresEventLog(database))
         self.kept: set[str] = set()
         self._empty()
 
@@ -168,6 +174,12 @@ class World:
             erase=Erase(
                 erasures, store, index, NoStream(self.clock), (InMemorySessions(),), consolidate,
                 share, waker, self.clock, POLICIES,
+            ),
+            snapshots=SnapshotEvents(
+                PostgresEventLog(self.database),
+                watch(PostgresLogSnapshots(self.database), StoreUnavailable),
+                self.clock,
+                replace(POLICIES.archive, snapshot_each=2),
             ),
         )  # fmt: skip
 

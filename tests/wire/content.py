@@ -12,6 +12,8 @@ from pipelines.flows.recall_tiers import Recollection
 from pipelines.model import FactOutcome, Lane, MemoryId, Role, Scope, TranscriptState, receipt_id
 from pipelines.plan import Insert, Plan, Promote, Supersede
 from pipelines.ports import (
+    ArchivedFile,
+    ArchivedKind,
     ChatRequest,
     CheckpointDraft,
     ContextMessage,
@@ -129,6 +131,17 @@ POINT = IndexPoint(
     MEMORY.state,
     MEMORY.valid_from,
     CLOSED.valid_to,
+)
+ARCHIVED = ArchivedFile(
+    key="a/b/events/00000000000000000001-00000000000000000007-0123456789abcdef.jsonl.zst",
+    kind=ArchivedKind.EVENTS,
+    owner=ALICE,
+    rows=7,
+    size=512,
+    sha256="0123456789abcdef" * 4,
+    first="00000000000000000001",
+    last="00000000000000000007",
+    written_at=day(100),
 )
 REBUILD = Rebuild("a1b2", START, expected=10, after=MemoryId(RANDOM), compared=4)
 ROUND = Round(START, day(1), MemoryId(RANDOM), 4, {next(iter(Difference)): 2})

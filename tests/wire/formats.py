@@ -28,6 +28,7 @@ from memstill_client.tasks import _Progress
 from memstill_client.wire import SCHEMA_VERSION, content_hash, parse_transcript, to_json
 from pipelines import formats
 from pipelines.adapters import session_values
+from pipelines.adapters.archive_files import read_manifest, spell_manifest
 from pipelines.adapters.collection import payload_of, read_scanned
 from pipelines.adapters.hot_checkpoints import read_hot, write_hot
 from pipelines.adapters.openai_batches import OpenAiBatches
@@ -36,6 +37,8 @@ from pipelines.adapters.postgres import projection_gate as gate
 from pipelines.adapters.postgres.checkpoint_rows import make_row, read_checkpoint, read_link
 from pipelines.adapters.postgres.events import event_rows
 from pipelines.adapters.postgres.inbox_rows import unreadable_body
+from pipelines.adapters.postgres.log_snapshots import move_mark, read_mark, read_snapshot
+from pipelines.adapters.postgres.old_events import spell_event
 from pipelines.adapters.postgres.rows import (
     fact_row,
     memory_row,
@@ -52,6 +55,7 @@ from pipelines.ports import CarriedVerdict, MemoryEvent, PreparedRequest
 from pipelines.stages.carrying import CarriedSession
 from pipelines.stages.checkpoints.chain import rebuild
 from pipelines.stages.dedup import statement_key
+from pipelines.stages.event_log import Entry, fold, spell_known, to_memory
 from pipelines.stages.injection.fence import fence, strip_fenced
 from pipelines.stages.keys import KeyId, hash_secret, read_key, spell_key
 from pipelines.stages.merging.relate import Relation
@@ -291,6 +295,21 @@ def _read_events(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     return [(event["name"], event["version"], event["reason"]) for event in shown]
 
 
+def _write_snapshot() -> Any:  # noqa: ANN401
+    entries = [Entry(content.MEMORY.id, row["name"], row["body"]) for row in _write_events()]
+    return spell_known(fold(entries), formats.EVENT_SNAPSHOT.version)
+
+
+def _read_snapshot(value: dict[str, Any]) -> Any:  # noqa: ANN401
+    ((key, known),) = read_snapshot(value).items()
+    return to_memory(key, ALICE, known, None)
+
+
+def _write_archived() -> Any:  # noqa: ANN401
+    row = event_rows(content.PLAN, content.NOW)[0]
+    return json.loads(spell_event({"seq": 7, **row}))
+
+
 def _read_evidence(items: list[dict[str, Any]]) -> Any:  # noqa: ANN401
     return read_fact(fact_row(content.FACT) | {"evidence": items}).evidence
 
@@ -488,5 +507,9 @@ FORMATS = (
     _of(formats.ROUND, lambda: _stored(gate._round_value(content.ROUND)), gate._read_round),
     _of(formats.SESSION_ENTRY, _write_session, _read_session),
     _of(formats.WORKING_MEMORY, _write_working, _read_working),
+    _of(formats.EVENT_SNAPSHOT, _write_snapshot, _read_snapshot),
+    _of(formats.ARCHIVED, lambda: spell_manifest(content.ARCHIVED), read_manifest),
+    Wire("archived event", 1, _write_archived, lambda line: line["body"]),
+    _of(formats.SETTLED_MARK, lambda: move_mark(None, 7, 40, 40), read_mark),
     _of(formats.SCHEMA_MARK, lambda: mark_value("0015"), read_mark_value),
 )

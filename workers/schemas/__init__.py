@@ -17,6 +17,14 @@ from workers.schemas.checkpoints import (
     CheckpointsCleaned,
     CheckpointThreads,
 )
+from workers.schemas.event_log import (
+    ArchivedFiles,
+    ArchivedFileShown,
+    DivergenceShown,
+    EventsChecked,
+    EventsRestored,
+    MemoriesRewritten,
+)
 from workers.schemas.exchange import Imported, Placed, Sessions, Verdicts
 from workers.schemas.intake import (
     Backlog,
@@ -93,6 +101,8 @@ from workers.schemas.upkeep import (
 
 __all__ = [
     "Answer",
+    "ArchivedFileShown",
+    "ArchivedFiles",
     "Autopsy",
     "Backlog",
     "BatchShown",
@@ -110,6 +120,7 @@ __all__ = [
     "Cost",
     "DecayTurn",
     "Dependency",
+    "DivergenceShown",
     "Entry",
     "EpisodeKept",
     "EpisodeShown",
@@ -118,6 +129,8 @@ __all__ = [
     "Erasures",
     "Error",
     "EventShown",
+    "EventsChecked",
+    "EventsRestored",
     "EvidenceShown",
     "FactReport",
     "FadedShown",
@@ -137,6 +150,7 @@ __all__ = [
     "Letters",
     "Limit",
     "Memories",
+    "MemoriesRewritten",
     "MemoryCompared",
     "MemoryShown",
     "MessageShown",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import AsyncDeadLetters
+from memstill_client.event_log import AsyncEventLog
 from memstill_client.exchange import AsyncExchange
 from memstill_client.jobs import jobs_call, run_call
 from memstill_client.lifecycle import AsyncLifecycle
@@ -34,7 +35,12 @@ if TYPE_CHECKING:
 
 
 class AsyncOperations(
-    AsyncDeadLetters, AsyncLifecycle, AsyncProcedureBook, AsyncExchange, AsyncProfiles
+    AsyncDeadLetters,
+    AsyncLifecycle,
+    AsyncEventLog,
+    AsyncProcedureBook,
+    AsyncExchange,
+    AsyncProfiles,
 ):
     """Looks at memories and decides on them; all of it over HTTP."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from memstill_client import calls
 from memstill_client.dead_letters import DeadLetters
+from memstill_client.event_log import EventLog
 from memstill_client.exchange import Exchange
 from memstill_client.jobs import jobs_call, run_call
 from memstill_client.lifecycle import Lifecycle
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from memstill_client.transports import Transport
 
 
-class Operations(DeadLetters, Lifecycle, ProcedureBook, Exchange, Profiles):
+class Operations(DeadLetters, Lifecycle, EventLog, ProcedureBook, Exchange, Profiles):
     """Looks at memories and decides on them; all of it over HTTP."""
 
     _endpoints: Endpoints

@@ -52,7 +52,7 @@ def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datet
         LeaseLost: The fence has moved on.
         VersionConflict: A memory changed since it was read.
     """
-    _check_fence(connection, claim)
+    check_claim(connection, claim)
     _write_memories(connection, plan, now)
     _write_evidence(connection, plan)
     _count_corroboration(connection, plan, now)
@@ -68,7 +68,12 @@ def is_owner_row(owner: Owner) -> ColumnElement[bool]:
     return and_(owners.c.tenant_id == owner.tenant_id, owners.c.user_id == owner.user_id)
 
 
-def _check_fence(connection: Connection, claim: OwnerClaim) -> None:
+def check_claim(connection: Connection, claim: OwnerClaim) -> None:
+    """Make sure that a user is still leased to whoever writes.
+
+    Raises:
+        LeaseLost: The fence has moved on.
+    """
     # Locked until the commit: facts that arrive meanwhile mark the user due after it.
     fence = connection.execute(
         select(owners.c.fence).where(is_owner_row(claim.owner)).with_for_update()

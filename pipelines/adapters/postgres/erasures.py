@@ -35,10 +35,12 @@ from pipelines.adapters.postgres.tables import (
     batch_items,
     checkpoints,
     erasures,
+    event_snapshots,
     events,
     evidence,
     facts,
     memories,
+    old_receipts,
     outbox,
     profile_entries,
     replies,
@@ -261,10 +263,12 @@ def _left_of_user(connection: Connection, erasure: Erasure) -> dict[str, list[Co
     times = {
         memories: memories.c.updated_at,
         events: events.c.at,
-        replies: replies.c.created_at,
         checkpoints: checkpoints.c.saved_at,
         user_profiles: user_profiles.c.updated_at,
         profile_entries: profile_entries.c.changed_at,
+        event_snapshots: event_snapshots.c.taken_at,
+        old_receipts: old_receipts.c.archived_at,
+        replies: replies.c.created_at,
     }
     for table, at in times.items():
         mine = is_any(table, list_owners(connection, subject.owner))

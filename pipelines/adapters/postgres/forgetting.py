@@ -29,11 +29,14 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipelines.adapters.postgres.affected import find_affected
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
+from pipelines.adapters.postgres.erased_events import clean_events, erase_events, find_purged
+from pipelines.adapters.postgres.log_snapshots import clean_snapshot
 from pipelines.adapters.postgres.tables import (
     api_keys,
     batch_items,
     budget_warnings,
     checkpoints,
+    event_snapshots,
     events,
     evidence,
     facts,
@@ -44,6 +47,7 @@ from pipelines.adapters.postgres.tables import (
     legal_holds,
     memories,
     memory_uses,
+    old_receipts,
     outbox,
     owners,
     procedure_outcomes,
@@ -65,7 +69,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime, timedelta
 
-ERASED_EVENT = "memory_erased"
 # In the order in which rows that refer to others go first.
 _OF_OWNER = (
     api_keys,
@@ -82,6 +85,8 @@ _OF_OWNER = (
     procedure_readings,
     procedures,
     events,
+    event_snapshots,
+    old_receipts,
     facts,
     replies,
     reviews,
@@ -157,13 +162,14 @@ def forget_session(
     _lock_moves(connection, live)
     fences = _void_leases(connection, whose, now + lease)
     mine = and_(is_any(transcripts, [live]), transcripts.c.session_id == subject.session_id)
-    originals = _lock_transcripts(connection, mine)
+    originals = [*_lock_transcripts(connection, mine), *_find_archived(connection, subject)]
     copies = _lock_transcripts(connection, is_among(transcripts.c.copy_of, originals))
     gone = Gone(receipts=[*originals, *copies])
     for owner in whose:
         affected = find_affected(connection, owner, originals)
         _forget_facts(connection, owner, originals, affected, gone)
         _forget_memories(connection, owner, affected, gone, now)
+        _forget_past(connection, owner, gone, now)
         if affected and owner in fences:
             # It counts nothing of what became due: the user is due again when it is given back.
             gone.claims.append(OwnerClaim(owner, fences[owner], 1, generation=-1))
@@ -173,6 +179,7 @@ def forget_session(
     for table, condition in (
         (batch_items, batch_items.c.receipts.overlap(gone.receipts)),
         (transcripts, is_among(transcripts.c.receipt, gone.receipts)),
+        (old_receipts, _is_of_session(subject)),
     ):
         gone.removed[table.name] += _delete(connection, table, condition)
     gone.removed["transcripts"] += delete_unreadable(connection, subject)
@@ -180,6 +187,18 @@ def forget_session(
     of_thread = and_(is_any(checkpoints, [live]), checkpoints.c.thread_id == subject.session_id)
     gone.removed[checkpoints.name] += _delete(connection, checkpoints, of_thread)
     return gone
+
+
+def _find_archived(connection: Connection, subject: Subject) -> list[ReceiptId]:
+    """Receipts of the session whose rows are in the archive."""
+    statement = select(old_receipts.c.receipt).where(_is_of_session(subject))
+    return [ReceiptId(key) for key in connection.execute(statement).scalars()]
+
+
+def _is_of_session(subject: Subject) -> ColumnElement[bool]:
+    return and_(
+        is_any(old_receipts, [subject.owner]), old_receipts.c.session_id == subject.session_id
+    )
 
 
 def _forget_facts(
@@ -203,11 +222,7 @@ def _forget_memories(
     connection: Connection, owner: Owner, affected: Sequence[MemoryId], gone: Gone, now: datetime
 ) -> None:
     gone.memory_ids += affected
-    of_memories = is_among(events.c.memory_id, affected)
-    gone.removed["events"] += _count(connection, events, of_memories)
-    connection.execute(
-        update(events).where(of_memories).values(name=ERASED_EVENT, body={"erased_at": now})
-    )
+    gone.removed["events"] += erase_events(connection, affected, now)
     _have_removed(connection, owner, affected, now)
     gone.removed["evidence"] += _count(
         connection, evidence, is_among(evidence.c.memory_id, affected)
@@ -220,6 +235,17 @@ def _forget_memories(
         (procedures, procedures.c.memory_id),
     ):
         gone.removed[table.name] += _delete(connection, table, is_among(key, affected))
+
+
+def _forget_past(connection: Connection, owner: Owner, gone: Gone, now: datetime) -> None:
+    """What only the log tells: memories that were purged, and evidence that was released."""
+    purged = find_purged(connection, owner, gone.receipts)
+    gone.memory_ids += purged
+    gone.removed["events"] += erase_events(connection, purged, now)
+    gone.removed["events"] += clean_events(connection, owner, gone.receipts)
+    gone.removed["event_snapshots"] += clean_snapshot(
+        connection, owner, gone.memory_ids, gone.receipts, now
+    )
 
 
 def forget_name(connection: Connection, owner: Owner) -> None:
@@ -302,32 +328,12 @@ def _leave_everyones(connection: Connection, tenant_id: str, gone: Gone) -> None
     )
     cited = and_(is_among(evidence.c.receipt, gone.receipts), evidence.c.memory_id.in_(everyones))
     gone.removed["evidence"] += _delete(connection, evidence, cited)
-    values = {"tenant": tenant_id, "receipts": gone.receipts, "ids": gone.memory_ids}
-    gone.removed["events"] += connection.execute(_CLEAN_EVENTS, values).rowcount
+    everyone = Owner.everyone(tenant_id)
+    gone.removed["events"] += clean_events(connection, everyone, gone.receipts)
+    values = {"tenant": tenant_id, "ids": gone.memory_ids}
     gone.is_shared = connection.execute(_CLEAN_PROPOSALS, values).rowcount > 0
 
 
-_CLEAN_EVENTS = text(
-    """
-    UPDATE events SET body = body || jsonb_build_object(
-        'added', (
-            SELECT coalesce(jsonb_agg(item), '[]') FROM jsonb_array_elements(
-                coalesce(body -> 'added', '[]')
-            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[])))
-        ),
-        'released', (
-            SELECT coalesce(jsonb_agg(item), '[]') FROM jsonb_array_elements(
-                coalesce(body -> 'released', '[]')
-            ) AS item WHERE NOT (CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[])))
-        )
-    )
-    WHERE tenant_id = :tenant AND user_id = '' AND EXISTS (
-        SELECT FROM jsonb_array_elements(
-            coalesce(body -> 'added', '[]') || coalesce(body -> 'released', '[]')
-        ) AS item WHERE CAST(item ->> 'receipt' AS uuid) = ANY (CAST(:receipts AS uuid[]))
-    )
-    """
-)
 _CLEAN_PROPOSALS = text(
     """
     UPDATE proposals SET memory_ids = ARRAY(

@@ -23,12 +23,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
+from pipelines.adapters.postgres.pins import keep_pins
 from pipelines.adapters.postgres.tables import (
+    event_snapshots,
     events,
     facts,
     generation_users,
@@ -39,7 +40,14 @@ from pipelines.adapters.postgres.tables import (
     reviews,
     transcripts,
 )
-from pipelines.model import FactId, FactOutcome, Lane, Owner, ReceiptId, TranscriptState
+from pipelines.model import (
+    FactId,
+    FactOutcome,
+    Lane,
+    Owner,
+    ReceiptId,
+    TranscriptState,
+)
 from pipelines.ports import Moved
 from pipelines.stages.generation import (
     BROUGHT,
@@ -63,7 +71,7 @@ if TYPE_CHECKING:
     from pipelines.ports import Generation, GenerationUser
 
 # What belongs to a generation by its owner, evidence aside, which hangs on its memory.
-_TRADED = (memories, memory_uses, facts, events, reviews)
+_TRADED = (memories, memory_uses, facts, events, event_snapshots, reviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,24 +261,13 @@ def _trade(connection: Connection, places: _Places, side: Side, now: datetime) -
         _void_leases(connection, [places.live, incoming, outgoing], now)
         waiting = _await(connection, places, side, now)
     if waiting is None:
-        _keep_pins(connection, places.live, incoming)
+        keep_pins(connection, places.live, incoming, now)
         for table in _TRADED:
             _hand_over(connection, table, places.live, outgoing)
             _hand_over(connection, table, incoming, places.live)
         _finish_transcripts(connection, places.live, now)
         _fill_outbox(connection, [places.live, outgoing], now)
     return waiting
-
-
-def _keep_pins(connection: Connection, before: Owner, after: Owner) -> None:
-    """What a person wanted kept is kept, where it is said in the same words."""
-    known = aliased(memories)
-    is_pinned = exists().where(
-        _is_owned(known, before), known.c.pinned, known.c.statement_key == memories.c.statement_key
-    )
-    connection.execute(
-        update(memories).where(_is_owned(memories, after), is_pinned).values(pinned=True)
-    )
 
 
 def _await(connection: Connection, places: _Places, side: Side, now: datetime) -> Moved | None:

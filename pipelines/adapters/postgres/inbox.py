@@ -6,7 +6,7 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.inbox_rows import (
@@ -23,6 +23,7 @@ from pipelines.adapters.postgres.leases import (
     lock_short_waiting,
 )
 from pipelines.adapters.postgres.line import find_in_line, find_orphans, give_turns
+from pipelines.adapters.postgres.old_sessions import find_hashes
 from pipelines.adapters.postgres.parking import (
     count_parked,
     count_states,
@@ -277,6 +278,9 @@ def _store(
     left = list(batch)
     while left:
         fresh |= _insert_new(connection, left, now, backfill_wait)
+        archived = _take_back_archived(connection, left, fresh)
+        fresh -= archived.keys()
+        hashes |= archived
         hashes |= _stored_hashes(connection, [item.id for item in left])
         left = [item for item in left if item.id not in hashes]
     return fresh, hashes
@@ -301,6 +305,20 @@ def _insert_new(
         .returning(transcripts.c.receipt)
     )
     return set(connection.execute(statement).scalars())
+
+
+def _take_back_archived(
+    connection: Connection, batch: Sequence[Transcript], fresh: Collection[uuid.UUID]
+) -> dict[Any, str]:
+    """What was pushed, done and archived before is not new; gives the hashes of what it was.
+
+    Looked for behind the insertion, which waits for whoever is archiving it.
+    """
+    archived = find_hashes(connection, [item.id for item in batch])
+    again = [key for key in archived if key in fresh]
+    if again:
+        connection.execute(delete(transcripts).where(transcripts.c.receipt.in_(again)))
+    return archived
 
 
 def _each(batch: Sequence[Transcript], fresh: Collection[uuid.UUID]) -> list[Transcript]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, and_, case, func, literal, select, true, update
 
-from pipelines.adapters.postgres.tables import transcripts
+from pipelines.adapters.postgres.tables import old_receipts, transcripts
 from pipelines.model import TranscriptState
 from pipelines.ports import BATCHED
 
@@ -80,4 +80,16 @@ def count_states(
         )
         .group_by(state)
     )
-    return {row[0]: int(row[1]) for row in connection.execute(statement)}
+    archived = (
+        select(old_receipts.c.state, func.count())
+        .where(
+            old_receipts.c.receipt.in_(receipts),
+            old_receipts.c.tenant_id == tenant_id,
+            true() if user_id is None else old_receipts.c.user_id == user_id,
+        )
+        .group_by(old_receipts.c.state)
+    )
+    counts: dict[str, int] = {}
+    for name, count in (*connection.execute(statement), *connection.execute(archived)):
+        counts[name] = counts.get(name, 0) + int(count)
+    return counts

@@ -15,6 +15,7 @@ from pipelines.adapters.postgres.tables import (
     batch_items,
     batches,
     facts,
+    old_receipts,
     replies,
     transcripts,
 )
@@ -95,6 +96,15 @@ class PostgresRetention:
         with self._database.transaction() as connection:
             keys = _lock(connection, expired, limit)
             connection.execute(delete(facts).where(is_among(facts.c.id, keys)))
+        return len(keys)
+
+    def delete_receipts(self, before: datetime, limit: int) -> int:
+        expired = _expired(old_receipts, old_receipts.c.receipt).where(
+            old_receipts.c.archived_at < before
+        )
+        with self._database.transaction() as connection:
+            keys = _lock(connection, expired, limit)
+            connection.execute(delete(old_receipts).where(is_among(old_receipts.c.receipt, keys)))
         return len(keys)
 
     def delete_batches(self, before: datetime, limit: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select, true
 
 from pipelines.adapters.postgres.parking import WAITING_STATES
-from pipelines.adapters.postgres.tables import facts, owners, transcripts
+from pipelines.adapters.postgres.tables import facts, old_receipts, owners, transcripts
 from pipelines.errors import NotFound
 from pipelines.model import ReceiptId, TranscriptState
 from pipelines.ports import FactReport, Status
@@ -33,7 +33,7 @@ def read_status(
     )
     row = connection.execute(wanted).mappings().one_or_none()
     if row is None:
-        raise NotFound(f"no transcript has the receipt {receipt}")
+        return _read_archived(connection, tenant_id, receipt, user_id)
     # Facts of a generation beside the live one cite the same transcript.
     reports = connection.execute(
         select(facts)
@@ -42,6 +42,33 @@ def read_status(
     ).mappings()
     held_up = _held_up_by(connection, row) if row["state"] in _UNCONSOLIDATED else None
     return _read_status(row, [_read_report(report) for report in reports], held_up)
+
+
+def _read_archived(
+    connection: Connection, tenant_id: str, receipt: ReceiptId, user_id: str | None
+) -> Status:
+    """What is left of a session that is in the archive."""
+    wanted = select(old_receipts).where(
+        old_receipts.c.receipt == receipt,
+        old_receipts.c.tenant_id == tenant_id,
+        true() if user_id is None else old_receipts.c.user_id == user_id,
+    )
+    row = connection.execute(wanted).mappings().one_or_none()
+    if row is None:
+        raise NotFound(f"no transcript has the receipt {receipt}")
+    return Status(
+        receipt=receipt,
+        session_id=row["session_id"],
+        state=TranscriptState(row["state"]),
+        attempts=1,
+        counts={},
+        redactions={},
+        reason="archived",
+        last_error=None,
+        received_at=row["received_at"],
+        finished_at=row["finished_at"],
+        facts=(),
+    )
 
 
 def _held_up_by(connection: Connection, row: Mapping[Any, Any]) -> str | None:

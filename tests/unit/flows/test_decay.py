@@ -48,7 +48,9 @@ class NothingElse:
         del before, limit
         return 0
 
-    delete_replies = delete_dead = delete_refused = delete_batches = strip_transcripts
+    delete_replies = delete_dead = delete_refused = delete_batches = delete_receipts = (
+        strip_transcripts
+    )
 
 
 class World:

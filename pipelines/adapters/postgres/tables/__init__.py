@@ -1,6 +1,7 @@
 """The tables of the truth, as SQLAlchemy sees them; migrations create them."""
 
 from pipelines.adapters.postgres.tables.access import api_keys
+from pipelines.adapters.postgres.tables.archiving import event_snapshots, old_receipts
 from pipelines.adapters.postgres.tables.checkpoints import checkpoints
 from pipelines.adapters.postgres.tables.common import metadata
 from pipelines.adapters.postgres.tables.erasure import erasures
@@ -46,6 +47,7 @@ __all__ = [
     "budget_warnings",
     "checkpoints",
     "erasures",
+    "event_snapshots",
     "events",
     "evidence",
     "facts",
@@ -60,6 +62,7 @@ __all__ = [
     "memories",
     "memory_uses",
     "metadata",
+    "old_receipts",
     "outbox",
     "owners",
     "procedure_outcomes",
