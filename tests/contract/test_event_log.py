@@ -29,6 +29,7 @@ from pipelines.adapters.postgres import (
 )
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.event_log import PostgresEventLog
+from pipelines.adapters.postgres.generation_moves import _TRADED, _hand_over
 from pipelines.adapters.postgres.log_snapshots import PostgresLogSnapshots
 from pipelines.adapters.postgres.pins import PostgresPins, keep_pins
 from pipelines.adapters.postgres.tables import memories
@@ -390,6 +391,24 @@ def test_pin_that_goes_over_to_another_generation_is_logged(world: World) -> Non
     assert () == world.check.run_user(shadow).divergent
     names = [event.name for event in world.store.read_events(shadow.tenant_id, heir.id)]
     assert ["memory_inserted", "memory_pinned"] == names
+
+
+def test_generation_takes_snapshots_and_events_along_with_memories(world: World) -> None:
+    """What is told of either owner is what they have now."""
+    shadow = Owner("acme\x1fprevious", "alice")
+    tea = memory_of("Likes tea.")
+    world.commit(Insert(tea))
+    world.pins.pin("acme", tea.id, START, pinned=True)
+    world.snapshots.run()
+    world.execute("DELETE FROM events")
+
+    with world.database.transaction() as connection:
+        for table in _TRADED:
+            _hand_over(connection, table, ALICE, shadow)
+
+    assert () == world.check.run_user(ALICE).divergent
+    assert () == world.check.run_user(shadow).divergent
+    assert [tea.id] == list(world.log.read_log(shadow).start)
 
 
 def test_history_of_a_memory_that_was_purged_is_told_from_the_log(world: World) -> None:
