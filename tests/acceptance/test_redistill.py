@@ -53,7 +53,10 @@ def test_generation_gets_through_though_workers_are_killed_on_the_way(
     modelled: Deployment, endpoint: ScriptedEndpoint
 ) -> None:
     """Killed while copying, distilling, switching and dropping: nothing lost, nothing twice."""
-    modelled.env |= {"MEMSTILL_DISTILL_LEASE_SECONDS": "3", "MEMSTILL_VERBATIM": "off"}
+    modelled.env |= {
+        **{f"MEMSTILL_{work}_LEASE_SECONDS": "3" for work in ("DISTILL", "CONSOLIDATE", "PROJECT")},
+        "MEMSTILL_VERBATIM": "off",
+    }
     modelled.start_beat()
     worker = modelled.start_worker()
     tell(modelled)

@@ -33,6 +33,7 @@ PARAMETERS = {
     "thread_id": "threads",
     "job": "jobs",
     "hold": "holds",
+    "procedure": "procedures",
     "after": "ids",
 }
 OTHERS: dict[str, Any] = {
@@ -47,6 +48,9 @@ OTHERS: dict[str, Any] = {
     "state": 1,
     "name": "calls",
     "window_seconds": 60,
+    "worked": True,
+    "key": "probe",
+    "steps": ["look"],
 }
 
 
@@ -130,6 +134,9 @@ def settle(served: Served, tenant_id: str, user_id: str, *cities: str) -> Things
     )
     things.add("checkpoints", saved.json()["id"])
     things.add("threads", thread)
+    put = {"user_id": user_id, "name": f"leave {cities[0]}", "steps": sorted(cities)}
+    procedure = served.ask(key, "PUT", "/v1/procedures", json=put)
+    things.add("procedures", procedure.json()["id"])
     return things
 
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from config.schedule import Job
 from config.settings import Settings
 from memstill_client import AsyncMemstill, Memstill, NotFound, Refused
 from pipelines.model import Owner
@@ -21,7 +22,7 @@ from workers.app import make_app
 from workers.cli import app
 from workers.container import Container, open_container
 from workers.embedded.children import is_listening
-from workers.queues import SHARE
+from workers.queues import RUN_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,11 +286,11 @@ def test_task_scans_every_tenant_when_beat_sends_it(
 
     tell(client, container, LESSON, *USERS)
     monkeypatch.setattr("workers.container.current_container", lambda: container)
-    schedule = make_app(container.settings).conf.beat_schedule["share"]
+    schedule = make_app(container.settings).conf.beat_schedule[Job.SHARE]
 
-    tasks.share()
+    tasks.run_job(*schedule["args"])
 
-    assert (SHARE, 3600.0) == (schedule["task"], schedule["schedule"])
+    assert RUN_JOB == schedule["task"]
     assert [LESSON] == [item.statement for item in client.promotions()]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import uuid
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 from tests.integration.serving import Served, serve, session
 from tests.integration.tenancy import (
+    OTHERS,
     Attacker,
     Probe,
     Things,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from pipelines.flows.keys import NewKey
 
 ATTEMPTS = 1_000
+HOUR_MS = 3_600_000
 REPOSITORY = Path(__file__).parents[2]
 REFUSALS = {200, 202, 401, 403, 404, 422}
 
@@ -50,7 +53,7 @@ class World:
     rng: random.Random = field(default_factory=lambda: random.Random(20260302))
     answered: dict[object, str] = field(default_factory=dict)
     judged: int = 0
-    hot: set[bytes] = field(default_factory=set)
+    hot: dict[bytes, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.document = self.served.http.get("/openapi.json").json()
@@ -66,13 +69,21 @@ class World:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def forget_hot(self) -> None:
-        """Delete what an attacker kept in sessions of their own: it would be found again."""
+        """Undo what an attacker kept in sessions of their own: it would be found again."""
         settings = self.served.container.settings
         with Redis.from_url(settings.redis_url.get_secret_value()) as redis:
-            keys = set(redis.keys(f"{settings.key_prefix}:sessions:*"))
-            self.hot = self.hot or keys
-            for key in keys - self.hot:
+            now = {key: redis.dump(key) for key in redis.keys(f"{settings.key_prefix}:sessions:*")}
+            self.hot = self.hot or now
+            for key in now.keys() - self.hot.keys():
                 redis.delete(key)
+            for key, value in self.hot.items():
+                if now.get(key) != value:
+                    redis.restore(key, HOUR_MS, value, replace=True)
+
+    def forget_made(self) -> None:
+        """Delete the procedures that an attacker wrote down: they would be found again."""
+        with self.served.container.database.transaction() as connection:
+            connection.exec_driver_sql("DELETE FROM procedures WHERE name = %s", (OTHERS["name"],))
 
     def judge(self, attacker: Attacker, what: object, kind: str, ask: Callable[[str], str]) -> None:
         """Ask for another's and for nobody's: the answers are one, and hold nothing of others."""
@@ -86,8 +97,19 @@ class World:
         key = (attacker.name, what)
         if key not in self.answered:
             nobodys = self.invent(kind)
-            self.answered[key] = ask(nobodys).replace(nobodys, "…")
-        assert self.answered[key] == answer.replace(named, "…"), (attacker.name, what)
+            self.answered[key] = _plain(ask(nobodys).replace(nobodys, "…"), what)
+        assert self.answered[key] == _plain(answer.replace(named, "…"), what), (attacker.name, what)
+
+
+def _plain(answer: str, what: object) -> str:
+    """Without what is always new in an answer about something that was just made."""
+    is_new = isinstance(what, Probe) and (what.method, what.path) == ("PUT", "/v1/procedures")
+    return _OF_THE_MOMENT.sub("…", answer) if is_new else answer
+
+
+_OF_THE_MOMENT = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[\d:.]+Z?"
+)
 
 
 @pytest.fixture
@@ -136,6 +158,8 @@ def knock(world: World, attacker: Attacker, probe: Probe) -> None:
         assert answer.status_code in REFUSALS, (probe, answer.text)
         if probe.method != "GET" and probe.path.startswith(("/v1/sessions", "/v1/rates")):
             world.forget_hot()
+        if probe.method == "PUT" and probe.path == "/v1/procedures":
+            world.forget_made()
         if (probe.method, answer.status_code) == ("DELETE", 200):
             # Of the asker's own tenant somebody of that name was erased: nobody.
             return f"{answer.json()['removed']}"
