@@ -23,6 +23,8 @@ DAY = timedelta(days=1)
 DAILY = (Job.DECAY, Job.PURGE)
 POLICY = DecayPolicy()
 PINNED_ON = 20
+# One user in so many is under a legal hold: nothing of theirs ever goes.
+HELD_IN = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Year:
         self._used_at: dict[MemoryId, datetime] = {}
         self._events_seen = 0
         self._pinned: set[MemoryId] = set()
-        self._held = {life.user_id for life in self.lives[:: max(2, plan.users // 3)]}
+        self._held = {life.user_id for life in self.lives[::HELD_IN]}
 
     def run(self) -> Findings:
         """All days; the index and the jobs once a day, as if each night."""
