@@ -69,9 +69,13 @@ def test_profile_is_recalled_whoever_wrote_it(served: Served, database_url: str)
     with pytest.raises(Refused, match="user_id"):
         client.profile("bob")
 
-    served.ask(served.make_key("acme"), "DELETE", "/v1/users/alice")
+    client.close()
+    # Her own key goes with her.
+    tenants = served.make_key("acme")
+    served.ask(tenants, "DELETE", "/v1/users/alice")
     served.work()
-    assert {} == recalled("favourite colour")
+    asked = {"user_id": "alice", "query": "favourite colour"}
+    assert [] == served.ask(tenants, "POST", "/v1/recall", json=asked).json()["memories"]
     assert 0 == client.profile("alice").version
     with psycopg.connect(database_url) as connection:
         (left,) = connection.execute("SELECT count(*) FROM profile_entries").fetchone() or (1,)
