@@ -76,13 +76,12 @@ def test_profile_is_recalled_whoever_wrote_it(served: Served, database_url: str)
     served.work()
     asked = {"user_id": "alice", "query": "favourite colour"}
     assert [] == served.ask(tenants, "POST", "/v1/recall", json=asked).json()["memories"]
-    assert 0 == client.profile("alice").version
+    assert 0 == served.ask(tenants, "GET", "/v1/profiles/alice").json()["version"]
     with psycopg.connect(database_url) as connection:
         (left,) = connection.execute("SELECT count(*) FROM profile_entries").fetchone() or (1,)
         (waiting,) = connection.execute("SELECT count(*) FROM outbox").fetchone() or (1,)
     assert (0, 0) == (left, waiting)
     assert [] == served.container.index.scan(None, 10)
-    client.close()
 
 
 def test_secret_in_a_profile_is_redacted_before_it_is_stored(served: Served) -> None:
