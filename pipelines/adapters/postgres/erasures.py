@@ -19,13 +19,12 @@ from sqlalchemy import (
 from sqlalchemy import update as sql_update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.arrays import is_among, is_any
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.forgetting import (
     forget_name,
     forget_session,
     forget_user,
-    is_any,
     list_owners,
 )
 from pipelines.adapters.postgres.indexed import is_indexed

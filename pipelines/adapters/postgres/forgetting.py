@@ -16,10 +16,8 @@ from sqlalchemy import (
     Table,
     and_,
     delete,
-    false,
     func,
     literal,
-    or_,
     select,
     text,
     update,
@@ -27,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.affected import find_affected
-from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.arrays import is_among, is_any
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.erased_events import clean_events, erase_events, find_purged
 from pipelines.adapters.postgres.log_snapshots import clean_snapshot
@@ -380,18 +378,6 @@ _ADD_TO_EVERYONE = text(
 def _is_of_tenant(tenant_id: str) -> ColumnElement[bool]:
     mine = select(generations.c.id).where(generations.c.tenant_id == tenant_id)
     return generation_users.c.generation.in_(mine)
-
-
-def is_any(table: Table, whose: Collection[Owner]) -> ColumnElement[bool]:
-    """Whether a row is one of these owners'."""
-    if not whose:
-        return false()
-    return or_(
-        *(
-            and_(table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id)
-            for owner in whose
-        )
-    )
 
 
 def _delete(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
