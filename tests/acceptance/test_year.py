@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.year.campaign import Plan, Year
 from tests.year.world import open_world
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def test_memory_levels_off_and_keeps_what_it_must(
-    database_url: str, redis_url: str, key_prefix: str
+    database_url: str, redis_url: str, key_prefix: str, tmp_path: Path
 ) -> None:
     """What nobody uses goes after a while, explained; what is pinned, held or used stays."""
     plan = Plan(users=2, days=200, sessions=0.2, every=50, nights=10)
-    with open_world(database_url, redis_url, key_prefix) as world:
+    with open_world(database_url, redis_url, key_prefix, tmp_path / "archive") as world:
         found = Year(world, plan, print).run()
 
     assert [] == found.problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from tests.year.world import World
 
 DAY = timedelta(days=1)
-DAILY = (Job.DECAY, Job.PURGE)
+NIGHTLY = (Job.DECAY, Job.PURGE)
+WEEKLY = (Job.LEARN_PROCEDURES, Job.SNAPSHOT_EVENTS, Job.ARCHIVE)
 POLICY = DecayPolicy()
 PINNED_ON = 20
 # One user in so many is under a legal hold: nothing of theirs ever goes.
@@ -36,6 +38,7 @@ class Plan:
         nights: Days between nights, in which the jobs run.
         sessions: Of each user, a day; less than one is one in so many days.
         recalls: Share of sessions before which the agent recalls.
+        threads: Users are looked after by so many at once, as by the threads of a worker.
     """
 
     users: int = 200
@@ -44,6 +47,7 @@ class Plan:
     recalls: float = 0.5
     every: int = 30
     nights: int = 1
+    threads: int = 3
     seed: int = 1
 
 
@@ -74,7 +78,6 @@ class Year:
         self.world, self.plan, self.note = world, plan, note
         self.lives = [Life(f"user-{number}", plan.seed) for number in range(plan.users)]
         self.findings = Findings()
-        self._numbers = dict.fromkeys((life.user_id for life in self.lives), 0)
         self._used_at: dict[MemoryId, datetime] = {}
         self._events_seen = 0
         self._pinned: set[MemoryId] = set()
@@ -86,7 +89,7 @@ class Year:
         for day in range(self.plan.days):
             self._live(day)
             if (day + 1) % self.plan.nights == 0:
-                self._sleep()
+                self._sleep(is_weekend=(day + 1) % (7 * self.plan.nights) == 0)
             self.world.advance(DAY)
             if day == PINNED_ON:
                 self._pin()
@@ -98,10 +101,11 @@ class Year:
     # ---- a day --------------------------------------------------------------------------------
 
     def _live(self, day: int) -> None:
-        morning = self.world.clock.now()
-        for life in self.lives:
-            for _ in range(self._how_many(life, day)):
-                self._have_session(life, morning)
+        busy = [(life, count) for life in self.lives if (count := self._how_many(life, day))]
+        with ThreadPoolExecutor(self.plan.threads) as threads:
+            for told in threads.map(self._spend_day, *zip(*busy, strict=True)):
+                self._used_at.update(told)
+        self.findings.sessions += sum(count for _, count in busy)
         self.world.project()
 
     def _how_many(self, life: Life, day: int) -> int:
@@ -110,21 +114,23 @@ class Year:
         gap = round(1 / self.plan.sessions)
         return int((day + self.lives.index(life)) % gap == 0)
 
-    def _have_session(self, life: Life, morning: datetime) -> None:
-        number = self._numbers[life.user_id]
-        self._numbers[life.user_id] += 1
-        if number and life.dice.random() < self.plan.recalls:
-            told = self.world.recall(life.user_id, life.question())
-            self._used_at.update(dict.fromkeys(told, self.world.clock.now()))
-            self.findings.recalls += 1
-        self.world.push(life.session(number, morning - timedelta(hours=4)))
-        self.findings.sessions += 1
+    def _spend_day(self, life: Life, sessions: int) -> dict[MemoryId, datetime]:
+        """The sessions of a user on a day: what was told, and when."""
+        now, told = self.world.clock.now(), list[MemoryId]()
+        for _ in range(sessions):
+            if life.lived and life.dice.random() < self.plan.recalls:
+                told += self.world.recall(life.user_id, life.question())
+                life.recalls += 1
+        pushed = [life.session(now - timedelta(hours=4)) for _ in range(sessions)]
+        self.world.push(pushed)
+        return dict.fromkeys(told, now)
 
-    def _sleep(self) -> None:
+    def _sleep(self, *, is_weekend: bool) -> None:
         self.world.run(Job.COUNT_USES)
-        for job in DAILY:
+        for job in NIGHTLY + WEEKLY * is_weekend:
             counts = self.world.run(job)
-            self.findings.purged += counts.get("memories", 0)
+            if job is Job.PURGE:
+                self.findings.purged += counts.get("memories", 0)
         self._check_evictions()
         self.world.project()
 
@@ -160,6 +166,7 @@ class Year:
                 self._blame(f"{key} was evicted, and its history does not say why")
 
     def _check_end(self) -> None:
+        self.findings.recalls = sum(life.recalls for life in self.lives)
         kept = {row[0] for row in self.world.query("SELECT id FROM memories WHERE pinned")}
         gone = self._pinned - kept
         evicted = self.world.query(

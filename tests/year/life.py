@@ -31,10 +31,17 @@ CAUSES = (
 
 @dataclass(slots=True)
 class Life:
-    """One user, whose story is the same for the same seed."""
+    """One user, whose story is the same for the same seed.
+
+    Attributes:
+        lived: Sessions so far.
+        recalls: How often the agent asked memstill before one.
+    """
 
     user_id: str
     seed: int
+    lived: int = 0
+    recalls: int = 0
     dice: Random = field(init=False)
     city: str = field(init=False)
     job: str = field(init=False)
@@ -43,8 +50,10 @@ class Life:
         self.dice = Random(f"{self.seed}/{self.user_id}")
         self.city, self.job = self.dice.choice(CITIES), self.dice.choice(JOBS)
 
-    def session(self, number: int, at: datetime) -> dict[str, Any]:
+    def session(self, at: datetime) -> dict[str, Any]:
         """The next session, as an agent pushes it."""
+        number = self.lived
+        self.lived += 1
         said = self._said(number)
         started = at + timedelta(minutes=self.dice.randrange(120))
         messages = []

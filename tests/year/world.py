@@ -23,7 +23,8 @@ from workers.payloads import to_transcript
 from workers.queues import BACKFILL, QUEUES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from config.schedule import Job
 
@@ -39,14 +40,19 @@ class Size:
 
     Attributes:
         rows: By table.
-        megabytes: Of all tables with their indexes, as they are on disk.
+        bytes: Of all tables with their indexes, as they are on disk, by table.
         points: In the vector index.
     """
 
     day: int
     rows: Mapping[str, int]
-    megabytes: float
+    bytes: Mapping[str, int]
     points: int
+
+    @property
+    def megabytes(self) -> float:
+        """Of the whole database."""
+        return sum(self.bytes.values()) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +62,20 @@ class World:
     container: Container
     clock: ManualClock
 
-    def push(self, session: Mapping[str, Any]) -> None:
-        """Take a session in, and bring it all the way into memories."""
+    def push(self, sessions: Sequence[Mapping[str, Any]]) -> None:
+        """Take sessions of one user in, and bring them all the way into memories."""
         now = self.clock.now()
-        pushed = parse_transcript(json.dumps(session).encode(), now=now, max_bytes=1_000_000)
-        transcript = to_transcript(pushed, default_tenant=TENANT)
-        self.container.ingest.run([transcript])
-        self.container.distill.run(transcript.id)
-        self.container.consolidate.run(transcript.owner)
+        transcripts = [
+            to_transcript(
+                parse_transcript(json.dumps(session).encode(), now=now, max_bytes=1_000_000),
+                default_tenant=TENANT,
+            )
+            for session in sessions
+        ]
+        self.container.ingest.run(transcripts)
+        for transcript in transcripts:
+            self.container.distill.run(transcript.id)
+        self.container.consolidate.run(transcripts[0].owner)
 
     def recall(self, user_id: str, query: str) -> list[MemoryId]:
         """What an agent is told."""
@@ -105,8 +117,8 @@ class World:
         )
         rows = {name: self.query(f'SELECT count(*) FROM "{name}"')[0][0] for name, _ in tables}
         filled = {name: count for name, count in rows.items() if count}
-        megabytes = sum(size for _, size in tables) / 1e6
-        return Size(day, filled, megabytes, self._count_points())
+        sizes = {name: size for name, size in tables if name in filled}
+        return Size(day, filled, sizes, self._count_points())
 
     def _count_points(self) -> int:
         found, after = 0, None
@@ -116,7 +128,9 @@ class World:
 
 
 @contextmanager
-def open_world(database_url: str, redis_url: str, key_prefix: str) -> Iterator[World]:
+def open_world(
+    database_url: str, redis_url: str, key_prefix: str, archive: Path
+) -> Iterator[World]:
     """One that stands at the beginning of its first day."""
     settings = Settings.model_validate(
         {
@@ -124,6 +138,7 @@ def open_world(database_url: str, redis_url: str, key_prefix: str) -> Iterator[W
             "redis_url": redis_url,
             "key_prefix": key_prefix,
             "index_url": "pgvector",
+            "archive_url": f"file://{archive}",
         }
     )
     clock = ManualClock(START)
