@@ -35,6 +35,7 @@ class DecayPolicy:
 
     half_life: timedelta = 30 * _DAY
     half_lives: Mapping[str, timedelta] = field(
+        hash=False,
         default_factory=lambda: MappingProxyType(
             {
                 "event": 30 * _DAY,
@@ -45,11 +46,11 @@ class DecayPolicy:
                 "preference": 180 * _DAY,
                 "profile": 365 * _DAY,
             }
-        )
+        ),
     )
     least_share: float = 0.5
     threshold: float = 0.1
     grace: timedelta = 30 * _DAY
-    batch: int = 100
+    batch: int = 200
     pages: int = 4_096
     turn: timedelta = timedelta(seconds=20)

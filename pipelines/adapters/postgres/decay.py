@@ -8,13 +8,17 @@ to another page meanwhile may be seen twice or in the next run, and neither does
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     ARRAY,
+    UUID,
+    DateTime,
     Float,
     and_,
     any_,
+    bindparam,
     case,
     cast,
     delete,
@@ -64,6 +68,9 @@ EVICTED_EVENT = "memory_evicted"
 _WHY = ("strength", "idle_seconds", "half_life_seconds", "uses")
 # Beyond it the power is nothing; PostgreSQL refuses what is too small for a number.
 _LONGEST_HALVES = 1_000.0
+# The moment for which a statement is asked: given with every execution, so that a statement can be
+# made once.
+NOW = bindparam("now", type_=DateTime(timezone=True))
 _CTID: ColumnElement[Any] = literal_column("memories.ctid")
 _PAGES = text(
     "SELECT pg_relation_size('memories') / CAST(current_setting('block_size') AS integer)"
@@ -80,12 +87,12 @@ class PostgresFading:
         self, position: int, now: datetime, policy: DecayPolicy, tenant_id: str | None = None
     ) -> FadedPage:
         end = position + policy.pages
-        statement = select_faded(now, policy).where(*_is_between(position, end))
+        statement = select_faded(policy).where(*_is_between(position, end))
         if tenant_id is not None:
             statement = statement.where(memories.c.tenant_id == tenant_id)
         with self._database.transaction(tenant_id) as connection:
             pages = connection.execute(_PAGES).scalar_one()
-            found = tuple(_read(row) for row in connection.execute(statement))
+            found = tuple(_read(row) for row in connection.execute(statement, {"now": now}))
         return FadedPage(found, end if end < pages else None)
 
     def find_faded_keys(
@@ -93,22 +100,20 @@ class PostgresFading:
     ) -> tuple[list[MemoryId], int | None]:
         end = position + policy.pages
         statement = (
-            select_faded(now, policy)
-            .with_only_columns(memories.c.id)
-            .where(*_is_between(position, end))
+            select_faded(policy).with_only_columns(memories.c.id).where(*_is_between(position, end))
         )
         with self._database.transaction() as connection:
             pages = connection.execute(_PAGES).scalar_one()
-            keys = connection.execute(statement).scalars().all()
+            keys = connection.execute(statement, {"now": now}).scalars().all()
         return [MemoryId(key) for key in keys], end if end < pages else None
 
     def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
         with self._database.transaction() as connection:
             # What a crash takes back has faded still, and nobody was told.
             connection.execute(text("SET LOCAL synchronous_commit TO off"))
-            statement = evict_statement(keys, now, policy)
-            options = {"preserve_rowcount": True}
-            return connection.execute(statement, execution_options=options).rowcount
+            values, options = {"keys": keys, "now": now}, {"preserve_rowcount": True}
+            found = connection.execute(evict_statement(policy), values, execution_options=options)
+            return found.rowcount
 
     def survey(self, now: datetime, policy: DecayPolicy, tenant_id: str) -> Survey:
         strengths: dict[float, int] = {}
@@ -117,11 +122,11 @@ class PostgresFading:
         with self._database.transaction(tenant_id) as connection:
             pages = connection.execute(_PAGES).scalar_one()
         while position < pages:
-            statement = _select_survey(now, policy, tenant_id).where(
+            statement = _select_survey(policy, tenant_id).where(
                 *_is_between(position, position + policy.pages)
             )
             with self._database.transaction(tenant_id) as connection:
-                for row in connection.execute(statement):
+                for row in connection.execute(statement, {"now": now}):
                     bound = BOUNDS[row.bucket - 1]
                     strengths[bound] = strengths.get(bound, 0) + row.found
                     if row.has_faded and row.may_go:
@@ -155,14 +160,16 @@ class PostgresFading:
             return int(connection.execute(statement).scalar_one())
 
 
-def evict_statement(keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> Insert:
-    """Evict with all that belongs to it, without a row leaving the database.
+@lru_cache
+def evict_statement(policy: DecayPolicy) -> Insert:
+    """Evict ``keys`` with all that belongs to them, without a row leaving the database.
 
-    Whoever changes a memory at this moment gives it a new life, and is not waited for.
+    Whoever changes a memory at this moment gives it a new life, and is not waited for. It is made
+    once: a run of decay executes it thousands of times.
     """
     faded = (
-        select_faded(now, policy)
-        .where(is_among(memories.c.id, keys))
+        select_faded(policy)
+        .where(memories.c.id == any_(bindparam("keys", type_=ARRAY(UUID))))
         .order_by(memories.c.id)
         .with_for_update(of=memories, skip_locked=True)
         .cte("faded")
@@ -170,7 +177,7 @@ def evict_statement(keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy
     changed = (
         update(memories)
         .where(memories.c.id == faded.c.id)
-        .values(evicted_at=now, version=memories.c.version + 1)
+        .values(evicted_at=NOW, version=memories.c.version + 1)
         .returning(
             *(memories.c[name] for name in ("id", "tenant_id", "user_id", *SHOWN)),
             *(faded.c[name] for name in _WHY),
@@ -191,14 +198,12 @@ def evict_statement(keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy
                 literal("why"),
                 func.jsonb_build_object(*_pairs(changed, _WHY)),
             ),
-            literal(now),
+            NOW,
         ).order_by(changed.c.id),
     )
-    waiting = select(
-        changed.c.id, changed.c.tenant_id, changed.c.user_id, literal(now), literal(now)
-    ).order_by(changed.c.id)
+    waiting = select(changed.c.id, changed.c.tenant_id, changed.c.user_id, NOW, NOW)
     columns = ["memory_id", "tenant_id", "user_id", "enqueued_at", "due_at"]
-    statement = upsert(outbox).from_select(columns, waiting)
+    statement = upsert(outbox).from_select(columns, waiting.order_by(changed.c.id))
     return statement.on_conflict_do_update(
         index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
     ).add_cte(logged.cte("logged"))
@@ -213,16 +218,16 @@ def _pairs(source: CTE, names: Iterable[str]) -> Iterator[Any]:
 # ---- the formula ---------------------------------------------------------------------------------
 
 
-def strength_column(now: datetime, policy: DecayPolicy) -> ColumnElement[float]:
+def strength_column(policy: DecayPolicy) -> ColumnElement[float]:
     """``stages.decay.strength_of`` of a row of memories beside its uses."""
-    halves = func.least(_idle_seconds(now) / _half_life_seconds(policy), _LONGEST_HALVES)
+    halves = func.least(_idle_seconds() / _half_life_seconds(policy), _LONGEST_HALVES)
     left = func.power(cast(literal(2.0), Float), -halves)
     return left * func.ln(cast(1 + _uses(), Float))
 
 
-def select_faded(now: datetime, policy: DecayPolicy) -> Select[Any]:
+def select_faded(policy: DecayPolicy) -> Select[Any]:
     """All that has faded and may go."""
-    strength = strength_column(now, policy)
+    strength = strength_column(policy)
     return (
         select(
             memories.c.id,
@@ -232,7 +237,7 @@ def select_faded(now: datetime, policy: DecayPolicy) -> Select[Any]:
             memories.c.statement,
             memories.c.importance,
             strength.label("strength"),
-            _idle_seconds(now).label("idle_seconds"),
+            _idle_seconds().label("idle_seconds"),
             _uses().label("uses"),
             _half_life_seconds(policy).label("half_life_seconds"),
         )
@@ -241,8 +246,8 @@ def select_faded(now: datetime, policy: DecayPolicy) -> Select[Any]:
     )
 
 
-def _select_survey(now: datetime, policy: DecayPolicy, tenant_id: str) -> Select[Any]:
-    strength = strength_column(now, policy)
+def _select_survey(policy: DecayPolicy, tenant_id: str) -> Select[Any]:
+    strength = strength_column(policy)
     each = (
         select(
             memories.c.kind,
@@ -265,9 +270,9 @@ def _uses() -> ColumnElement[int]:
     return THE_WRITE + func.coalesce(memory_uses.c.uses, 0)
 
 
-def _idle_seconds(now: datetime) -> ColumnElement[float]:
+def _idle_seconds() -> ColumnElement[float]:
     latest = func.greatest(memories.c.updated_at, memory_uses.c.used_at)
-    idle = func.extract("epoch", literal(now) - latest)
+    idle = func.extract("epoch", NOW - latest)
     return func.greatest(cast(idle, Float), 0.0)
 
 
