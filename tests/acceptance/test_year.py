@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.year.campaign import Plan, Year
-from tests.year.world import open_world
+from tests.year.campaign import Year
+from tests.year.household import Household, Plan
+from tests.year.life import lives_of
+from tests.year.world import Place, open_world
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +18,9 @@ def test_memory_levels_off_and_keeps_what_it_must(
 ) -> None:
     """What nobody uses goes after a while, explained; what is pinned, held or used stays."""
     plan = Plan(users=2, days=200, sessions=0.2, every=50, nights=10)
-    with open_world(database_url, redis_url, key_prefix, tmp_path / "archive") as world:
-        found = Year(world, plan, print).run()
+    with open_world(Place(database_url, redis_url, key_prefix, tmp_path / "archive")) as world:
+        everybody = Household(world, lives_of(plan), plan)
+        found = Year(world, plan, everybody.live, print).run()
 
     assert [] == found.problems
     assert found.evicted > found.purged > 0

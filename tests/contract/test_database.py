@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from pipelines.adapters.postgres import Database, inbox
 from pipelines.errors import StoreUnavailable
@@ -45,6 +47,30 @@ def test_database_on_a_machine_that_is_gone_is_noticed_within_a_minute(database_
     )
     assert idle + interval * count <= 60
     assert int(asked["tcp_user_timeout"]) <= 60_000
+
+
+def test_connections_that_the_server_ended_at_rest_are_replaced_unnoticed(
+    database_url: str,
+) -> None:
+    """After a restart of the server nobody gets an error for what lay in the pool."""
+    database, killer = Database(database_url, pool_size=3), Database(database_url)
+    try:
+        with ExitStack() as stack:
+            held = [stack.enter_context(database.transaction()) for _ in range(3)]
+            backends = [one.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() for one in held]
+        with killer.transaction() as connection:
+            for backend in backends:
+                ended = text("SELECT pg_terminate_backend(:backend, 10000)")
+                assert connection.execute(ended, {"backend": backend}).scalar_one()
+
+        with ExitStack() as stack:
+            for _ in range(3):
+                connection = stack.enter_context(database.transaction())
+                anew = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+                assert anew not in backends
+    finally:
+        database.close()
+        killer.close()
 
 
 def test_inbox_takes_in_what_is_dropped_while_it_is_pushed_again(

@@ -16,8 +16,10 @@ import typer
 
 from config.logs import configure_logs
 from pipelines.adapters.postgres.migrate import migrate
-from tests.year.campaign import Findings, Plan, Year
-from tests.year.world import open_world
+from tests.year.campaign import Findings, Year
+from tests.year.crew import open_crew
+from tests.year.household import Plan
+from tests.year.world import Place, open_world
 from workers.embedded.postgres import PostgresServer
 from workers.embedded.redis import RedisServer
 
@@ -30,6 +32,7 @@ def main(
     days: Annotated[int, typer.Option(min=1)] = 365,
     sessions: Annotated[float, typer.Option(help="Of each user, a day.")] = 2.0,
     seed: int = 1,
+    processes: Annotated[int, typer.Option(min=1, help="That share the users.")] = 2,
 ) -> None:
     """Live through it, and say what came of it."""
     configure_logs("error", "console")
@@ -42,10 +45,10 @@ def main(
             with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
                 connection.execute("CREATE DATABASE year")
             migrate(postgres.url_of("year"), contracts=True)
-            archive = Path(folder) / "archive"
-            with open_world(postgres.url_of("year"), redis.url, "year", archive) as world:
-                plan = Plan(users=users, days=days, sessions=sessions, seed=seed)
-                found = Year(world, plan, _say).run()
+            plan = Plan(users=users, days=days, sessions=sessions, seed=seed)
+            place = Place(postgres.url_of("year"), redis.url, "year", Path(folder) / "archive")
+            with open_world(place) as world, open_crew(place, plan, processes) as crew:
+                found = Year(world, plan, crew.live, _say).run()
         finally:
             redis.stop()
             postgres.stop()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,12 +11,13 @@ from config.decay import DecayPolicy
 from config.schedule import Job
 from pipelines.model import MemoryId, Owner
 from pipelines.ports import HoldId, LegalHold
-from tests.year.life import Life
+from tests.year.life import lives_of
 from tests.year.world import TENANT, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.year.household import Day, Plan
     from tests.year.world import World
 
 DAY = timedelta(days=1)
@@ -27,28 +27,6 @@ POLICY = DecayPolicy()
 PINNED_ON = 20
 # One user in so many is under a legal hold: nothing of theirs ever goes.
 HELD_IN = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long a year is, and for how many.
-
-    Attributes:
-        every: Days between measurements.
-        nights: Days between nights, in which the jobs run.
-        sessions: Of each user, a day; less than one is one in so many days.
-        recalls: Share of sessions before which the agent recalls.
-        threads: Users are looked after by so many at once, as by the threads of a worker.
-    """
-
-    users: int = 200
-    days: int = 365
-    sessions: float = 2.0
-    recalls: float = 0.5
-    every: int = 30
-    nights: int = 1
-    threads: int = 3
-    seed: int = 1
 
 
 @dataclass(slots=True)
@@ -72,16 +50,25 @@ class Findings:
 
 
 class Year:
-    """Lives through the days, and writes down by itself who used what."""
+    """Lives through the days, and writes down by itself who used what.
 
-    def __init__(self, world: World, plan: Plan, note: Callable[[str], None]) -> None:
-        self.world, self.plan, self.note = world, plan, note
-        self.lives = [Life(f"user-{number}", plan.seed) for number in range(plan.users)]
+    Args:
+        live: Has everybody live a day.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        plan: Plan,
+        live: Callable[[int, datetime], Day],
+        note: Callable[[str], None],
+    ) -> None:
+        self.world, self.plan, self.live, self.note = world, plan, live, note
         self.findings = Findings()
         self._used_at: dict[MemoryId, datetime] = {}
         self._events_seen = 0
         self._pinned: set[MemoryId] = set()
-        self._held = {life.user_id for life in self.lives[::HELD_IN]}
+        self._held = {life.user_id for life in lives_of(plan)[::HELD_IN]}
 
     def run(self) -> Findings:
         """All days; the index and the jobs once a day, as if each night."""
@@ -101,29 +88,11 @@ class Year:
     # ---- a day --------------------------------------------------------------------------------
 
     def _live(self, day: int) -> None:
-        busy = [(life, count) for life in self.lives if (count := self._how_many(life, day))]
-        with ThreadPoolExecutor(self.plan.threads) as threads:
-            for told in threads.map(self._spend_day, *zip(*busy, strict=True)):
-                self._used_at.update(told)
-        self.findings.sessions += sum(count for _, count in busy)
+        spent = self.live(day, self.world.clock.now())
+        self._used_at.update(spent.told)
+        self.findings.sessions += spent.sessions
+        self.findings.recalls += spent.recalls
         self.world.project()
-
-    def _how_many(self, life: Life, day: int) -> int:
-        if self.plan.sessions >= 1:
-            return round(self.plan.sessions)
-        gap = round(1 / self.plan.sessions)
-        return int((day + self.lives.index(life)) % gap == 0)
-
-    def _spend_day(self, life: Life, sessions: int) -> dict[MemoryId, datetime]:
-        """The sessions of a user on a day: what was told, and when."""
-        now, told = self.world.clock.now(), list[MemoryId]()
-        for _ in range(sessions):
-            if life.lived and life.dice.random() < self.plan.recalls:
-                told += self.world.recall(life.user_id, life.question())
-                life.recalls += 1
-        pushed = [life.session(now - timedelta(hours=4)) for _ in range(sessions)]
-        self.world.push(pushed)
-        return dict.fromkeys(told, now)
 
     def _sleep(self, *, is_weekend: bool) -> None:
         self.world.run(Job.COUNT_USES)
@@ -166,7 +135,6 @@ class Year:
                 self._blame(f"{key} was evicted, and its history does not say why")
 
     def _check_end(self) -> None:
-        self.findings.recalls = sum(life.recalls for life in self.lives)
         kept = {row[0] for row in self.world.query("SELECT id FROM memories WHERE pinned")}
         gone = self._pinned - kept
         evicted = self.world.query(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.year.household import Plan
 
 CITIES = ("Berlin", "Lisbon", "Oslo", "Turin", "Ghent", "Bern", "Porto", "Graz", "Lyon", "Bonn")
 JOBS = ("nurse", "carpenter", "data engineer", "teacher", "baker", "pilot", "translator", "lawyer")
@@ -29,19 +32,22 @@ CAUSES = (
 )  # fmt: skip
 
 
+def lives_of(plan: Plan) -> list[Life]:
+    """Everybody."""
+    return [Life(f"user-{number}", plan.seed) for number in range(plan.users)]
+
+
 @dataclass(slots=True)
 class Life:
     """One user, whose story is the same for the same seed.
 
     Attributes:
         lived: Sessions so far.
-        recalls: How often the agent asked memstill before one.
     """
 
     user_id: str
     seed: int
     lived: int = 0
-    recalls: int = 0
     dice: Random = field(init=False)
     city: str = field(init=False)
     job: str = field(init=False)

@@ -127,18 +127,26 @@ class World:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a world keeps what it has; several processes may be in one."""
+
+    database_url: str
+    redis_url: str
+    key_prefix: str
+    archive: Path
+
+
 @contextmanager
-def open_world(
-    database_url: str, redis_url: str, key_prefix: str, archive: Path
-) -> Iterator[World]:
+def open_world(place: Place) -> Iterator[World]:
     """One that stands at the beginning of its first day."""
     settings = Settings.model_validate(
         {
-            "database_url": database_url,
-            "redis_url": redis_url,
-            "key_prefix": key_prefix,
+            "database_url": place.database_url,
+            "redis_url": place.redis_url,
+            "key_prefix": place.key_prefix,
             "index_url": "pgvector",
-            "archive_url": f"file://{archive}",
+            "archive_url": f"file://{place.archive}",
         }
     )
     clock = ManualClock(START)

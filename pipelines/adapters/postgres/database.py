@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import select
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import orjson
-from sqlalchemy import URL, Connection, create_engine, make_url, text
+from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
     InterfaceError,
     InternalError,
+    InvalidatePoolError,
     OperationalError,
     StatementError,
 )
@@ -24,6 +26,7 @@ from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
     from sqlalchemy import Engine
 
 APPLICATION = "memstill"
@@ -61,7 +64,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=30,
-            pool_pre_ping=True,
             hide_parameters=True,
             json_serializer=_to_json,
             json_deserializer=orjson.loads,
@@ -78,6 +80,7 @@ class Database:
                 ),
             },
         )
+        event.listen(self.engine, "checkout", _refuse_ended)
 
     @contextmanager
     def transaction(self, tenant_id: str | None = None) -> Iterator[Connection]:
@@ -112,6 +115,18 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+def _refuse_ended(connection: psycopg.Connection, *_: object) -> None:
+    """Have the pool open another connection where the server has ended this one.
+
+    A server says nothing on a connection at rest but that it ends: there is something to read.
+    Asking it for a sign of life, as ``pool_pre_ping`` does, would be a round trip each time.
+    """
+    at_rest = select.poll()
+    at_rest.register(connection.fileno(), select.POLLIN)
+    if at_rest.poll(0):
+        raise InvalidatePoolError
 
 
 def parse_url(url: str) -> URL:
