@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 # On all cores at once, which pip does not do; a package with a broken file of its own may stay.
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lint types imports unit contract integration acceptance eval \
+.PHONY: help install demo test tests check code lint types imports unit contract integration acceptance eval \
 	chaos eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
 	lock clean
 
@@ -33,9 +33,13 @@ install: $(VENV)/.installed ## make .venv with the locked packages and the comma
 demo: install ## the main job on an embedded stack: sessions in, memories out, no key needed
 	@$(BIN)/memstill demo
 
-# Two processes, each with servers of its own.
-test: lint types imports ## everything that CI runs
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+# What only reads the code goes on beside the tests, which wait for servers now and then. The
+# processes of the tests have servers of their own.
+test: $(VENV)/.installed-dev ## everything that CI runs
+	@$(MAKE) --no-print-directory -j 2 code tests
+code: lint types imports
+tests: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 check: test ## lint, types, import contracts, tests
 
