@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -32,8 +33,9 @@ _KINDS = tuple(ArchivedKind)
 class ArchiveOld:
     """Moves old rows into the archive, a portion of one user after another.
 
-    The file is written and read back first. Whoever is stopped between that and the deletion has
-    the rows in both places, and the next run deletes them.
+    The file is written and read back before the transaction that deletes its rows is over. Whoever
+    is stopped between has the rows in both places, and the next run deletes them. No file is ever
+    taken back: another run, which found the rows in it, may have deleted them by now.
     """
 
     files: ArchiveFiles
@@ -70,26 +72,17 @@ class ArchiveOld:
         }
 
     def _move_all(self, kind: ArchivedKind, owner: Owner, before: datetime) -> int:
-        total = 0
-        while True:
-            portion = self.rows[kind].read(owner, before, self.policy.batch)
-            if not portion.lines or not self._move(portion):
-                break
-            total += len(portion.lines)
-            if len(portion.lines) < self.policy.batch:
-                break
+        total, found = 0, self.policy.batch
+        while found == self.policy.batch:
+            now = self.clock.now()
+            found = self.rows[kind].move(owner, before, found, partial(self._write, now), now)
+            total += found
         if total:
             log.info("rows_archived", kind=kind.value, rows=total)
         return total
 
-    def _move(self, portion: Portion) -> bool:
-        file = self.files.write(portion, self.clock.now())
-        if self.rows[portion.kind].remove(portion, self.clock.now()):
-            return True
-        # They were erased meanwhile, or are held: nothing of them stays in the archive.
-        if file is not None:
-            self.files.delete(file)
-        return False
+    def _write(self, now: datetime, portion: Portion) -> None:
+        self.files.write(portion, now)
 
 
 @dataclass(frozen=True, slots=True)

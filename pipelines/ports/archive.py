@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from pipelines.model import MemoryId, Owner
@@ -111,10 +111,6 @@ class ArchiveFiles(Protocol):
         """
         ...
 
-    def delete(self, file: ArchivedFile) -> None:
-        """Delete a file, its manifest first."""
-        ...
-
     def remove_user(self, owner: Owner) -> int:
         """Delete all that there is of a user; gives how many files."""
         ...
@@ -147,12 +143,22 @@ class OldRows(Protocol):
         """
         ...
 
-    def read(self, owner: Owner, before: datetime, limit: int) -> Portion:
-        """A user's oldest rows of before then."""
-        ...
+    def move(
+        self,
+        owner: Owner,
+        before: datetime,
+        limit: int,
+        write: Callable[[Portion], object],
+        now: datetime,
+    ) -> int:
+        """Hand a user's oldest rows of before then to ``write``, and delete them.
 
-    def remove(self, portion: Portion, now: datetime) -> bool:
-        """Delete these rows, in one transaction; False, and nothing, if any has changed."""
+        Nobody erases, holds, changes or moves any of them meanwhile. If they cannot be written
+        they stay; if they cannot be deleted they are in both places.
+
+        Returns:
+            How many there were; none are left if there were fewer than ``limit``.
+        """
         ...
 
 

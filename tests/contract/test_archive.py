@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from obstore.store import MemoryStore
 from sqlalchemy import text
@@ -32,7 +34,7 @@ from pipelines.adapters.postgres.old_events import PostgresOldEvents
 from pipelines.adapters.postgres.old_sessions import PostgresOldSessions
 from pipelines.adapters.postgres.pins import PostgresPins
 from pipelines.adapters.postgres.retention import PostgresRetention
-from pipelines.errors import ArchiveUnavailable, NotFound, OwnerBusy
+from pipelines.errors import ArchiveUnavailable, NotFound, OwnerBusy, StoreUnavailable
 from pipelines.flows.archive import ArchiveOld, RestoreArchived
 from pipelines.flows.event_log import CheckEvents
 from pipelines.flows.snapshots import SnapshotEvents
@@ -52,6 +54,7 @@ from pipelines.ports import (
 from pipelines.stages.event_log import fold
 from pipelines.testing.archive import InMemoryArchive
 from pipelines.testing.surroundings import ManualClock
+from tests.acceptance.deployment import wait_until
 from tests.builders import (
     ALICE,
     BOB,
@@ -414,8 +417,14 @@ def test_crash_between_file_and_deletion_repeats_harmlessly(world: World) -> Non
     world.live("Likes tea.", "Plays chess.")
     world.clock.at = LATER
     world.snapshots.run()
-    read = world.events.read(ALICE, day(50), POLICY.batch)
-    world.files.write(read, LATER)
+
+    def crash(portion: Portion) -> None:
+        world.files.write(portion, LATER)
+        raise StoreUnavailable("killed")
+
+    with pytest.raises(StoreUnavailable):
+        world.events.move(ALICE, day(50), POLICY.batch, crash, LATER)
+    assert len(world.numbers()) == 4
 
     assert Done({"events": 4}) == world.archive_old()
 
@@ -433,18 +442,83 @@ def test_what_is_erased_while_it_is_archived_is_not_in_the_archive(
     world.clock.at = LATER
     world.snapshots.run()
 
+    erasing = ThreadPoolExecutor(1)
+    begun = Future[Any]()
+
     class MeanwhileErased(InMemoryArchive):
         def put(self, key: str, content: bytes) -> None:
             if not self.kept:
-                world.erase(Subject(ALICE, session))
+                begun.set_result(erasing.submit(world.erase, Subject(ALICE, session)))
+                waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                wait_until(lambda: bool(world.query(waiting)), "who erases waits for the archive")
             super().put(key, content)
 
     archive = MeanwhileErased()
-    job = replace(world.job, files=ArchivedFiles(archive))
-    assert Done({}) == job.run()
+    files = ArchivedFiles(archive)
+    replace(world.job, files=files).run()
+    erasure: Erasure = begun.result(0).result(30)
+    erasing.shutdown()
+    assert any("tea" in str(line) for file in files.list_files(ALICE) for line in files.read(file))
 
-    assert {} == archive.kept
+    if session is None:
+        files.remove_user(ALICE)
+    else:
+        files.remove_session(ALICE, session, erasure.memory_ids)
+
+    left = [line for file in files.list_files(ALICE) for line in files.read(file)]
+    assert [] == [line for line in left if b"tea" in line]
     assert [] == [body for body in world.query("SELECT body::text FROM events") if "tea" in body]
+
+
+def test_two_who_archive_at_once_lose_nothing(world: World) -> None:
+    """What one of them has in hand the other leaves alone."""
+    world.live("Likes tea.", "Plays chess.")
+    world.clock.at = LATER
+    world.snapshots.run()
+    numbers, meanwhile = world.numbers(), []
+
+    class Overtaken(InMemoryArchive):
+        def put(self, key: str, content: bytes) -> None:
+            meanwhile.append(replace(world.job, files=ArchivedFiles(self)).run())
+            super().put(key, content)
+
+    files = ArchivedFiles(Overtaken())
+    assert Done({"events": 4}) == replace(world.job, files=files).run()
+
+    assert [Done({}), Done({})] == meanwhile
+    assert numbers == _numbers_in(files)
+
+
+def test_archive_keeps_what_another_deleted_when_the_first_is_cut_off(world: World) -> None:
+    """The other found the rows in the file, and only deleted them."""
+    world.live("Likes tea.", "Plays chess.")
+    world.clock.at = LATER
+    world.snapshots.run()
+    numbers, meanwhile = world.numbers(), []
+
+    class CutOff(InMemoryArchive):
+        def put(self, key: str, content: bytes) -> None:
+            super().put(key, content)
+            if key.endswith(".json"):
+                world.query(
+                    "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    " AND state = 'idle in transaction'"
+                )
+                meanwhile.append(replace(world.job, files=ArchivedFiles(self)).run())
+
+    files = ArchivedFiles(CutOff())
+    with pytest.raises(StoreUnavailable):
+        replace(world.job, files=files).run()
+
+    assert [Done({"events": 4})] == meanwhile
+    assert [] == world.numbers()
+    assert numbers == _numbers_in(files)
+
+
+def _numbers_in(files: ArchivedFiles) -> list[int]:
+    lines = [line for file in files.list_files(ALICE) for line in files.read(file)]
+    return [orjson.loads(line)["seq"] for line in lines]
 
 
 def test_held_user_keeps_events_and_sessions_where_they_are(world: World) -> None:

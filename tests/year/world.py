@@ -138,9 +138,9 @@ class Place:
 
 
 @contextmanager
-def open_world(place: Place) -> Iterator[World]:
+def open_world(place: Place, kind: type[Settings] = Settings) -> Iterator[World]:
     """One that stands at the beginning of its first day."""
-    settings = Settings.model_validate(
+    settings = kind.model_validate(
         {
             "database_url": place.database_url,
             "redis_url": place.redis_url,

@@ -29,7 +29,7 @@ from pipelines.model import SHADOW, Owner
 from pipelines.ports import ArchivedKind, ErasureState, Portion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Select
@@ -75,38 +75,23 @@ class PostgresOldEvents:
         last = Owner(rows[-1].tenant_id, rows[-1].user_id) if len(rows) == limit else None
         return found, last
 
-    def read(self, owner: Owner, before: datetime, limit: int) -> Portion:
-        covered = select(event_snapshots.c.through).where(is_of(event_snapshots, owner))
-        statement = (
-            select(*_COLUMNS)
-            .where(
-                is_of(events, owner),
-                events.c.seq <= covered.scalar_subquery(),
-                events.c.at < before,
-                is_free(events),
-            )
-            .order_by(events.c.seq)
-            .limit(limit)
-        )
-        with self._database.transaction() as connection:
-            rows = connection.execute(statement).mappings().all()
-        if not rows:
-            return Portion(ArchivedKind.EVENTS, owner)
-        keys = tuple(row["seq"] for row in rows)
-        first, last = (f"{number:020d}" for number in (keys[0], keys[-1]))
-        lines = tuple(map(spell_event, rows))
-        return Portion(ArchivedKind.EVENTS, owner, lines, keys, first, last)
-
-    def remove(self, portion: Portion, now: datetime) -> bool:
+    def move(
+        self,
+        owner: Owner,
+        before: datetime,
+        limit: int,
+        write: Callable[[Portion], object],
+        now: datetime,
+    ) -> int:
         del now
-        try:
-            with self._database.transaction() as connection:
-                # Whoever erases them is waited for, and has changed what was read.
-                lock_subjects(connection, [portion.owner])
-                _remove(connection, portion)
-        except VersionConflict:
-            return False
-        return True
+        with self._database.transaction() as connection:
+            lock_subjects(connection, [owner])
+            portion = _read(connection, owner, before, limit)
+            if portion.lines:
+                write(portion)
+                among = events.c.seq == any_(literal(list(portion.keys), ARRAY(BigInteger)))
+                connection.execute(delete(events).where(among))
+        return len(portion.lines)
 
     def put_back(self, owner: Owner, lines: Sequence[bytes]) -> int:
         rows = list(map(orjson.loads, lines))
@@ -123,13 +108,26 @@ class PostgresOldEvents:
             return connection.execute(_PUT_BACK, given).rowcount
 
 
-def _remove(connection: Connection, portion: Portion) -> None:
-    mine = is_of(events, portion.owner)
-    among = events.c.seq == any_(literal(list(portion.keys), ARRAY(BigInteger)))
-    statement = delete(events).where(mine, among, is_free(events)).returning(*_COLUMNS)
-    gone = set(map(spell_event, connection.execute(statement).mappings()))
-    if gone != set(portion.lines):
-        raise VersionConflict("events have changed since they were read")
+def _read(connection: Connection, owner: Owner, before: datetime, limit: int) -> Portion:
+    covered = select(event_snapshots.c.through).where(is_of(event_snapshots, owner))
+    statement = (
+        select(*_COLUMNS)
+        .where(
+            is_of(events, owner),
+            events.c.seq <= covered.scalar_subquery(),
+            events.c.at < before,
+            is_free(events),
+        )
+        .order_by(events.c.seq)
+        .limit(limit)
+        .with_for_update(of=events, skip_locked=True)
+    )
+    rows = connection.execute(statement).mappings().all()
+    if not rows:
+        return Portion(ArchivedKind.EVENTS, owner)
+    keys = tuple(row["seq"] for row in rows)
+    first, last = (f"{number:020d}" for number in (keys[0], keys[-1]))
+    return Portion(ArchivedKind.EVENTS, owner, tuple(map(spell_event, rows)), keys, first, last)
 
 
 def select_archivable(after: Owner | None, before: datetime, least: int, limit: int) -> Select[Any]:

@@ -14,12 +14,11 @@ from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import facts, old_receipts, owners, transcripts
 from pipelines.adapters.postgres.tombstones import lock_subjects
-from pipelines.errors import VersionConflict
 from pipelines.model import SHADOW, FactOutcome, Owner, TranscriptState
 from pipelines.ports import ArchivedKind, Portion
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -52,35 +51,42 @@ class PostgresOldSessions:
         last = Owner(rows[-1].tenant_id, rows[-1].user_id) if len(rows) == limit else None
         return found, last
 
-    def read(self, owner: Owner, before: datetime, limit: int) -> Portion:
-        statement = (
-            _select_lines()
-            .where(is_of(transcripts, owner), _may_leave(before))
-            .order_by(transcripts.c.finished_at, transcripts.c.receipt)
-            .limit(limit)
-        )
+    def move(
+        self,
+        owner: Owner,
+        before: datetime,
+        limit: int,
+        write: Callable[[Portion], object],
+        now: datetime,
+    ) -> int:
         with self._database.transaction() as connection:
-            rows = connection.execute(statement).all()
-        if not rows:
-            return Portion(ArchivedKind.SESSIONS, owner)
-        return Portion(
-            ArchivedKind.SESSIONS,
-            owner,
-            tuple(_spell(row.line, row.refused) for row in rows),
-            tuple(row.receipt for row in rows),
-            rows[0].finished_at.strftime(_MOMENT),
-            rows[-1].finished_at.strftime(_MOMENT),
-        )
+            lock_subjects(connection, [owner])
+            portion = _read(connection, owner, before, limit)
+            if portion.lines:
+                write(portion)
+                _remove(connection, portion.keys, now)
+        return len(portion.lines)
 
-    def remove(self, portion: Portion, now: datetime) -> bool:
-        try:
-            with self._database.transaction() as connection:
-                # Whoever erases them is waited for, and has changed what was read.
-                lock_subjects(connection, [portion.owner])
-                _remove(connection, portion, now)
-        except VersionConflict:
-            return False
-        return True
+
+def _read(connection: Connection, owner: Owner, before: datetime, limit: int) -> Portion:
+    statement = (
+        _select_lines()
+        .where(is_of(transcripts, owner), _may_leave(before))
+        .order_by(transcripts.c.finished_at, transcripts.c.receipt)
+        .limit(limit)
+        .with_for_update(of=transcripts, skip_locked=True)
+    )
+    rows = connection.execute(statement).all()
+    if not rows:
+        return Portion(ArchivedKind.SESSIONS, owner)
+    return Portion(
+        ArchivedKind.SESSIONS,
+        owner,
+        tuple(_spell(row.line, row.refused) for row in rows),
+        tuple(row.receipt for row in rows),
+        rows[0].finished_at.strftime(_MOMENT),
+        rows[-1].finished_at.strftime(_MOMENT),
+    )
 
 
 def select_done(after: Owner | None, before: datetime, least: int, limit: int) -> Select[Any]:
@@ -147,19 +153,11 @@ def _spell(line: dict[str, Any], refused: list[dict[str, Any]]) -> bytes:
     return orjson.dumps({**line, "refused": ordered})
 
 
-def _remove(connection: Connection, portion: Portion, now: datetime) -> None:
-    mine = and_(is_of(transcripts, portion.owner), is_among(transcripts.c.receipt, portion.keys))
-    locked = select(transcripts.c.receipt).where(mine, _may_leave(now))
-    connection.execute(locked.order_by(transcripts.c.receipt).with_for_update(of=transcripts))
-    found = {
-        _spell(row.line, row.refused)
-        for row in connection.execute(_select_lines().where(mine, _may_leave(now)))
-    }
-    if found != set(portion.lines):
-        raise VersionConflict("sessions have changed since they were read")
+def _remove(connection: Connection, receipts: Sequence[UUID], now: datetime) -> None:
+    mine = is_among(transcripts.c.receipt, receipts)
     names = ("receipt", "tenant_id", "user_id", "session_id", "content_hash", "state")
     columns = (*names, "received_at", "finished_at")
     source = select(*(transcripts.c[name] for name in columns), literal(now)).where(mine)
     connection.execute(insert(old_receipts).from_select([*columns, "archived_at"], source))
-    connection.execute(delete(facts).where(is_among(facts.c.receipt, portion.keys)))
+    connection.execute(delete(facts).where(is_among(facts.c.receipt, receipts)))
     connection.execute(delete(transcripts).where(mine))
