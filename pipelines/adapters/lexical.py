@@ -12,13 +12,11 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
-import snowballstemmer
-
 from pipelines.stages.composed import compatible
+from pipelines.stages.stems import stem
 
 K1 = 1.2
 B = 0.75
@@ -43,9 +41,6 @@ STOP_WORDS = frozenset(
     """.split()  # noqa: SIM905 - a hundred words read better in lines
 )
 
-_stemmer = snowballstemmer.stemmer("english")
-_stemmer_lock = threading.Lock()
-
 
 @dataclass(frozen=True, slots=True)
 class SparseText:
@@ -67,7 +62,7 @@ def select_words(text: str) -> list[str]:
 
 def select_terms(text: str) -> list[str]:
     """The same as stems."""
-    return [_stem(word) for word in select_words(text)]
+    return [stem(word) for word in select_words(text)]
 
 
 def document_vector(text: str) -> SparseText:
@@ -88,13 +83,6 @@ def query_vector(text: str) -> SparseText:
 def inverse_document_frequency(documents: int, containing: int) -> float:
     """BM25's weight of a term, above 0; the formula of Qdrant's ``Idf`` modifier."""
     return math.log(1 + (documents - containing + 0.5) / (containing + 0.5))
-
-
-@lru_cache(maxsize=65_536)
-def _stem(word: str) -> str:
-    # The stemmer keeps its cursor in itself.
-    with _stemmer_lock:
-        return str(_stemmer.stemWord(word))
 
 
 @lru_cache(maxsize=65_536)

@@ -32,7 +32,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
@@ -329,7 +328,7 @@ def select_purgeable(evicted_before: datetime, limit: int) -> Select[Any]:
 
 def _may_be_purged(evicted_before: datetime) -> ColumnElement[bool]:
     # What it superseded, or took in, would come back to life if it were gone.
-    earlier = aliased(memories)
+    earlier = memories.alias()
     supports = exists().where(
         proposals.c.tenant_id == memories.c.tenant_id,
         proposals.c.state.in_([state.value for state in OPEN_STATES]),

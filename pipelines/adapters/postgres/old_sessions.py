@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import and_, delete, exists, func, insert, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.legal_holds import is_free
@@ -118,7 +117,7 @@ def find_hashes(connection: Connection, receipts: Collection[UUID]) -> dict[UUID
 
 
 def _may_leave(before: datetime) -> ColumnElement[bool]:
-    copy = aliased(transcripts)
+    copy = transcripts.alias()
     kept = exists().where(
         facts.c.receipt == transcripts.c.receipt, facts.c.outcome != FactOutcome.REFUSED.value
     )

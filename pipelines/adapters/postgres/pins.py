@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exists, select
-from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import memories
@@ -52,7 +51,7 @@ class PostgresPins:
 
 def keep_pins(connection: Connection, before: Owner, after: Owner, now: datetime) -> None:
     """What a person wanted kept is kept where another owner says it in the same words."""
-    known = aliased(memories)
+    known = memories.alias()
     is_pinned = exists().where(
         is_of(known, before), known.c.pinned, known.c.statement_key == memories.c.statement_key
     )

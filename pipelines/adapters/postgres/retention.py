@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import any_, delete, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.legal_holds import is_free
@@ -131,7 +130,7 @@ def _lock(connection: Connection, statement: Select[Any], limit: int) -> list[An
 
 def _has_copy(receipt: ColumnElement[Any], *, done: bool = True) -> ColumnElement[bool]:
     """Whether it is being distilled again, or, with ``done``, ever was and can be switched to."""
-    copy = aliased(transcripts)
+    copy = transcripts.alias()
     conditions = [copy.c.copy_of == receipt] + ([] if done else [copy.c.state != _DONE])
     return exists().where(*conditions)
 

@@ -8,11 +8,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import snowballstemmer
-
 from pipelines.stages.dedup import lexicon
 from pipelines.stages.dedup.normalise import QUESTION_TOKEN, STOP_TOKEN, tokens
 from pipelines.stages.dedup.quantities import Figures, read_figures
+from pipelines.stages.stems import stem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -97,8 +96,8 @@ def read(statement: str) -> Reading:
 @lru_cache(maxsize=32768)
 def canonical(word: str) -> str:
     """The stem of a word's base form, one for all its synonyms."""
-    stem = _stem(_base(word))
-    return _synonyms().get(stem, stem)
+    found = stem(_base(word))
+    return _synonyms().get(found, found)
 
 
 @lru_cache(maxsize=64)
@@ -110,16 +109,10 @@ def canonicals(words: frozenset[str]) -> frozenset[str]:
 @lru_cache(maxsize=1)
 def _synonyms() -> dict[str, str]:
     return {
-        _stem(word): _stem(group.split()[0])
+        stem(word): stem(group.split()[0])
         for group in lexicon.SYNONYM_GROUPS
         for word in group.split()
     }
-
-
-def _stem(word: str) -> str:
-    # A stemmer keeps its word in itself: one per call, because threads share this module.
-    stem: str = snowballstemmer.stemmer("english").stemWord(word)
-    return stem
 
 
 def _base(word: str) -> str:
