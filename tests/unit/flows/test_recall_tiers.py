@@ -210,3 +210,33 @@ def test_only_what_was_told_counts_as_used(tiers: AllTiers) -> None:
     assert taken is not None
     assert {item.memory.id: 1 for item in found.memories} == taken.uses
     assert START == tiers.world.clock.now()
+
+
+def test_summary_that_is_too_long_hides_no_newer_item(tiers: AllTiers) -> None:
+    """What was noted last is told, and the summary as soon as there is room for it."""
+    for number in range(21):
+        tiers.working.append(ALICE, "s1", [f"Note {number} about the train and the luggage."])
+    summary = tiers.working.read(ALICE, "s1").summary
+    assert summary is not None
+
+    narrow = tiers.ask(max_tokens=120)
+    wide = tiers.ask(max_tokens=1_000)
+
+    assert summary.tokens > 120 >= narrow.tokens
+    assert narrow.working.summary is None
+    assert "Note 20" in narrow.block
+    assert summary == wide.working.summary
+    assert wide.block.index("Note 15") < wide.block.index("Note 16") < wide.block.index("Note 20")
+
+
+def test_line_that_is_too_long_hides_no_other_one(tiers: AllTiers) -> None:
+    """Neither of episodes nor of procedures; as with memories, the next one is tried."""
+    tiers.sessions.add_episode(ALICE, "s0", "Booked a train to Bern.")
+    tiers.sessions.add_episode(ALICE, "s2", "A long journey by train. " * 100)
+    tiers.procedures.put(ALICE, "book a train", ["search", "pay"])
+    tiers.procedures.put(ALICE, "book a train and a room", ["look for a train " * 100])
+
+    found = tiers.ask("book a train and a room")
+
+    assert ["Booked a train to Bern."] == [item.content for item in found.episodes]
+    assert ["book a train"] == [item.name for item in found.procedures]
