@@ -23,7 +23,8 @@ class CheckpointDraft:
         origin: What it is forked from; the thread must be empty then.
         state: Canonical JSON.
         metadata: Canonical JSON of an object.
-        base: What the delta belongs to.
+        base: What the delta belongs to, and ``base_sha256`` the hash of the state that it was made
+            from: where that is not the hash of ``base``, the delta leads somewhere else.
         delta: Stored instead of the state, if ``base`` is the newest then and its chain has room.
         begun_at: When the save began: the subject must not have been erased since.
     """
@@ -38,6 +39,7 @@ class CheckpointDraft:
     begun_at: datetime
     origin: Checkpoint | None = None
     base: CheckpointId | None = None
+    base_sha256: str | None = None
     delta: bytes | None = None
 
 

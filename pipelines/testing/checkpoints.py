@@ -55,8 +55,8 @@ class InMemoryCheckpoints:
                 raise CheckpointConflict(f"the newest checkpoint is {found}", found)
             fits = (
                 draft.delta is not None
-                and draft.base == found
-                and found is not None
+                and newest is not None
+                and (draft.base, draft.base_sha256) == (newest.id, newest.sha256)
                 and _depth(links) < max_depth
             )
             link = _link(draft, newest, is_delta=fits)

@@ -75,7 +75,9 @@ def make_draft(
 def make_delta(number: int, **changes: Any) -> CheckpointDraft:  # noqa: ANN401 - any field
     """A draft that rests on the one before."""
     delta = canonical_json([{"op": "replace", "path": "/turn", "value": number}])
-    return make_draft(number, base=make_id(number - 1), delta=delta, **changes)
+    before = digest(canonical_json({"turn": number - 1}))
+    rests = {"base": make_id(number - 1), "base_sha256": before, "delta": delta}
+    return make_draft(number, **(rests | changes))
 
 
 def fill(store: CheckpointStore, count: int, thread: Thread = THREAD) -> list[Saved]:
@@ -123,6 +125,16 @@ def test_delta_to_another_checkpoint_than_the_newest_is_stored_in_full(
 
     assert not saved.checkpoint.is_delta
     assert canonical_json({"turn": 4}) == rebuild(store.load_newest(THREAD, None))
+
+
+def test_delta_to_another_state_than_the_newest_is_stored_in_full(store: CheckpointStore) -> None:
+    """Whoever made it took something damaged for the newest state."""
+    fill(store, 2)
+
+    saved = store.append(make_delta(3, base_sha256=digest(b"damaged")), DEPTH)
+
+    assert not saved.checkpoint.is_delta
+    assert canonical_json({"turn": 3}) == rebuild(store.load_newest(THREAD, None))
 
 
 def test_newest_checkpoint_that_is_known_is_not_read(store: CheckpointStore) -> None:

@@ -209,8 +209,9 @@ def _next_row(
 ) -> dict[str, Any]:
     if newest is None:
         return make_row(draft, None, 1, 0)
-    fits = draft.delta is not None and draft.base == newest["id"] and newest["depth"] < max_depth
-    depth = newest["depth"] + 1 if fits else 0
+    base = (draft.base, draft.base_sha256)
+    is_right = draft.delta is not None and base == (newest["id"], newest["sha256"])
+    depth = newest["depth"] + 1 if is_right and newest["depth"] < max_depth else 0
     return make_row(draft, CheckpointId(newest["id"]), newest["sequence"] + 1, depth)
 
 
