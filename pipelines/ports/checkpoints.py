@@ -153,8 +153,8 @@ class CheckpointStore(Protocol):
 
         Args:
             thread: Whose.
-            below: A sequence of the thread; behind its newest one to remove it as a whole, which
-                is not done if another was saved since.
+            below: A sequence of the thread; the one behind its newest to remove it as a whole,
+                which is not done if that is not its newest any more.
             state: The state of that sequence; None where it needs none.
         """
         ...

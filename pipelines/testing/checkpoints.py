@@ -122,6 +122,8 @@ class InMemoryCheckpoints:
             kept = [link for link in links if link.checkpoint.sequence >= below]
             if kept and kept[0].checkpoint.sequence != below:
                 return 0
+            if not kept and [below - 1] != [link.checkpoint.sequence for link in links[-1:]]:
+                return 0
             if kept and kept[0].base is not None:
                 if state is None:
                     return 0

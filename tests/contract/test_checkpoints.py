@@ -252,6 +252,19 @@ def test_thread_is_not_trimmed_where_something_would_rest_on_nothing(
     assert [] == list(store.list_newest(THREAD, 9))
 
 
+def test_thread_that_was_begun_anew_is_not_removed_with_the_old_one(
+    store: CheckpointStore,
+) -> None:
+    """Two clean up at once; between them somebody saves behind the one that was quicker."""
+    fill(store, 3)
+    assert 3 == store.trim(THREAD, 4, None)
+    fill(store, 1)
+
+    assert 0 == store.trim(THREAD, 4, None)
+
+    assert canonical_json({"turn": 1}) == rebuild(store.load_newest(THREAD, None))
+
+
 def test_surplus_is_found_by_number_and_by_age(store: CheckpointStore) -> None:
     """Of any tenant, in pages."""
     counts = {Thread(ALICE, "few"): 2, Thread(ALICE, "many"): 4, Thread(BOB, "many"): 4}

@@ -221,8 +221,9 @@ def _rebase(connection: Connection, thread: Thread, below: int, state: bytes | N
         select(ROW.depth, ROW.bytes).where(is_of(thread), ROW.sequence == below)
     ).one_or_none()
     if found is None:
-        later = exists().where(is_of(thread), ROW.sequence > below)
-        return not connection.execute(select(later)).scalar_one()
+        # Somebody else may have removed it as a whole, and another one have begun it anew.
+        newest = select(func.max(ROW.sequence)).where(is_of(thread))
+        return bool(connection.execute(newest).scalar_one() == below - 1)
     if found.depth == 0:
         return True
     if state is None:
