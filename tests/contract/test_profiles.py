@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ class World:
     """A database with an index behind it."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database(url, pool_size=2)
+        self.database = Database(url, pool_size=5)
         self.profiles = PostgresProfiles(self.database)
         self.truth = PostgresIndexTruth(self.database)
         self.work = PostgresWorkTable(self.database)
@@ -167,6 +168,32 @@ def test_profile_is_patched_where_its_version_stands(world: World) -> None:
     assert two == same
     assert 0 == world.profiles.find_profile(BOB).version
     assert 0 == world.profiles.find_profile(Owner("other", "alice")).version
+
+
+def test_two_who_make_the_first_profile_lose_nothing_of_each_other(world: World) -> None:
+    """The second waits for the first and merges; one that expects none is refused."""
+    changes = [({"tone": "dry"}, None), ({"colour": "blue"}, None), ({"size": 2}, 0)]
+    refused: list[InputError] = []
+
+    def patch(change: dict[str, Any], version: int | None) -> None:
+        try:
+            world.profiles.patch_profile(ALICE, {PREFERENCES: change}, version)
+        except InputError as error:
+            refused.append(error)
+
+    with world.database.transaction() as connection:
+        connection.execute(text(INSERT), {"preferences": '{"ui": 1}', "learned": "{}"})
+        with ThreadPoolExecutor(len(changes)) as executor:
+            running = [executor.submit(patch, *change) for change in changes]
+            # They have found no profile, and wait for this one.
+            wait(running, timeout=0.5)
+            connection.commit()
+
+    assert [None] * len(changes) == [future.result() for future in running]
+    assert ["version"] == [error.field for error in refused]
+    assert {"ui": 1, "tone": "dry", "colour": "blue"} == world.profiles.find_profile(
+        ALICE
+    ).sections[PREFERENCES]
 
 
 def test_what_is_no_profile_is_refused(world: World) -> None:
