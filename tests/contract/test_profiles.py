@@ -170,6 +170,15 @@ def test_profile_is_patched_where_its_version_stands(world: World) -> None:
     assert 0 == world.profiles.find_profile(Owner("other", "alice")).version
 
 
+def test_number_that_becomes_a_truth_is_a_change(world: World) -> None:
+    """For Python they are equal, for whoever reads the profile they are not."""
+    world.profiles.patch_profile(ALICE, {PREFERENCES: {"dark": 1}}, None)
+
+    found = world.profiles.patch_profile(ALICE, {PREFERENCES: {"dark": True}}, None)
+
+    assert found.sections[PREFERENCES]["dark"] is True
+
+
 def test_two_who_make_the_first_profile_lose_nothing_of_each_other(world: World) -> None:
     """The second waits for the first and merges; one that expects none is refused."""
     changes = [({"tone": "dry"}, None), ({"colour": "blue"}, None), ({"size": 2}, 0)]

@@ -15,7 +15,7 @@ from pipelines.adapters.postgres.tombstones import lock_subjects
 from pipelines.errors import InputError
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import Expected, IndexPoint, Profile
-from pipelines.stages.profile import ProfileEntry, Section, check_profile, merge_patch
+from pipelines.stages.profile import ProfileEntry, Section, check_profile, is_same, merge_patch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -48,7 +48,7 @@ class PostgresProfiles:
             while True:
                 before = _find(connection, owner, lock=True)
                 merged = _merge(before, patch, version)
-                if merged == before.sections:
+                if is_same(merged, before.sections):
                     return before
                 # Else somebody else has made the first one since: no lock keeps them out.
                 if _write(connection, before, merged):
@@ -192,7 +192,7 @@ def _merge(
         section: merge_patch(before.sections.get(section, {}), patch.get(section, {}))
         for section in Section
     }
-    if merged != before.sections:
+    if not is_same(merged, before.sections):
         check_profile(merged)
     return merged
 
