@@ -11,7 +11,7 @@ from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import outbox, profile_entries, user_profiles
-from pipelines.adapters.postgres.tombstones import lock_subjects
+from pipelines.adapters.postgres.tombstones import check_not_erased
 from pipelines.errors import InputError
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import Expected, IndexPoint, Profile
@@ -40,11 +40,14 @@ class PostgresProfiles:
             return _find(connection, owner)
 
     def patch_profile(
-        self, owner: Owner, patch: Mapping[Section, Mapping[str, Any]], version: int | None
+        self,
+        owner: Owner,
+        patch: Mapping[Section, Mapping[str, Any]],
+        version: int | None,
+        began_at: datetime,
     ) -> Profile:
         with self._database.transaction(owner.tenant_id) as connection:
-            # Nobody is erased meanwhile.
-            lock_subjects(connection, [owner])
+            check_not_erased(connection, owner, began_at)
             while True:
                 before = _find(connection, owner, lock=True)
                 merged = _merge(before, patch, version)
