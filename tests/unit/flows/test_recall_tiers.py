@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.personal import PersonalDataSchema, make_personal_data_policy
+from config.policy import PersonalDataPolicy
 from config.retrieval import RecallPolicy, Tier
 from config.sessions import SessionPolicy, WorkingPolicy
 from pipelines.errors import IndexUnavailable
@@ -43,7 +44,7 @@ class AllTiers:
         store = InMemoryWorking(self.cache, WorkingPolicy())
         embedder = self.world.embedder
         self.working = WorkingMemory(store, self.sessions, embedder, None, WorkingPolicy())
-        self.procedures = Procedures(InMemoryProcedures(), clock)
+        self.procedures = Procedures(InMemoryProcedures(), clock, personal)
         self.flow = RecallTiers(
             self.world.flow,
             self.sessions,
@@ -144,7 +145,9 @@ def test_tier_that_is_slow_is_left_out_and_named(tiers: AllTiers) -> None:
             gate.wait(10)
             return super().search(*asked)
 
-    slow = replace(tiers.flow, procedures=Procedures(Slow(), tiers.world.clock))
+    slow = replace(
+        tiers.flow, procedures=Procedures(Slow(), tiers.world.clock, PersonalDataPolicy())
+    )
     found = slow.run(question("train", session_id="s1"))
     gate.set()
 
