@@ -76,7 +76,7 @@ def make_delta(number: int, **changes: Any) -> CheckpointDraft:  # noqa: ANN401 
     """A draft that rests on the one before."""
     delta = canonical_json([{"op": "replace", "path": "/turn", "value": number}])
     before = digest(canonical_json({"turn": number - 1}))
-    rests = {"base": make_id(number - 1), "base_sha256": before, "delta": delta}
+    rests: dict[str, Any] = {"base": make_id(number - 1), "base_sha256": before, "delta": delta}
     return make_draft(number, **(rests | changes))
 
 

@@ -183,7 +183,11 @@ def test_number_that_becomes_a_truth_is_a_change(world: World) -> None:
 
 def test_two_who_make_the_first_profile_lose_nothing_of_each_other(world: World) -> None:
     """The second waits for the first and merges; one that expects none is refused."""
-    changes = [({"tone": "dry"}, None), ({"colour": "blue"}, None), ({"size": 2}, 0)]
+    changes: list[tuple[dict[str, Any], int | None]] = [
+        ({"tone": "dry"}, None),
+        ({"colour": "blue"}, None),
+        ({"size": 2}, 0),
+    ]
     refused: list[InputError] = []
 
     def patch(change: dict[str, Any], version: int | None) -> None:

@@ -134,7 +134,10 @@ def test_clean_masks_personal_data_by_the_tenant_s_policy() -> None:
 
 def test_clean_gives_fields_no_number_that_would_mean_another_value_beside_them() -> None:
     """Fields are changed one after another: two values with one stand-in would look equal."""
-    changes = [{"email": "ana@example.com"}, {"work": {"email": "bo@example.org"}}]
+    changes: list[dict[str, Any]] = [
+        {"email": "ana@example.com"},
+        {"work": {"email": "bo@example.org"}},
+    ]
 
     cleaned = [clean_fields(change, "acme", MASK) for change in changes]
 
