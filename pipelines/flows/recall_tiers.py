@@ -7,6 +7,7 @@ starts a session does better with a part of what is known than with nothing.
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as TooSlow
+from concurrent.futures import wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -118,6 +119,8 @@ class _Answer:
 
     def tell(self) -> Recollection:
         ranked, failure = self._find_memories()
+        # All of them together, not one after the other.
+        wait(self._asked.values(), self._flow.policy.patience.total_seconds())
         found = Recollection(
             procedures=tuple(self._take(Tier.PROCEDURES, ())),
             episodes=tuple(self._take(Tier.EPISODES, ())),
@@ -143,7 +146,7 @@ class _Answer:
         if asked is None:
             return nothing
         try:
-            return asked.result(self._flow.policy.patience.total_seconds())
+            return asked.result(0)
         except TooSlow:
             asked.cancel()
             self._leave_out(tier, "it took too long")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -153,6 +153,26 @@ def test_tier_that_is_slow_is_left_out_and_named(tiers: AllTiers) -> None:
 
     assert ("procedures left out: it took too long",) == found.notes
     assert 1 == len(found.memories)
+
+
+def test_tiers_that_are_slow_are_waited_for_together(tiers: AllTiers) -> None:
+    """A store that hangs costs a recall the patience once, however many tiers lie in it."""
+    waits: list[float | None] = []
+
+    class Hung(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - never there
+            waits.append(timeout)
+            return super().result(timeout)
+
+    class Hanging(ThreadPoolExecutor):
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            return Hung()
+
+    with Hanging() as executor:
+        found = replace(tiers.flow, executor=executor).run(question("train", session_id="s1"))
+
+    assert 3 == len(found.notes)
+    assert sum(item or 0 for item in waits) <= tiers.flow.policy.patience.total_seconds()
 
 
 def test_memories_that_cannot_be_had_are_an_error_where_nothing_else_is_known(
