@@ -93,7 +93,8 @@ class RecallPolicy:
         procedures_share: The same for procedures.
         episodes: At most so many.
         procedures: At most so many.
-        patience: A tier beside the memories that takes longer is left out.
+        patience: Tiers beside the memories that take longer, from when these are there, are left
+            out.
     """
 
     max_memories: int = 20

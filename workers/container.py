@@ -270,7 +270,7 @@ def _compose(
         policies.rank,
         reranker,
     )
-    procedures = Procedures(PostgresProcedures(database), clock)
+    procedures = Procedures(PostgresProcedures(database), clock, policies.personal_data)
     return Container(
         clients=clients,
         breakers=breakers,

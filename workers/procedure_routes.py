@@ -69,7 +69,7 @@ def add_procedure_routes(api: FastAPI, container: Container) -> None:
         if name is None:
             found = procedures.search(owner, query, limit)
         else:
-            named = procedures.store.find_named(owner, name)
+            named = procedures.find_named(owner, name)
             found = [] if named is None else [named]
         return {"procedures": [procedure_view(item) for item in found]}
 

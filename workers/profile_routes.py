@@ -50,7 +50,7 @@ def add_profile_routes(api: FastAPI, container: Container) -> None:
 
     @api.patch("/v1/profiles/{user_id:path}")
     def patch(user_id: UserId, body: ProfilePatch, caller: Writer) -> dict[str, Any]:
-        owner = _owner(user_id, caller)
+        began_at, owner = container.clock.now(), _owner(user_id, caller)
         if find_secret_id(user_id=user_id):
             raise InputError("user_id", "holds a key or a password; send an id that opens nothing")
         policy = container.policies.personal_data
@@ -58,7 +58,7 @@ def add_profile_routes(api: FastAPI, container: Container) -> None:
             section: clean_fields(_plain(section, body), owner.tenant_id, policy)
             for section in Section
         }
-        found = store.patch_profile(owner, change, body.version)
+        found = store.patch_profile(owner, change, body.version, began_at)
         container.ingest.waker.wake_index()
         return profile_view(found)
 

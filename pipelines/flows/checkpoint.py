@@ -90,7 +90,8 @@ class Checkpoints:
         before = self._look(new.thread)
         if before is not None and new.parent in {NEWEST, before.id}:
             delta = make_delta(before.state, draft.state, self.policy)
-            draft = replace(draft, base=before.id, delta=delta)
+            known = digest(before.state)
+            draft = replace(draft, base=before.id, base_sha256=known, delta=delta)
         return self._append(draft)
 
     def load(

@@ -74,9 +74,10 @@ class Import:
 
         Raises:
             InputError: Something in it cannot be taken in; nothing was stored.
+            ErasedMeanwhile: Whom it belongs to was erased since; no session was stored.
         """
-        arrived = [self._arrive(session, at, owner) for at, session in enumerate(sessions)]
         now = self.clock.now()
+        arrived = [self._arrive(session, at, owner) for at, session in enumerate(sessions)]
         if not dry_run:
             # They decide how the facts are put together.
             self._keep(owner, verdicts)

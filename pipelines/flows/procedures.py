@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -17,11 +17,12 @@ from pipelines.stages.procedures import (
     parse_procedure,
     tells_result,
 )
-from pipelines.stages.redaction.redact import redact
+from pipelines.stages.redaction.clean import clean_fields, find_secret_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.policy import PersonalDataPolicy
     from pipelines.model import Owner
     from pipelines.ports import Clock
     from pipelines.ports.procedures import ProcedureStore, Telling
@@ -40,20 +41,26 @@ class Procedures:
 
     store: ProcedureStore
     clock: Clock
+    personal_data: PersonalDataPolicy
 
     def put(
         self, owner: Owner, name: str, steps: Sequence[str], expected_version: int | None = None
     ) -> Procedure:
-        """Keep it as the newest version, without secrets; the same steps again change nothing.
+        """Keep it as the newest version, the same steps again change nothing.
+
+        Secrets are taken out, and personal data as its tenant wants it.
 
         Raises:
             InputError: A field is empty or too long, or another version is the newest by now.
         """
         given = check_instruction(name, steps)
-        clean = check_instruction(
-            redact(given.name).text, [redact(step).text for step in given.steps]
-        )
+        cleaned = self._clean(owner, name=given.name, steps=list(given.steps))
+        clean = check_instruction(cleaned["name"], cleaned["steps"])
         return self.store.put(owner, clean, self.clock.now(), expected_version=expected_version)
+
+    def find_named(self, owner: Owner, name: str) -> Procedure | None:
+        """The user's under a name, else everyone's; also by the name under which it was saved."""
+        return self.store.find_named(owner, self._clean(owner, name=name)["name"])
 
     def search(self, owner: Owner, query: str, limit: int) -> list[Procedure]:
         """The user's and everyone's that hold words of the query, most of them first."""
@@ -74,16 +81,21 @@ class Procedures:
         """Count an outcome, once for each ``told_by``.
 
         Raises:
-            InputError: The key is empty, too long, or stands for the opposite.
+            InputError: The key is empty, too long, a secret, or stands for the opposite.
             NotFound: There is no such procedure, or version of it.
         """
         if not 0 < len(told_by) <= MAX_KEY_CHARS or not told_by.isprintable():
             raise InputError("key", f"must be a line of 1 to {MAX_KEY_CHARS} characters")
+        if find_secret_id(key=told_by):
+            raise InputError("key", "holds a key or a password; send an id that opens nothing")
         now = self.clock.now()
         # Apart from the keys of memories.
         return self.store.record(
             owner, key, f"agent:{told_by}", now, worked=worked, version=version
         )
+
+    def _clean(self, owner: Owner, **fields: object) -> dict[str, Any]:
+        return clean_fields(fields, owner.tenant_id, self.personal_data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from memstill_client.json_values import NotPlain, plain_text
 from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelRefused
 from pipelines.model import MemoryState, Owner, Scope
 from pipelines.stages.budget import SMALLEST_LINE, fit, render_line
@@ -240,6 +241,11 @@ def checked(question: Question) -> Question:
 
 
 def _check(question: Question) -> None:
+    for field, name in (("user_id", question.owner.user_id), ("session_id", question.session_id)):
+        try:
+            plain_text(name or "")
+        except NotPlain as error:
+            raise InputError(field, str(error)) from None
     if not question.query.strip():
         raise InputError("query", "is empty; ask for what the next session is about")
     if not question.query.isascii() and _LONE_SURROGATE.search(question.query):

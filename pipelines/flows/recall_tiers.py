@@ -7,8 +7,9 @@ starts a session does better with a part of what is known than with nothing.
 from __future__ import annotations
 
 from concurrent.futures import TimeoutError as TooSlow
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import wait
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 
 ALL_TIERS = frozenset(Tier)
 NOTHING_HELD = Working()
@@ -117,6 +119,8 @@ class _Answer:
 
     def tell(self) -> Recollection:
         ranked, failure = self._find_memories()
+        # All of them together, not one after the other.
+        wait(self._asked.values(), self._flow.policy.patience.total_seconds())
         found = Recollection(
             procedures=tuple(self._take(Tier.PROCEDURES, ())),
             episodes=tuple(self._take(Tier.EPISODES, ())),
@@ -142,7 +146,7 @@ class _Answer:
         if asked is None:
             return nothing
         try:
-            return asked.result(self._flow.policy.patience.total_seconds())
+            return asked.result(0)
         except TooSlow:
             asked.cancel()
             self._leave_out(tier, "it took too long")
@@ -160,16 +164,13 @@ class _Answer:
         """Each tier its share at most, the memories what is left, and then whoever has more."""
         recall, shares = self._flow.recall, self._flow.policy.shares()
         room = recall.room(self._question)
-        costs = {tier: self._cost(tier, lines) for tier, lines in _lines_of(found).items()}
-        kept = {tier: _count_fitting(costs[tier], shares[tier] * room) for tier in costs}
-        left = room - sum(sum(costs[tier][: kept[tier]]) for tier in costs)
+        parts = {tier: self._measure(tier, lines) for tier, lines in _lines_of(found).items()}
+        left = room - sum(part.take(shares[tier] * room) for tier, part in parts.items())
         memories = recall.fit(ranked, self._question.max_memories, left)
         left -= sum(self._count([render_line(item.memory) for item in memories]))
-        for tier, part in costs.items():
-            more = _count_fitting(part[kept[tier] :], left)
-            left -= sum(part[kept[tier] : kept[tier] + more])
-            kept[tier] += more
-        return self._render(replace(_shortened(found, kept), memories=tuple(memories)))
+        for part in parts.values():
+            left -= part.take(left)
+        return self._render(replace(_shortened(found, parts), memories=tuple(memories)))
 
     def _render(self, told: Recollection) -> Recollection:
         recall = self._flow.recall
@@ -184,17 +185,42 @@ class _Answer:
         tokens = recall.tokens.count([block])[0]
         return replace(told, block=block, tokens=tokens, notes=tuple(self._notes))
 
-    def _cost(self, tier: Tier, lines: Sequence[str]) -> list[int]:
-        """Tokens of each line; the first one pays for the title."""
-        if not lines:
-            return []
-        costs = self._count(lines)
+    def _measure(self, tier: Tier, lines: Sequence[str]) -> _Part:
         (title,) = self._flow.recall.tokens.count([f"\n{TITLES[tier]}"])
-        return [costs[0] + title, *costs[1:]]
+        return _Part(title, self._count(lines))
 
     def _count(self, lines: Sequence[str]) -> list[int]:
         found = [in_block(line) for line in lines]
         return list(self._flow.recall.tokens.count(found)) if found else []
+
+
+@dataclass(slots=True)
+class _Part:
+    """What is told of a tier.
+
+    Attributes:
+        title: Tokens of its title, for which the first line that is told pays.
+        costs: Tokens of each line.
+        taken: The places of those that are told.
+    """
+
+    title: int
+    costs: Sequence[int]
+    taken: set[int] = field(default_factory=set)
+
+    def take(self, room: float) -> int:
+        """Tell what fits, in order; what is too long is passed over. Gives what it costs."""
+        spent = 0
+        for place, cost in enumerate(self.costs):
+            price = cost if self.taken else cost + self.title
+            if place not in self.taken and spent + price <= room:
+                self.taken.add(place)
+                spent += price
+        return spent
+
+    def of(self, items: Sequence[T]) -> tuple[T, ...]:
+        """Those of the tier's items that are told."""
+        return tuple(item for place, item in enumerate(items) if place in self.taken)
 
 
 def _lines_of(told: Recollection) -> dict[Tier, list[str]]:
@@ -209,27 +235,17 @@ def _lines_of(told: Recollection) -> dict[Tier, list[str]]:
     }
 
 
-def _shortened(found: Recollection, kept: Mapping[Tier, int]) -> Recollection:
-    working, held = found.working, kept[Tier.WORKING]
-    items = held if working.summary is None else max(0, held - 1)
+def _shortened(found: Recollection, parts: Mapping[Tier, _Part]) -> Recollection:
+    held, part = found.working, parts[Tier.WORKING]
+    newest = [*reversed(held.items)] if held.summary is None else [None, *reversed(held.items)]
+    told = [item for item in part.of(newest) if item is not None]
+    summary = held.summary if 0 in part.taken else None
     return replace(
         found,
-        procedures=found.procedures[: kept[Tier.PROCEDURES]],
-        episodes=found.episodes[: kept[Tier.EPISODES]],
-        working=Working(
-            working.summary if held else None, working.items[len(working.items) - items :]
-        ),
+        procedures=parts[Tier.PROCEDURES].of(found.procedures),
+        episodes=parts[Tier.EPISODES].of(found.episodes),
+        working=Working(summary, tuple(reversed(told))),
     )
-
-
-def _count_fitting(costs: Sequence[int], room: float) -> int:
-    """How many of the first fit together."""
-    taken = 0.0
-    for number, cost in enumerate(costs):
-        taken += cost
-        if taken > room:
-            return number
-    return len(costs)
 
 
 def render_episode(episode: Episode) -> str:

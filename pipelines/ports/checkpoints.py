@@ -23,7 +23,8 @@ class CheckpointDraft:
         origin: What it is forked from; the thread must be empty then.
         state: Canonical JSON.
         metadata: Canonical JSON of an object.
-        base: What the delta belongs to.
+        base: What the delta belongs to, and ``base_sha256`` the hash of the state that it was made
+            from: where that is not the hash of ``base``, the delta leads somewhere else.
         delta: Stored instead of the state, if ``base`` is the newest then and its chain has room.
         begun_at: When the save began: the subject must not have been erased since.
     """
@@ -38,6 +39,7 @@ class CheckpointDraft:
     begun_at: datetime
     origin: Checkpoint | None = None
     base: CheckpointId | None = None
+    base_sha256: str | None = None
     delta: bytes | None = None
 
 
@@ -151,8 +153,8 @@ class CheckpointStore(Protocol):
 
         Args:
             thread: Whose.
-            below: A sequence of the thread; behind its newest one to remove it as a whole, which
-                is not done if another was saved since.
+            below: A sequence of the thread; the one behind its newest to remove it as a whole,
+                which is not done if that is not its newest any more.
             state: The state of that sequence; None where it needs none.
         """
         ...

@@ -89,6 +89,7 @@ class ExchangeStore(Protocol):
         """Store what is not known yet; the facts wait to be consolidated.
 
         Raises:
+            ErasedMeanwhile: The owner, or one of the sessions, was erased since ``now``.
             InputError: What is known here of a session contradicts what is said to stand in it.
         """
         ...

@@ -49,7 +49,7 @@ class ProcedureStore(Protocol):
 
         Raises:
             InputError: Another version is the newest one by now.
-            NotFound: The owner was erased meanwhile.
+            ErasedMeanwhile: The owner was erased since.
         """
         ...
 
@@ -95,12 +95,13 @@ class ProcedureStore(Protocol):
             owner: Who tells it; the procedure is theirs or everyone's.
             key: Which.
             told_by: The idempotency key.
-            now: Aware.
+            now: Aware; an owner who was erased since is refused.
             worked: How it turned out.
             version: The one that was followed; the newest if not given.
 
         Raises:
             NotFound: There is no such procedure, or version of it.
+            ErasedMeanwhile: The owner was erased since.
             InputError: The key stands for the opposite already.
         """
         ...

@@ -44,7 +44,11 @@ class ProfileStore(Protocol):
         ...
 
     def patch_profile(
-        self, owner: Owner, patch: Mapping[Section, Mapping[str, Any]], version: int | None
+        self,
+        owner: Owner,
+        patch: Mapping[Section, Mapping[str, Any]],
+        version: int | None,
+        began_at: datetime,
     ) -> Profile:
         """Change it by a JSON merge patch.
 
@@ -52,9 +56,11 @@ class ProfileStore(Protocol):
             owner: Whose it is.
             patch: By section; null takes a key away.
             version: The one that was read; None changes it whatever it is by now.
+            began_at: Aware; an owner who was erased since is refused.
 
         Raises:
             InputError: It has another version, or would be too large.
+            ErasedMeanwhile: The user was erased since it began.
         """
         ...
 

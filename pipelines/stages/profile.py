@@ -103,6 +103,13 @@ def merge_patch(target: Any, patch: Any) -> Any:  # noqa: ANN401 - JSON
     return merged
 
 
+def is_same(
+    one: Mapping[Section, Mapping[str, Any]], other: Mapping[Section, Mapping[str, Any]]
+) -> bool:
+    """Whether two profiles are the same JSON; for Python 1 and true are equal."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
 def check_profile(sections: Mapping[Section, Mapping[str, Any]]) -> None:
     """Make sure that it is no more than a profile.
 

@@ -55,8 +55,8 @@ class InMemoryCheckpoints:
                 raise CheckpointConflict(f"the newest checkpoint is {found}", found)
             fits = (
                 draft.delta is not None
-                and draft.base == found
-                and found is not None
+                and newest is not None
+                and (draft.base, draft.base_sha256) == (newest.id, newest.sha256)
                 and _depth(links) < max_depth
             )
             link = _link(draft, newest, is_delta=fits)
@@ -121,6 +121,8 @@ class InMemoryCheckpoints:
             links = self.links[thread]
             kept = [link for link in links if link.checkpoint.sequence >= below]
             if kept and kept[0].checkpoint.sequence != below:
+                return 0
+            if not kept and [below - 1] != [link.checkpoint.sequence for link in links[-1:]]:
                 return 0
             if kept and kept[0].base is not None:
                 if state is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pipelines.errors import InputError, NotFound
+from pipelines.errors import ErasedMeanwhile, InputError, NotFound
 from pipelines.model import Kind, Owner
 from pipelines.stages.dedup.normalise import tokens
 from pipelines.stages.dedup.reading import canonical
@@ -50,8 +50,7 @@ class InMemoryProcedures:
         *,
         expected_version: int | None = None,
     ) -> Procedure:
-        if owner in self.erased_at and self.erased_at[owner] >= now:
-            raise NotFound("user_id: was erased while this was being saved")
+        self._check_not_erased(owner, now)
         known = self._known(procedure_id(owner, instruction.name))
         found = known[0].version if known else 0
         if expected_version not in {None, found}:
@@ -97,7 +96,7 @@ class InMemoryProcedures:
         worked: bool,
         version: int | None = None,
     ) -> Procedure:
-        del now
+        self._check_not_erased(owner, now)
         known = self._known(key)
         meant = next((item for item in known if version in {None, item.version}), None)
         if meant is None or meant.owner not in {owner, Owner.everyone(owner.tenant_id)}:
@@ -106,6 +105,10 @@ class InMemoryProcedures:
         if told.worked != worked:
             raise InputError("key", "stands for the opposite outcome; send a key of its own")
         return next(item for item in self._known(key) if item.version == meant.version)
+
+    def _check_not_erased(self, owner: Owner, began_at: datetime) -> None:
+        if owner in self.erased_at and self.erased_at[owner] >= began_at:
+            raise ErasedMeanwhile("user_id: was erased while this was being saved")
 
     def list_tellings(self, limit: int) -> list[Telling]:
         unread = [item for key, item in self.memories.items() if key not in self._readings]

@@ -75,7 +75,9 @@ def make_draft(
 def make_delta(number: int, **changes: Any) -> CheckpointDraft:  # noqa: ANN401 - any field
     """A draft that rests on the one before."""
     delta = canonical_json([{"op": "replace", "path": "/turn", "value": number}])
-    return make_draft(number, base=make_id(number - 1), delta=delta, **changes)
+    before = digest(canonical_json({"turn": number - 1}))
+    rests: dict[str, Any] = {"base": make_id(number - 1), "base_sha256": before, "delta": delta}
+    return make_draft(number, **(rests | changes))
 
 
 def fill(store: CheckpointStore, count: int, thread: Thread = THREAD) -> list[Saved]:
@@ -123,6 +125,16 @@ def test_delta_to_another_checkpoint_than_the_newest_is_stored_in_full(
 
     assert not saved.checkpoint.is_delta
     assert canonical_json({"turn": 4}) == rebuild(store.load_newest(THREAD, None))
+
+
+def test_delta_to_another_state_than_the_newest_is_stored_in_full(store: CheckpointStore) -> None:
+    """Whoever made it took something damaged for the newest state."""
+    fill(store, 2)
+
+    saved = store.append(make_delta(3, base_sha256=digest(b"damaged")), DEPTH)
+
+    assert not saved.checkpoint.is_delta
+    assert canonical_json({"turn": 3}) == rebuild(store.load_newest(THREAD, None))
 
 
 def test_newest_checkpoint_that_is_known_is_not_read(store: CheckpointStore) -> None:
@@ -240,6 +252,19 @@ def test_thread_is_not_trimmed_where_something_would_rest_on_nothing(
     assert [] == list(store.list_newest(THREAD, 9))
 
 
+def test_thread_that_was_begun_anew_is_not_removed_with_the_old_one(
+    store: CheckpointStore,
+) -> None:
+    """Two clean up at once; between them somebody saves behind the one that was quicker."""
+    fill(store, 3)
+    assert 3 == store.trim(THREAD, 4, None)
+    fill(store, 1)
+
+    assert 0 == store.trim(THREAD, 4, None)
+
+    assert canonical_json({"turn": 1}) == rebuild(store.load_newest(THREAD, None))
+
+
 def test_surplus_is_found_by_number_and_by_age(store: CheckpointStore) -> None:
     """Of any tenant, in pages."""
     counts = {Thread(ALICE, "few"): 2, Thread(ALICE, "many"): 4, Thread(BOB, "many"): 4}
@@ -335,8 +360,9 @@ def test_saves_and_cleaning_at_once_lose_nothing_that_is_kept(database: Database
                 store.append(make_delta(number), DEPTH)
                 continue
             newest = store.list_newest(THREAD, 2)[-1]
-            state = rebuild(store.load_chain(THREAD, newest.id)) if newest else None
-            store.trim(THREAD, newest.sequence, state)
+            # The other one may have removed it since.
+            chain = store.load_chain(THREAD, newest.id)
+            store.trim(THREAD, newest.sequence, rebuild(chain) if chain else None)
 
     in_threads(3, work)
 

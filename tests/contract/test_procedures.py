@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete
 
+from config.policy import Handling, PersonalDataPolicy, PersonalKind
 from pipelines.adapters.postgres import Database, PostgresProcedures
 from pipelines.adapters.postgres.tables import memories
 from pipelines.errors import InputError, NotFound
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 ALICE, BOB = Owner("acme", "alice"), Owner("acme", "bob")
 EVERYONE = Owner.everyone("acme")
+PERSONAL_DATA = PersonalDataPolicy(tenants={"acme": {PersonalKind.EMAIL: Handling.MASK}})
 DEPLOY = "Deploy the billing service"
 HOW = "Ana: To deploy the billing service, run make build, then push the tag."
 
@@ -87,7 +89,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def procedures(place: Place, clock: ManualClock) -> Procedures:
-    return Procedures(place.store, clock)
+    return Procedures(place.store, clock, PERSONAL_DATA)
 
 
 def _row(  # noqa: PLR0917 - a row
@@ -194,6 +196,22 @@ def test_no_secret_is_kept_in_a_procedure(procedures: Procedures) -> None:
     secret = "ghp_" + "aB3" * 12
     made = procedures.put(ALICE, DEPLOY, [f"clone with {secret}"])
     assert secret not in made.steps[0]
+    with pytest.raises(InputError, match="key"):
+        procedures.record(ALICE, made.id, secret, worked=True)
+
+
+def test_personal_data_in_a_procedure_is_handled_as_its_tenant_wants(
+    procedures: Procedures,
+) -> None:
+    """In name and steps; it is found by the name under which it was saved, too."""
+    name, steps = "Report to ana@example.com", ["write to ana@example.com", "copy bo@example.com"]
+
+    made = procedures.put(ALICE, name, steps)
+
+    assert ("Report to [email]", ("write to [email]", "copy [email]")) == (made.name, made.steps)
+    assert made == procedures.find_named(ALICE, name) == procedures.put(ALICE, name, steps)
+    elsewhere = procedures.put(Owner("other", "alice"), name, steps)
+    assert (name, tuple(steps)) == (elsewhere.name, elsewhere.steps)
 
 
 def test_procedures_and_outcomes_are_learned_from_memories_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +13,21 @@ from sqlalchemy import text
 from config.retrieval import PassagePolicy
 from pipelines.adapters.postgres import (
     Database,
+    PostgresErasures,
     PostgresIndexTruth,
     PostgresOutbox,
     PostgresProfiles,
     PostgresWorkTable,
 )
-from pipelines.errors import InputError, ModelRefused, ModelUnavailable
+from pipelines.errors import ErasedMeanwhile, InputError, ModelRefused, ModelUnavailable
 from pipelines.flows.profiles import EmbeddingOutbox
 from pipelines.flows.project import Project
 from pipelines.model import Kind, MemoryId, Owner
+from pipelines.ports import Erasure, ErasureId, ErasureState, Subject
 from pipelines.stages.profile import Section
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.surroundings import ManualClock
-from tests.builders import ALICE, BOB, vector_of
+from tests.builders import ALICE, BOB, START, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,7 +61,7 @@ class World:
     """A database with an index behind it."""
 
     def __init__(self, url: str) -> None:
-        self.database = Database(url, pool_size=2)
+        self.database = Database(url, pool_size=5)
         self.profiles = PostgresProfiles(self.database)
         self.truth = PostgresIndexTruth(self.database)
         self.work = PostgresWorkTable(self.database)
@@ -151,22 +154,61 @@ def test_profile_is_patched_where_its_version_stands(world: World) -> None:
     """Null takes a key away; who read another version is refused; others' writes count, too."""
     assert 0 == world.profiles.find_profile(ALICE).version
     one = world.profiles.patch_profile(
-        ALICE, {PREFERENCES: {"tone": "dry", "ui": {"dark": True}}}, 0
+        ALICE, {PREFERENCES: {"tone": "dry", "ui": {"dark": True}}}, 0, LATER
     )
     world.write("UPDATE user_profiles SET learned = CAST(:body AS jsonb)", body='{"a": 1}')
     with pytest.raises(InputError, match="version: is 2 by now"):
-        world.profiles.patch_profile(ALICE, {PREFERENCES: {"tone": "warm"}}, one.version)
+        world.profiles.patch_profile(ALICE, {PREFERENCES: {"tone": "warm"}}, one.version, LATER)
 
     two = world.profiles.patch_profile(
-        ALICE, {PREFERENCES: {"tone": None, "ui": {"size": 2}}}, one.version + 1
+        ALICE, {PREFERENCES: {"tone": None, "ui": {"size": 2}}}, one.version + 1, LATER
     )
-    same = world.profiles.patch_profile(ALICE, {PREFERENCES: {"tone": None}}, None)
+    same = world.profiles.patch_profile(ALICE, {PREFERENCES: {"tone": None}}, None, LATER)
 
     bodies = {PREFERENCES: {"ui": {"dark": True, "size": 2}}, Section.LEARNED: {"a": 1}}
     assert (3, bodies) == (two.version, two.sections)
     assert two == same
     assert 0 == world.profiles.find_profile(BOB).version
     assert 0 == world.profiles.find_profile(Owner("other", "alice")).version
+
+
+def test_number_that_becomes_a_truth_is_a_change(world: World) -> None:
+    """For Python they are equal, for whoever reads the profile they are not."""
+    world.profiles.patch_profile(ALICE, {PREFERENCES: {"dark": 1}}, None, LATER)
+
+    found = world.profiles.patch_profile(ALICE, {PREFERENCES: {"dark": True}}, None, LATER)
+
+    assert found.sections[PREFERENCES]["dark"] is True
+
+
+def test_two_who_make_the_first_profile_lose_nothing_of_each_other(world: World) -> None:
+    """The second waits for the first and merges; one that expects none is refused."""
+    changes: list[tuple[dict[str, Any], int | None]] = [
+        ({"tone": "dry"}, None),
+        ({"colour": "blue"}, None),
+        ({"size": 2}, 0),
+    ]
+    refused: list[InputError] = []
+
+    def patch(change: dict[str, Any], version: int | None) -> None:
+        try:
+            world.profiles.patch_profile(ALICE, {PREFERENCES: change}, version, LATER)
+        except InputError as error:
+            refused.append(error)
+
+    with world.database.transaction() as connection:
+        connection.execute(text(INSERT), {"preferences": '{"ui": 1}', "learned": "{}"})
+        with ThreadPoolExecutor(len(changes)) as executor:
+            running = [executor.submit(patch, *change) for change in changes]
+            # They have found no profile, and wait for this one.
+            wait(running, timeout=0.5)
+            connection.commit()
+
+    assert [None] * len(changes) == [future.result() for future in running]
+    assert ["version"] == [error.field for error in refused]
+    assert {"ui": 1, "tone": "dry", "colour": "blue"} == world.profiles.find_profile(
+        ALICE
+    ).sections[PREFERENCES]
 
 
 def test_what_is_no_profile_is_refused(world: World) -> None:
@@ -178,7 +220,7 @@ def test_what_is_no_profile_is_refused(world: World) -> None:
         {"k": "x" * 70_000},
     ):
         with pytest.raises(InputError, match="preferences"):
-            world.profiles.patch_profile(ALICE, {PREFERENCES: patch}, None)
+            world.profiles.patch_profile(ALICE, {PREFERENCES: patch}, None, LATER)
     with pytest.raises(Exception, match="CheckViolation"):
         world.write(INSERT, preferences="[]", learned="{}")
     assert 0 == world.profiles.find_profile(ALICE).version
@@ -253,3 +295,20 @@ def test_program_without_rights_to_entries_can_write_profiles(world: World) -> N
     with world.database.transaction() as connection:
         connection.execute(text(f"DROP OWNED BY {name}"))
         connection.execute(text(f"DROP ROLE {name}"))
+
+
+def test_patch_that_was_under_way_does_not_outlive_an_erasure(world: World) -> None:
+    """What is sent later is new, and so is what belongs to another user."""
+    at = START + timedelta(days=1)
+    subject = Subject(ALICE)
+    erasure = Erasure(
+        ErasureId(uuid.uuid4()), "acme", subject.key, subject, ErasureState.PURGING, at, "x", at, at
+    )
+    PostgresErasures(world.database).begin(erasure, timedelta(hours=1))
+
+    with pytest.raises(ErasedMeanwhile):
+        world.profiles.patch_profile(ALICE, {PREFERENCES: {"tone": "dry"}}, None, START)
+    assert 0 == world.profiles.find_profile(ALICE).version
+    for owner, began_at in ((ALICE, LATER), (BOB, START)):
+        found = world.profiles.patch_profile(owner, {PREFERENCES: {"tone": "dry"}}, None, began_at)
+        assert 1 == found.version

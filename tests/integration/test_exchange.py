@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +14,9 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from memstill_client import Refused
-from pipelines.errors import InputError
+from pipelines.errors import ErasedMeanwhile, InputError
+from pipelines.model import Owner
+from pipelines.testing.surroundings import ManualClock
 from tests.conftest import copied_database
 from tests.integration.serving import serve, session
 from workers.cli import app
@@ -149,6 +151,24 @@ def mark(served: Place) -> None:
     chess = next(key for said, key in by_text.items() if "chess" in said)
     memstill(served, "memory", "pin", tea)
     served.query("UPDATE memories SET evicted_at = now() WHERE id = CAST(:id AS uuid)", id=chess)
+
+
+def test_import_that_was_under_way_does_not_outlive_an_erasure(served: Place) -> None:
+    """Neither of the user nor of one of the sessions; what is sent later is new."""
+    imports, owner = served.served.container.imports, Owner(served.tenant, "alice")
+    sessions, _ = imports.store.read_sessions(served.tenant, "alice", None, 10)
+    before = replace(imports, clock=ManualClock(imports.clock.now()))
+    memstill(served, "erase", "--user", "alice", "--session", "s2", "--yes")
+
+    with pytest.raises(ErasedMeanwhile):
+        before.run(owner, sessions)
+    assert (
+        3 == before.run(owner, [item for item in sessions if item.session_id != "s2"]).taken.known
+    )
+    erase(served, "alice")
+    with pytest.raises(ErasedMeanwhile):
+        before.run(owner, sessions)
+    assert len(sessions) == imports.run(owner, sessions).taken.sessions
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from memstill_client import AsyncMemstill, Memstill, NotFound, Procedure, Refused
-from pipelines.errors import NotFound as Gone
+from pipelines.errors import ErasedMeanwhile
 from pipelines.model import Owner
 from pipelines.ports import Subject
 from pipelines.stages.keys import KeyScope
-from pipelines.stages.procedures import Instruction
+from pipelines.stages.procedures import Instruction, ProcedureId
 from tests.conftest import copied_database
 from tests.integration.serving import Served, serve
 from workers.cli import app
@@ -128,8 +128,10 @@ def test_procedures_are_erased_with_their_user_and_a_late_one_is_refused(served:
         flows.erase.start(Subject(owner), "test")
         assert client.procedure(DEPLOY, "alice") == shared
         assert client.procedure(DEPLOY, "bob") == kept
-    with pytest.raises(Gone, match="erased"):
+    with pytest.raises(ErasedMeanwhile):
         flows.procedures.store.put(owner, Instruction(DEPLOY, ("make",)), before)
+    with pytest.raises(ErasedMeanwhile):
+        flows.procedures.store.record(owner, ProcedureId(shared.id), "run-2", before, worked=True)
     with flows.database.transaction() as connection:
         for table in ("procedures", "procedure_outcomes", "procedure_readings"):
             left = connection.exec_driver_sql(

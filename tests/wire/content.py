@@ -189,6 +189,7 @@ NEXT_DRAFT = CheckpointDraft(
     sha256=digest(_STATES[1]),
     begun_at=day(8),
     base=DRAFT.id,
+    base_sha256=DRAFT.sha256,
     delta=canonical_json([{"op": "replace", "path": "/turn", "value": 2}]),
 )
 HOT = HotState(DRAFT.id, _STATES[0], NOW)

@@ -209,8 +209,9 @@ def _next_row(
 ) -> dict[str, Any]:
     if newest is None:
         return make_row(draft, None, 1, 0)
-    fits = draft.delta is not None and draft.base == newest["id"] and newest["depth"] < max_depth
-    depth = newest["depth"] + 1 if fits else 0
+    base = (draft.base, draft.base_sha256)
+    is_right = draft.delta is not None and base == (newest["id"], newest["sha256"])
+    depth = newest["depth"] + 1 if is_right and newest["depth"] < max_depth else 0
     return make_row(draft, CheckpointId(newest["id"]), newest["sequence"] + 1, depth)
 
 
@@ -220,8 +221,9 @@ def _rebase(connection: Connection, thread: Thread, below: int, state: bytes | N
         select(ROW.depth, ROW.bytes).where(is_of(thread), ROW.sequence == below)
     ).one_or_none()
     if found is None:
-        later = exists().where(is_of(thread), ROW.sequence > below)
-        return not connection.execute(select(later)).scalar_one()
+        # Somebody else may have removed it as a whole, and another one have begun it anew.
+        newest = select(func.max(ROW.sequence)).where(is_of(thread))
+        return bool(connection.execute(newest).scalar_one() == below - 1)
     if found.depth == 0:
         return True
     if state is None:

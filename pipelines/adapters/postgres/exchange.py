@@ -15,7 +15,7 @@ from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.memories import KEPT
 from pipelines.adapters.postgres.rows import read_fact
 from pipelines.adapters.postgres.tables import events, facts, memories, transcripts, verdicts
-from pipelines.adapters.postgres.tombstones import lock_subjects
+from pipelines.adapters.postgres.tombstones import check_not_erased, lock_subjects
 from pipelines.adapters.postgres.touching import Touch, touch
 from pipelines.model import EVERYONE, FactOutcome, MemoryId, Owner, ReceiptId, TranscriptState
 from pipelines.ports import CarriedVerdict, Settled, TakenIn
@@ -81,8 +81,8 @@ class PostgresExchange:
     ) -> TakenIn:
         each = {item.transcript.id: item for item in arrived}
         with self._database.transaction(owner.tenant_id) as connection:
-            # Nobody is erased meanwhile.
-            lock_subjects(connection, [owner])
+            told = {item.transcript.session_id for item in arrived}
+            check_not_erased(connection, owner, now, told)
             fresh = _find_fresh(connection, owner, each)
             if not dry_run:
                 fresh = _store(connection, [each[key] for key in sorted(fresh)], now)

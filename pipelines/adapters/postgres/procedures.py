@@ -9,16 +9,14 @@ from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.tables import (
-    erasures,
     memories,
     procedure_outcomes,
     procedure_readings,
     procedures,
 )
-from pipelines.adapters.postgres.tombstones import lock_subjects
+from pipelines.adapters.postgres.tombstones import check_not_erased
 from pipelines.errors import InputError, NotFound
 from pipelines.model import Kind, MemoryId, Owner
-from pipelines.ports import Subject
 from pipelines.ports.procedures import Telling
 from pipelines.stages.procedures import Procedure, ProcedureId, procedure_id
 
@@ -109,9 +107,7 @@ class PostgresProcedures:
         expected_version: int | None = None,
     ) -> Procedure:
         with self._database.transaction(owner.tenant_id) as connection:
-            lock_subjects(connection, [owner])
-            if _is_erased_since(connection, owner, now):
-                raise NotFound("user_id: was erased while this was being saved")
+            check_not_erased(connection, owner, now)
             newest = _lock_newest(connection, owner, instruction.name)
             found = 0 if newest is None else newest.version
             if expected_version not in {None, found}:
@@ -156,7 +152,7 @@ class PostgresProcedures:
         version: int | None = None,
     ) -> Procedure:
         with self._database.transaction(owner.tenant_id) as connection:
-            lock_subjects(connection, [owner])
+            check_not_erased(connection, owner, now)
             known = _versions(connection, owner.tenant_id, key)
             meant = next((item for item in known if version in {None, item.version}), None)
             if meant is None or meant.owner not in {owner, Owner.everyone(owner.tenant_id)}:
@@ -226,14 +222,6 @@ class PostgresProcedures:
                 ).rowcount
                 for table in (procedure_outcomes, procedures, procedure_readings)
             )
-
-
-def _is_erased_since(connection: Connection, owner: Owner, then: datetime) -> bool:
-    """By the clock of whoever asked for it: nothing of this came over the Stream."""
-    since = select(erasures.c.id).where(
-        erasures.c.subject_key == Subject(owner).key, erasures.c.requested_at >= then
-    )
-    return connection.execute(since.limit(1)).one_or_none() is not None
 
 
 def _versions(

@@ -11,11 +11,11 @@ from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.rows import read_vector
 from pipelines.adapters.postgres.tables import outbox, profile_entries, user_profiles
-from pipelines.adapters.postgres.tombstones import lock_subjects
+from pipelines.adapters.postgres.tombstones import check_not_erased
 from pipelines.errors import InputError
 from pipelines.model import MemoryId, MemoryState, Owner, Scope
 from pipelines.ports import Expected, IndexPoint, Profile
-from pipelines.stages.profile import ProfileEntry, Section, check_profile, merge_patch
+from pipelines.stages.profile import ProfileEntry, Section, check_profile, is_same, merge_patch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -40,33 +40,22 @@ class PostgresProfiles:
             return _find(connection, owner)
 
     def patch_profile(
-        self, owner: Owner, patch: Mapping[Section, Mapping[str, Any]], version: int | None
+        self,
+        owner: Owner,
+        patch: Mapping[Section, Mapping[str, Any]],
+        version: int | None,
+        began_at: datetime,
     ) -> Profile:
         with self._database.transaction(owner.tenant_id) as connection:
-            # Nobody is erased meanwhile.
-            lock_subjects(connection, [owner])
-            values = {"tenant_id": owner.tenant_id, "user_id": owner.user_id}
-            before = _find(connection, owner, lock=True)
-            if version not in {None, before.version}:
-                raise InputError(
-                    "version", f"is {before.version} by now: read the profile again, then change it"
-                )
-            merged = {
-                section: merge_patch(before.sections.get(section, {}), patch.get(section, {}))
-                for section in Section
-            }
-            if merged == before.sections:
-                return before
-            check_profile(merged)
-            bodies = {section.value: body for section, body in merged.items()}
-            statement = upsert(user_profiles).values(**values, **bodies)
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=[user_profiles.c.tenant_id, user_profiles.c.user_id],
-                    set_=bodies,
-                )
-            )
-            return _find(connection, owner)
+            check_not_erased(connection, owner, began_at)
+            while True:
+                before = _find(connection, owner, lock=True)
+                merged = _merge(before, patch, version)
+                if is_same(merged, before.sections):
+                    return before
+                # Else somebody else has made the first one since: no lock keeps them out.
+                if _write(connection, before, merged):
+                    return _find(connection, owner)
 
     def load_entries(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         if not ids:
@@ -193,6 +182,36 @@ def _find(connection: Connection, owner: Owner, *, lock: bool = False) -> Profil
         return Profile(owner, {section: {} for section in Section})
     bodies = {section: row[section.value] for section in Section}
     return Profile(owner, bodies, row["version"], row["updated_at"])
+
+
+def _merge(
+    before: Profile, patch: Mapping[Section, Mapping[str, Any]], version: int | None
+) -> dict[Section, Mapping[str, Any]]:
+    if version not in {None, before.version}:
+        raise InputError(
+            "version", f"is {before.version} by now: read the profile again, then change it"
+        )
+    merged = {
+        section: merge_patch(before.sections.get(section, {}), patch.get(section, {}))
+        for section in Section
+    }
+    if not is_same(merged, before.sections):
+        check_profile(merged)
+    return merged
+
+
+def _write(
+    connection: Connection, before: Profile, merged: Mapping[Section, Mapping[str, Any]]
+) -> bool:
+    """Write what was merged; False if there is a profile by now where there was none."""
+    owner, bodies = before.owner, {section.value: body for section, body in merged.items()}
+    if before.version:
+        statement = update(user_profiles).where(_is_of(user_profiles, owner)).values(bodies)
+        return bool(connection.execute(statement).rowcount)
+    values = {"tenant_id": owner.tenant_id, "user_id": owner.user_id, **bodies}
+    first = upsert(user_profiles).values(values).on_conflict_do_nothing()
+    made = connection.execute(first.returning(user_profiles.c.version))
+    return made.one_or_none() is not None
 
 
 def _is_of(table: Table, owner: Owner) -> ColumnElement[bool]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, text
 
 from pipelines.adapters.postgres.tables import erasures
+from pipelines.errors import ErasedMeanwhile
 from pipelines.model import SHADOW
 from pipelines.ports import Subject
 
@@ -51,6 +52,25 @@ def is_erased(connection: Connection, owner: Owner, pushed_at: datetime) -> bool
     key = Subject(owner).key
     mark = _find_marks(connection, {key}).get(key)
     return mark is not None and pushed_at <= mark
+
+
+def check_not_erased(
+    connection: Connection, owner: Owner, began_at: datetime, sessions: Collection[str] = ()
+) -> None:
+    """See to it that nobody has erased an owner, or one of these sessions, since a write began.
+
+    Nobody erases them between this look and the end of the transaction.
+
+    Raises:
+        ErasedMeanwhile: Somebody has: what is written now would outlive the erasure.
+    """
+    lock_subjects(connection, [owner])
+    keys = {Subject(owner).key, *(Subject(owner, session).key for session in sessions)}
+    mark = select(erasures.c.id).where(
+        erasures.c.subject_key.in_(sorted(keys)), erasures.c.requested_at >= began_at
+    )
+    if connection.execute(mark.limit(1)).one_or_none() is not None:
+        raise ErasedMeanwhile("user_id: was erased while this was being saved")
 
 
 def _find_marks(connection: Connection, keys: Collection[str]) -> dict[str, datetime]:

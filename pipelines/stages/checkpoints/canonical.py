@@ -58,7 +58,12 @@ def parse_json(raw: bytes) -> Any:  # noqa: ANN401 - JSON has no narrower type
         NotJson: It is none, or what it holds would not be kept as it is.
     """
     try:
-        return json.loads(raw, parse_constant=_refuse_constant, parse_int=_read_integer)
+        return json.loads(
+            raw,
+            parse_constant=_refuse_constant,
+            parse_int=_read_integer,
+            object_pairs_hook=_read_object,
+        )
     except RecursionError:
         raise NotJson("", f"is nested deeper than {MAX_NESTING} levels; flatten it") from None
     except NotJson:
@@ -81,6 +86,13 @@ def _read_integer(text: str) -> int:
     if len(text) > len(str(-MAX_INTEGER)):
         raise NotJson("", "holds a whole number beyond 64 bits; send it as a string")
     return int(text)
+
+
+def _read_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise NotJson("", "holds an object with two fields of one name; name each field once")
+    return found
 
 
 def _check(value: object, path: tuple[str | int, ...]) -> None:

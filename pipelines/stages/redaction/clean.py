@@ -90,11 +90,7 @@ def clean_said(
     repeats = _Repeats(secrets)
     cleaned = [_rewrite_said(item, repeats) for item in cleaned]
     texts = [text for item in cleaned for text in (item.content, item.name or "")]
-    handlings = {
-        kind: Handling.DROP if handling is Handling.MASK else handling
-        for kind, handling in policy.handlings_of(tenant_id).items()
-    }
-    personal = _Personal(StandIns(handlings, policy.phone_regions, texts))
+    personal = _Personal(_without_numbers(policy, tenant_id, texts))
     return [_rewrite_said(item, personal) for item in cleaned]
 
 
@@ -106,10 +102,13 @@ def asks_secret(text: str) -> bool:
 def clean_fields(
     fields: dict[str, Any], tenant_id: str, policy: PersonalDataPolicy
 ) -> dict[str, Any]:
-    """The same for fields of somebody's own, whose names say what they hold."""
+    """The same for fields of somebody's own, whose names say what they hold.
+
+    They are kept beside what was cleaned before, so that a number would mean nothing here either.
+    """
     secrets = _Secrets()
     cleaned = _rewrite_object(_rewrite_object(fields, secrets), _Repeats(secrets))
-    personal = _stand_ins(policy, tenant_id, list(_strings(cleaned)))
+    personal = _without_numbers(policy, tenant_id, list(_strings(cleaned)))
     return _rewrite_object(cleaned, _Personal(personal))
 
 
@@ -205,6 +204,15 @@ class _Personal:
 
 def _stand_ins(policy: PersonalDataPolicy, tenant_id: str, texts: list[str]) -> StandIns:
     return StandIns(policy.handlings_of(tenant_id), policy.phone_regions, texts)
+
+
+def _without_numbers(policy: PersonalDataPolicy, tenant_id: str, texts: list[str]) -> StandIns:
+    """What would be masked is dropped."""
+    handlings = {
+        kind: Handling.DROP if handling is Handling.MASK else handling
+        for kind, handling in policy.handlings_of(tenant_id).items()
+    }
+    return StandIns(handlings, policy.phone_regions, texts)
 
 
 # ---- where the texts of a transcript are ---------------------------------------------------------

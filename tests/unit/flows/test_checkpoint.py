@@ -101,7 +101,7 @@ def test_entry_close_at_hand_never_changes_an_answer(hot: str) -> None:
     assert HotState(ids[4], state_of(5), kept[THREAD].saved_at) == kept[THREAD]
 
 
-@pytest.mark.parametrize("hot", ["lost", "stale", "wrong"])
+@pytest.mark.parametrize("hot", ["lost", "stale", "wrong", "alike"])
 def test_save_on_what_is_not_the_newest_state_is_right(hot: str) -> None:
     """A delta belongs to one state; where that is not the newest one, all is stored."""
     world = World()
@@ -111,7 +111,8 @@ def test_save_on_what_is_not_the_newest_state_is_right(hot: str) -> None:
     elif hot == "stale":
         world.hot.kept[THREAD] = HotState(ids[0], state_of(1), world.clock.now())
     else:
-        world.hot.kept[THREAD] = HotState(ids[1], canonical_json({"no": 1}), world.clock.now())
+        known = {"no": 1} if hot == "wrong" else {"long": LONG, "turn": 2, "no": 1}
+        world.hot.kept[THREAD] = HotState(ids[1], canonical_json(known), world.clock.now())
 
     world.save(3)
     world.hot.kept.clear()

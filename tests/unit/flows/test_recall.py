@@ -129,6 +129,9 @@ def test_recall_block_is_never_evidence_again() -> None:
         ({"query": "x" * 9_000}, "query"),
         ({"max_memories": 0}, "max_memories"),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"owner": Owner("acme", "a\0")}, "user_id"),
+        ({"session_id": "s\0"}, "session_id"),
+        ({"session_id": "\ud800"}, "session_id"),
     ],
 )
 def test_recall_refuses_a_senseless_question(changes: dict[str, Any], field: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from config.personal import PersonalDataSchema, make_personal_data_policy
+from config.policy import PersonalDataPolicy
 from config.retrieval import RecallPolicy, Tier
 from config.sessions import SessionPolicy, WorkingPolicy
 from pipelines.errors import IndexUnavailable
@@ -43,7 +44,7 @@ class AllTiers:
         store = InMemoryWorking(self.cache, WorkingPolicy())
         embedder = self.world.embedder
         self.working = WorkingMemory(store, self.sessions, embedder, None, WorkingPolicy())
-        self.procedures = Procedures(InMemoryProcedures(), clock)
+        self.procedures = Procedures(InMemoryProcedures(), clock, personal)
         self.flow = RecallTiers(
             self.world.flow,
             self.sessions,
@@ -144,12 +145,34 @@ def test_tier_that_is_slow_is_left_out_and_named(tiers: AllTiers) -> None:
             gate.wait(10)
             return super().search(*asked)
 
-    slow = replace(tiers.flow, procedures=Procedures(Slow(), tiers.world.clock))
+    slow = replace(
+        tiers.flow, procedures=Procedures(Slow(), tiers.world.clock, PersonalDataPolicy())
+    )
     found = slow.run(question("train", session_id="s1"))
     gate.set()
 
     assert ("procedures left out: it took too long",) == found.notes
     assert 1 == len(found.memories)
+
+
+def test_tiers_that_are_slow_are_waited_for_together(tiers: AllTiers) -> None:
+    """A store that hangs costs a recall the patience once, however many tiers lie in it."""
+    waits: list[float | None] = []
+
+    class Hung(Future[Any]):
+        def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - never there
+            waits.append(timeout)
+            return super().result(timeout)
+
+    class Hanging(ThreadPoolExecutor):
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            return Hung()
+
+    with Hanging() as executor:
+        found = replace(tiers.flow, executor=executor).run(question("train", session_id="s1"))
+
+    assert 3 == len(found.notes)
+    assert sum(item or 0 for item in waits) <= tiers.flow.policy.patience.total_seconds()
 
 
 def test_memories_that_cannot_be_had_are_an_error_where_nothing_else_is_known(
@@ -210,3 +233,33 @@ def test_only_what_was_told_counts_as_used(tiers: AllTiers) -> None:
     assert taken is not None
     assert {item.memory.id: 1 for item in found.memories} == taken.uses
     assert START == tiers.world.clock.now()
+
+
+def test_summary_that_is_too_long_hides_no_newer_item(tiers: AllTiers) -> None:
+    """What was noted last is told, and the summary as soon as there is room for it."""
+    for number in range(21):
+        tiers.working.append(ALICE, "s1", [f"Note {number} about the train and the luggage."])
+    summary = tiers.working.read(ALICE, "s1").summary
+    assert summary is not None
+
+    narrow = tiers.ask(max_tokens=120)
+    wide = tiers.ask(max_tokens=1_000)
+
+    assert summary.tokens > 120 >= narrow.tokens
+    assert narrow.working.summary is None
+    assert "Note 20" in narrow.block
+    assert summary == wide.working.summary
+    assert wide.block.index("Note 15") < wide.block.index("Note 16") < wide.block.index("Note 20")
+
+
+def test_line_that_is_too_long_hides_no_other_one(tiers: AllTiers) -> None:
+    """Neither of episodes nor of procedures; as with memories, the next one is tried."""
+    tiers.sessions.add_episode(ALICE, "s0", "Booked a train to Bern.")
+    tiers.sessions.add_episode(ALICE, "s2", "A long journey by train. " * 100)
+    tiers.procedures.put(ALICE, "book a train", ["search", "pay"])
+    tiers.procedures.put(ALICE, "book a train and a room", ["look for a train " * 100])
+
+    found = tiers.ask("book a train and a room")
+
+    assert ["Booked a train to Bern."] == [item.content for item in found.episodes]
+    assert ["book a train"] == [item.name for item in found.procedures]

@@ -101,8 +101,9 @@ def test_value_may_be_nested_so_deep_and_no_deeper() -> None:
         b"\xff",
         b"[123456789012345678901234567890]",
         b"[" * 100_000,
+        b'[{"a": 1, "a": 2}]',
     ],
-    ids=["empty", "open", "nan", "infinity", "latin", "large", "deep"],
+    ids=["empty", "open", "nan", "infinity", "latin", "large", "deep", "twice"],
 )
 def test_text_that_is_no_json_for_everybody_is_refused(raw: bytes) -> None:
     """Also what Python's own reader takes, or would change."""

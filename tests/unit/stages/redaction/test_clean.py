@@ -10,7 +10,12 @@ import pytest
 
 from config.policy import Handling, PersonalDataPolicy, PersonalKind
 from pipelines.model import Role, Transcript
-from pipelines.stages.redaction.clean import clean_payload, clean_transcript, find_secret_id
+from pipelines.stages.redaction.clean import (
+    clean_fields,
+    clean_payload,
+    clean_transcript,
+    find_secret_id,
+)
 from tests.builders import make_transcript
 
 KEEP = PersonalDataPolicy()
@@ -125,6 +130,19 @@ def test_clean_masks_personal_data_by_the_tenant_s_policy() -> None:
     assert "[email-1]" == cleaned.messages[0].name
     assert {"to": "[email-2]"} == cleaned.metadata
     assert {"password": 1, "email": 4} == cleaned.redactions
+
+
+def test_clean_gives_fields_no_number_that_would_mean_another_value_beside_them() -> None:
+    """Fields are changed one after another: two values with one stand-in would look equal."""
+    changes: list[dict[str, Any]] = [
+        {"email": "ana@example.com"},
+        {"work": {"email": "bo@example.org"}},
+    ]
+
+    cleaned = [clean_fields(change, "acme", MASK) for change in changes]
+
+    assert [{"email": "[email]"}, {"work": {"email": "[email]"}}] == cleaned
+    assert changes == [clean_fields(change, "other", MASK) for change in changes]
 
 
 def test_clean_keeps_personal_data_of_a_tenant_without_a_policy() -> None:
