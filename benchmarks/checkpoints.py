@@ -79,7 +79,7 @@ def main(
         settings = Settings()
         database = Database(settings.database_url.get_secret_value(), pool_size=4)
         stack.callback(database.close)
-        flows = make_checkpointing(settings, settings.policies(), database, SystemClock(), stack)
+        flows = make_checkpointing(settings, database, SystemClock(), stack)
         redis = stack.enter_context(Redis.from_url(env["MEMSTILL_REDIS_URL"]))
         client = stack.enter_context(Memstill(api_url=url, redis_url="", tenant_id=TENANT))
         saved, share = _save(flows, random.Random(seed), saves)  # noqa: S311 - guards nothing

@@ -10,11 +10,10 @@ from pipelines.flows.gather import Gather
 from workers.models import make_client
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from config.policy import Policies
     from config.settings import Settings
-    from pipelines.ports import BatchStore, Clock, Distiller, Inbox, ReplyStore, Waker
+    from pipelines.ports import Distiller, Waker
+    from workers.ground import Ground
+    from workers.stores import Stores
 
 
 def check_batches(settings: Settings) -> None:
@@ -31,18 +30,10 @@ def check_batches(settings: Settings) -> None:
 
 
 def make_batches(
-    *,
-    clients: ExitStack,
-    settings: Settings,
-    policies: Policies,
-    distiller: Distiller,
-    store: BatchStore,
-    replies: ReplyStore,
-    inbox: Inbox,
-    waker: Waker,
-    clock: Clock,
+    ground: Ground, stores: Stores, distiller: Distiller, waker: Waker
 ) -> RunBatches | None:
     """What hands in and collects batches; None where they are off."""
+    settings, policies = ground.settings, ground.policies
     if not policies.batch.is_on:
         return None
     from pipelines.adapters.model_distiller import ModelDistiller
@@ -50,10 +41,10 @@ def make_batches(
 
     if not isinstance(distiller, ModelDistiller):
         return None
-    client = clients.enter_context(
+    client = ground.clients.enter_context(
         make_client(settings.model_base_url, settings.model_api_key, settings)
     )
     name, budget_seconds = settings.model_name, settings.model_timeout_seconds
     endpoint = OpenAiBatches(client, name, policies.retry, budget_seconds=budget_seconds)
-    gather = Gather(store, distiller, replies, inbox, name, policies.batch)
-    return RunBatches(store, endpoint, gather, waker, clock, policies.batch)
+    gather = Gather(stores.batches, distiller, stores.replies, stores.inbox, name, policies.batch)
+    return RunBatches(stores.batches, endpoint, gather, waker, ground.clock, policies.batch)

@@ -17,7 +17,6 @@ from pipelines.flows.clean_checkpoints import CleanCheckpoints
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from config.policy import Policies
     from config.settings import Settings
     from pipelines.adapters.postgres import Database
     from pipelines.ports import Clock
@@ -36,14 +35,10 @@ class Checkpointing:
 
 
 def make_checkpointing(
-    settings: Settings,
-    policies: Policies,
-    database: Database,
-    clock: Clock,
-    clients: ExitStack,
+    settings: Settings, database: Database, clock: Clock, clients: ExitStack
 ) -> Checkpointing:
     """Put it together; the connections to Redis are closed with ``clients``."""
-    url, policy = settings.redis_url.get_secret_value(), policies.checkpoints
+    url, policy = settings.redis_url.get_secret_value(), settings.policies().checkpoints
     redis = Redis.from_url(url, socket_timeout=HOT_SECONDS, retry=Retry(NoBackoff(), 1))
     clients.callback(redis.close)
     store = PostgresCheckpoints(database)

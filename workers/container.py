@@ -8,11 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
-
-from redis import Redis
 
 from config.settings import Settings
 from pipelines.adapters.breaking import Breakers, BreakingIndex
@@ -23,71 +19,62 @@ from pipelines.adapters.postgres import (
     PostgresDeadLetters,
     PostgresErasures,
     PostgresExchange,
-    PostgresGenerations,
     PostgresInbox,
     PostgresKeys,
-    PostgresLedger,
     PostgresMemoryStore,
     PostgresOutbox,
-    PostgresProcedures,
     PostgresProfiles,
     PostgresRebuilds,
-    PostgresReplies,
     PostgresSharing,
-    PostgresVerdicts,
-    PostgresWorkTable,
     check_embedder,
     check_fence,
     check_restored,
     check_schema,
 )
 from pipelines.errors import IndexUnavailable
-from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.erase import Erase
 from pipelines.flows.exchange import Import
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.history import History
-from pipelines.flows.ingest import Ingest
 from pipelines.flows.keys import CheckKey
 from pipelines.flows.procedures import LearnProcedures, Procedures
-from pipelines.flows.profiles import EmbeddingOutbox, Hydration
+from pipelines.flows.profiles import Hydration
 from pipelines.flows.project import Project, refill_if_empty
 from pipelines.flows.recall import Recall
 from pipelines.flows.redistill import Redistill
 from pipelines.flows.restore import Restore
 from pipelines.flows.share import Share
-from pipelines.flows.sweep import Sweep
-from workers.batching import check_batches, make_batches
+from workers.batching import check_batches
 from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.clock import SystemClock
-from workers.distillers import ConfiguredDistillers, configured_recipe, make_distiller
-from workers.distilling import make_check, make_distill
+from workers.ground import Ground
 from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
-from workers.models import make_embedder, make_judge, make_reranker
+from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
 from workers.recalling import make_recall_tiers
 from workers.record import Record, make_record
+from workers.road import make_road
 from workers.session_tier import SessionTier, open_session_tier
+from workers.stores import Stores, open_stores
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
 
     from config.policy import Policies
     from pipelines.flows.batch import RunBatches
+    from pipelines.flows.consolidate import Consolidate
     from pipelines.flows.distill import Distill
+    from pipelines.flows.ingest import Ingest
     from pipelines.flows.recall_tiers import RecallTiers
-    from pipelines.ports import (
-        Clock,
-        Embedder,
-        Inbox,
-        TokenCounter,
-        Waker,
-    )
+    from pipelines.flows.sweep import Sweep
+    from pipelines.ports import ArchiveFiles, Clock, Embedder, SubjectCache, TokenCounter, Waker
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +82,10 @@ class Container:
     """Everything a process needs to work, connected.
 
     Attributes:
-        clients: Closes the connections to model endpoints.
-        breakers: Say which server is away.
         check_key: None where the API asks for no key.
     """
 
-    clients: ExitStack
-    breakers: Breakers
-    settings: Settings
-    policies: Policies
-    clock: Clock
-    database: Database
+    ground: Ground
     index: GatedIndex
     inbox: PostgresInbox
     store: PostgresMemoryStore
@@ -136,11 +116,36 @@ class Container:
     imports: Import
     profiles: PostgresProfiles
 
+    @property
+    def settings(self) -> Settings:
+        """What is connected to what."""
+        return self.ground.settings
+
+    @property
+    def policies(self) -> Policies:
+        """What the settings make of every tunable."""
+        return self.ground.policies
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self.ground.clock
+
+    @property
+    def database(self) -> Database:
+        """Where the truth is."""
+        return self.ground.database
+
+    @property
+    def breakers(self) -> Breakers:
+        """Say which server is away."""
+        return self.ground.breakers
+
     def close(self) -> None:
         """Give back files and connections."""
-        self.clients.close()
+        self.ground.clients.close()
         self.index.close()
-        self.database.close()
+        self.ground.database.close()
 
 
 def open_container(settings: Settings, app: Celery, clock: Clock | None = None) -> Container:
@@ -166,207 +171,156 @@ def open_container(settings: Settings, app: Celery, clock: Clock | None = None) 
         check_schema(database)
         clients = undo.enter_context(ExitStack())
         breakers = Breakers(policies.outage, clock)
-        embedder, tokens = make_embedder(settings, policies, clients, breakers)
+        ground = Ground(settings, policies, app, clock, database, clients, breakers)
+        embedder, tokens = make_embedder(ground)
         check_embedder(database, embedder)
         check_fence(database)
         check_restored(database)
         opened = make_index(settings, embedder)
         undo.callback(opened.close)
         guarded = BreakingIndex(opened, breakers.of("index", IndexUnavailable))
-        index = GatedIndex(guarded, _open_gate(settings, clients))
+        index = GatedIndex(guarded, _open_gate(ground))
         index.prepare()
         outbox = PostgresOutbox(database, policies.passage)
         refill_if_empty(outbox, index, clock)
-        made = _compose(
-            clients=clients,
-            breakers=breakers,
-            settings=settings,
-            policies=policies,
-            database=database,
-            index=index,
-            outbox=outbox,
-            embedder=embedder,
-            tokens=tokens,
-            app=app,
-            clock=clock,
-        )
+        made = _compose(ground, index, outbox, embedder, tokens)
         undo.pop_all()
     return made
 
 
 def _compose(
-    *,
-    clients: ExitStack,
-    breakers: Breakers,
-    settings: Settings,
-    policies: Policies,
-    database: Database,
+    ground: Ground,
     index: GatedIndex,
     outbox: PostgresOutbox,
     embedder: Embedder,
     tokens: TokenCounter,
-    app: Celery,
-    clock: Clock,
 ) -> Container:
-    waker = CeleryWaker(app)
-    wait = policies.batch.wait if policies.batch.is_on else timedelta()
-    inbox = PostgresInbox(database, wait, policies.rate)
-    store = PostgresMemoryStore(database)
-    ledger = PostgresLedger(database, policies.budget, clock)
-    replies = PostgresReplies(database, ledger)
-    verdicts = PostgresVerdicts(database)
-    generations = PostgresGenerations(database)
-    make = partial(
-        make_distiller,
-        settings=settings,
-        policies=policies,
-        clients=clients,
-        breakers=breakers,
-        replies=replies,
-    )
-    may_ask = make_check(settings, breakers)
-    distiller = make(configured_recipe(settings))
-    distillers = ConfiguredDistillers(distiller, make, generations)
-    batch_store = PostgresBatches(database, ledger)
-    reranker = make_reranker(settings, clients, breakers)
-    sessions = open_session_tier(
-        settings, policies, clients, breakers, tokens, ledger=ledger, clock=clock
-    )
-    consolidate = Consolidate(
-        store,
-        index,
-        embedder,
-        verdicts,
-        make_judge(settings, policies, clients, breakers, replies),
-        waker,
-        clock,
-        policies,
-    )
-    share = Share(store, PostgresSharing(database), embedder, waker, clock, policies)
-    profiles = PostgresProfiles(database)
-    fed = EmbeddingOutbox(outbox, profiles, embedder, clock)
-    project = Project(fed, index, clock, policies.project, policies.retry)
-    # Whoever pushes shall not wait for a broker that hangs.
+    policies, database, clock = ground.policies, ground.database, ground.clock
+    stores, waker = open_stores(ground), CeleryWaker(ground.app)
     later = BackgroundWaker(waker)
-    clients.callback(later.close)
-    ingest = _make_ingest(inbox, later, clock, policies)
-    lifecycle = make_lifecycle(
-        settings=settings,
-        policies=policies,
-        database=database,
-        waker=later,
-        clock=clock,
-        clients=clients,
-    )
-    record = make_record(settings, database, store, embedder, later, clock=clock)
-    checkpointing = make_checkpointing(settings, policies, database, clock, clients)
+    ground.clients.callback(later.close)
+    road = make_road(ground, stores, embedder, index, outbox, waker=waker, later=later)
+    lifecycle = make_lifecycle(ground, later)
+    record = make_record(ground, stores.memories, embedder, later)
+    checkpointing = make_checkpointing(ground.settings, database, clock, ground.clients)
+    sessions = open_session_tier(ground, tokens, stores.ledger)
     recall = Recall(
-        Hydration(store, profiles),
+        Hydration(stores.memories, stores.profiles),
         index,
         embedder,
         tokens,
         lifecycle.counter,
         clock,
         policies.rank,
-        reranker,
+        make_reranker(ground),
     )
-    procedures = Procedures(PostgresProcedures(database), clock, policies.personal_data)
+    procedures = Procedures(stores.procedures, clock, policies.personal_data)
+    share = Share(stores.memories, PostgresSharing(database), embedder, waker, clock, policies)
     return Container(
-        clients=clients,
-        breakers=breakers,
-        settings=settings,
-        policies=policies,
-        clock=clock,
-        database=database,
+        ground=ground,
         index=index,
-        inbox=inbox,
-        store=store,
-        costs=ShowCosts(ledger, inbox, policies.budget, clock),
-        ingest=ingest,
-        distill=make_distill(
-            inbox=inbox,
-            distillers=distillers,
-            waker=waker,
-            clock=clock,
-            policies=policies,
-            may_ask=may_ask,
-        ),
-        consolidate=consolidate,
-        project=project,
+        inbox=stores.inbox,
+        store=stores.memories,
+        costs=ShowCosts(stores.ledger, stores.inbox, policies.budget, clock),
+        ingest=road.ingest,
+        distill=road.distill,
+        consolidate=road.consolidate,
+        project=road.project,
         recall=recall,
-        recall_tiers=make_recall_tiers(recall, sessions, procedures, policies, clients),
+        recall_tiers=make_recall_tiers(ground, recall, sessions, procedures),
         sessions=sessions,
-        sweep=Sweep(PostgresWorkTable(database), waker, clock, may_ask=may_ask),
-        history=History(store),
-        restore=Restore(store, lifecycle.pins, verdicts, consolidate, generations, waker, clock),
-        redistill=Redistill(generations, store, waker, clock),
+        sweep=road.sweep,
+        history=History(stores.memories),
+        restore=_make_restore(ground, stores, lifecycle, road.consolidate, waker),
+        redistill=Redistill(stores.generations, stores.memories, waker, clock),
         share=share,
-        erase=Erase(
-            PostgresErasures(database),
-            store,
+        erase=_make_erase(
+            ground,
+            stores,
             index,
-            _make_stream(settings, clients),
             (sessions.cache, checkpointing.hot),
-            consolidate,
-            share,
-            waker,
-            clock,
-            policies,
             record.files,
-        ),
-        upkeep=make_upkeep(
-            database=database,
-            index=index,
-            project=project,
+            consolidate=road.consolidate,
+            share=share,
             waker=waker,
-            clock=clock,
-            policy=policies.reconcile,
         ),
-        batch_store=batch_store,
-        batches=make_batches(
-            clients=clients,
-            settings=settings,
-            policies=policies,
-            distiller=distiller,
-            store=batch_store,
-            replies=replies,
-            inbox=inbox,
-            waker=waker,
-            clock=clock,
-        ),
+        upkeep=make_upkeep(ground, index, road.project, waker),
+        batch_store=stores.batches,
+        batches=road.batches,
         check_key=(
-            CheckKey(PostgresKeys(database), clock, policies.keys) if settings.needs_keys else None
+            CheckKey(PostgresKeys(database), clock, policies.keys)
+            if ground.settings.needs_keys
+            else None
         ),
         lifecycle=lifecycle,
         record=record,
-        profiles=profiles,
-        imports=Import(PostgresExchange(database), verdicts, later, clock, policies.personal_data),
-        dead=DeadLetterOffice(
-            PostgresDeadLetters(database), inbox, ingest, later, clock, read_payload, policies.dead
+        profiles=stores.profiles,
+        imports=Import(
+            PostgresExchange(database), stores.verdicts, later, clock, policies.personal_data
         ),
+        dead=_make_office(ground, stores, road.ingest, later),
         procedures=procedures,
-        learn_procedures=LearnProcedures(PostgresProcedures(database)),
+        learn_procedures=LearnProcedures(stores.procedures),
         checkpointing=checkpointing,
     )
 
 
-def _make_stream(settings: Settings, clients: ExitStack) -> IntakeStream:
-    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
-    clients.callback(redis.close)
-    return IntakeStream(redis, settings.key_prefix, settings.default_tenant)
+def _make_erase(
+    ground: Ground,
+    stores: Stores,
+    index: GatedIndex,
+    caches: Sequence[SubjectCache],
+    archive: ArchiveFiles | None,
+    *,
+    consolidate: Consolidate,
+    share: Share,
+    waker: Waker,
+) -> Erase:
+    settings = ground.settings
+    stream = IntakeStream(ground.open_redis(15), settings.key_prefix, settings.default_tenant)
+    return Erase(
+        PostgresErasures(ground.database),
+        stores.memories,
+        index,
+        stream,
+        caches,
+        consolidate,
+        share,
+        waker,
+        ground.clock,
+        ground.policies,
+        archive,
+    )
 
 
-def _open_gate(settings: Settings, clients: ExitStack) -> PostgresRebuilds:
+def _make_restore(
+    ground: Ground, stores: Stores, lifecycle: Lifecycle, consolidate: Consolidate, waker: Waker
+) -> Restore:
+    return Restore(
+        stores.memories,
+        lifecycle.pins,
+        stores.verdicts,
+        consolidate,
+        stores.generations,
+        waker,
+        ground.clock,
+    )
+
+
+def _make_office(ground: Ground, stores: Stores, ingest: Ingest, waker: Waker) -> DeadLetterOffice:
+    letters = PostgresDeadLetters(ground.database)
+    policy = ground.policies.dead
+    return DeadLetterOffice(
+        letters, stores.inbox, ingest, waker, ground.clock, read_payload, policy
+    )
+
+
+def _open_gate(ground: Ground) -> PostgresRebuilds:
     # Connections of its own: whoever writes the index may hold one of the store's meanwhile.
+    settings = ground.settings
     own = Database(settings.database_url.get_secret_value(), pool_size=settings.database_pool)
-    clients.callback(own.close)
+    ground.clients.callback(own.close)
     return PostgresRebuilds(own)
-
-
-def _make_ingest(inbox: Inbox, waker: Waker, clock: Clock, policies: Policies) -> Ingest:
-    # Backfill that waits for a batch is not woken for a call of its own.
-    wakes_backfill = not policies.batch.is_on
-    return Ingest(inbox, waker, clock, policies.personal_data, wakes_backfill=wakes_backfill)
 
 
 _lock = threading.Lock()

@@ -13,14 +13,13 @@ from workers.models import check_priced, make_chat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
 
     from config.policy import Policies
     from config.settings import Settings
-    from pipelines.adapters.breaking import Breakers
     from pipelines.model import Owner
     from pipelines.ports import Distiller, GenerationStore, ReplyStore
     from pipelines.stages.generation import GenerationId
+    from workers.ground import Ground
 
 OFFLINE, MODEL = "offline", "model"
 
@@ -48,15 +47,7 @@ class ConfiguredDistillers:
             return self._made[key]
 
 
-def make_distiller(
-    recipe: Recipe,
-    *,
-    settings: Settings,
-    policies: Policies,
-    clients: ExitStack,
-    breakers: Breakers,
-    replies: ReplyStore,
-) -> Distiller:
+def make_distiller(recipe: Recipe, ground: Ground, replies: ReplyStore) -> Distiller:
     """The distiller that a recipe describes, at the endpoint of the settings."""
     if recipe.model is None or recipe.prompt_name is None or recipe.prompt is None:
         from pipelines.adapters.offline_distiller import OfflineDistiller
@@ -64,9 +55,9 @@ def make_distiller(
         return OfflineDistiller()
     from pipelines.adapters.model_distiller import ModelDistiller
 
-    chat = make_chat(settings, policies, clients, breakers, recipe.model)
+    chat = make_chat(ground, recipe.model)
     prompt = Prompt("distill", recipe.prompt_name, recipe.prompt)
-    return ModelDistiller(chat, replies, prompt, policies.distill)
+    return ModelDistiller(chat, replies, prompt, ground.policies.distill)
 
 
 def configured_recipe(settings: Settings) -> Recipe:

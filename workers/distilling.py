@@ -12,34 +12,31 @@ from workers.retry import judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from config.policy import Policies
-    from config.settings import Settings
-    from pipelines.adapters.breaking import Breakers
-    from pipelines.ports import Clock, Distillers, Inbox, Waker
+    from pipelines.ports import Distillers, Inbox, Waker
+    from workers.ground import Ground
 
 
-def make_check(settings: Settings, breakers: Breakers) -> Callable[[], bool]:
+def make_check(ground: Ground) -> Callable[[], bool]:
     """Whether it is worth taking a transcript out of the line."""
-    if settings.distiller == "offline":
+    if ground.settings.distiller == "offline":
         return lambda: True
-    return breaker_of_model(breakers, settings.model_name).may_ask
+    return breaker_of_model(ground.breakers, ground.settings.model_name).may_ask
 
 
 def make_distill(
-    *,
+    ground: Ground,
     inbox: Inbox,
     distillers: Distillers,
     waker: Waker,
-    clock: Clock,
-    policies: Policies,
     may_ask: Callable[[], bool],
 ) -> Distill:
     """What distills whoever's turn it is."""
+    policies = ground.policies
     return Distill(
         inbox,
         distillers,
         waker,
-        clock,
+        ground.clock,
         lease=policies.lease.distill,
         max_attempts=policies.retry.max_attempts,
         max_deaths=policies.retry.max_deaths,

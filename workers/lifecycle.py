@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from redis import Redis
-
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.pins import PostgresPins
@@ -19,12 +17,8 @@ from pipelines.flows.uses import CountUses
 from workers.uses import BackgroundUses
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from config.policy import Policies
-    from config.settings import Settings
-    from pipelines.adapters.postgres import Database
-    from pipelines.ports import Clock, Waker
+    from pipelines.ports import Waker
+    from workers.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +33,11 @@ class Lifecycle:
     pins: PostgresPins
 
 
-def make_lifecycle(
-    *,
-    settings: Settings,
-    policies: Policies,
-    database: Database,
-    waker: Waker,
-    clock: Clock,
-    clients: ExitStack,
-) -> Lifecycle:
-    """All of it; ``clients`` closes what it opens."""
-    redis = Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=15)
-    clients.callback(redis.close)
-    counter = BackgroundUses(RedisUses(redis, settings.key_prefix))
-    clients.callback(counter.close)
+def make_lifecycle(ground: Ground, waker: Waker) -> Lifecycle:
+    """All of it."""
+    database, clock, policies = ground.database, ground.clock, ground.policies
+    counter = BackgroundUses(RedisUses(ground.open_redis(15), ground.settings.key_prefix))
+    ground.clients.callback(counter.close)
     count_uses = CountUses(counter, PostgresUses(database), waker, clock)
     fading = PostgresFading(database)
     return Lifecycle(

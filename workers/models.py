@@ -17,20 +17,18 @@ from pipelines.adapters.breaking import (
 from pipelines.errors import ConfigurationError, ModelUnavailable
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
     from openai import OpenAI
     from pydantic import SecretStr
 
     from config.policy import Policies
     from config.settings import Settings
     from pipelines.ports import ChatModel, Embedder, Judge, ReplyStore, Reranker, TokenCounter
+    from workers.ground import Ground
 
 
-def make_embedder(
-    settings: Settings, policies: Policies, clients: ExitStack, breakers: Breakers
-) -> tuple[Embedder, TokenCounter]:
+def make_embedder(ground: Ground) -> tuple[Embedder, TokenCounter]:
     """What embeds, and what counts tokens in a language like the embedder's."""
+    settings = ground.settings
     if settings.embedder == "minilm":
         from pipelines.adapters.minilm import MiniLmEmbedder
 
@@ -40,15 +38,15 @@ def make_embedder(
 
     base_url = settings.embed_base_url or settings.model_base_url
     key = settings.embed_api_key or settings.model_api_key
-    client = clients.enter_context(make_client(base_url, key, settings))
+    client = ground.clients.enter_context(make_client(base_url, key, settings))
     embedder = OpenAiEmbedder(
         client,
         settings.embed_model,
         settings.embed_size,
-        policies.retry,
+        ground.policies.retry,
         budget_seconds=settings.model_timeout_seconds,
     )
-    guarded = BreakingEmbedder(embedder, breakers.of("embedder", ModelUnavailable))
+    guarded = BreakingEmbedder(embedder, ground.breakers.of("embedder", ModelUnavailable))
     return guarded, CharacterTokenCounter()
 
 
@@ -57,42 +55,33 @@ def breaker_of_model(breakers: Breakers, model: str) -> Breaker:
     return breakers.of(f"model {model}", ModelUnavailable)
 
 
-def make_chat(
-    settings: Settings,
-    policies: Policies,
-    clients: ExitStack,
-    breakers: Breakers,
-    model: str,
-    *,
-    max_seconds: float = float("inf"),
-) -> ChatModel:
+def make_chat(ground: Ground, model: str, *, max_seconds: float = float("inf")) -> ChatModel:
     """The chat model of that name, at the endpoint of the settings.
 
     Args:
-        settings: Name the endpoint, and how long it is waited for.
-        policies: Of retries and prices.
-        clients: Close the connections.
-        breakers: Shared by all who ask this model.
-        model: Its name at the endpoint.
+        ground: Names the endpoint.
+        model: Its name there.
         max_seconds: Where somebody waits who does not wait as long as the settings say.
     """
     from pipelines.adapters.openai_chat import OpenAiChatModel
 
-    check_priced(model, policies)
-    client = clients.enter_context(
+    settings = ground.settings
+    check_priced(model, ground.policies)
+    client = ground.clients.enter_context(
         make_client(settings.model_base_url, settings.model_api_key, settings)
     )
     chat = OpenAiChatModel(
         client,
         model,
-        policies.retry,
+        ground.policies.retry,
         budget_seconds=min(settings.model_timeout_seconds, max_seconds),
     )
-    return BreakingChatModel(chat, breaker_of_model(breakers, model))
+    return BreakingChatModel(chat, breaker_of_model(ground.breakers, model))
 
 
-def make_reranker(settings: Settings, clients: ExitStack, breakers: Breakers) -> Reranker | None:
+def make_reranker(ground: Ground) -> Reranker | None:
     """What re-ranks, if the settings name it."""
+    settings = ground.settings
     if settings.rerank_url is None:
         return None
     from pipelines.adapters.http_reranker import HttpReranker
@@ -104,25 +93,19 @@ def make_reranker(settings: Settings, clients: ExitStack, breakers: Breakers) ->
         settings.rerank_model,
         settings.rerank_timeout_seconds,
     )
-    clients.callback(made.close)
-    return BreakingReranker(made, breakers.of("reranker", ModelUnavailable))
+    ground.clients.callback(made.close)
+    return BreakingReranker(made, ground.breakers.of("reranker", ModelUnavailable))
 
 
-def make_judge(
-    settings: Settings,
-    policies: Policies,
-    clients: ExitStack,
-    breakers: Breakers,
-    replies: ReplyStore,
-) -> Judge | None:
+def make_judge(ground: Ground, replies: ReplyStore) -> Judge | None:
     """What is asked where rules cannot tell; nobody without a model."""
-    if settings.distiller == "offline":
+    if ground.settings.distiller == "offline":
         return None
     from pipelines.adapters.model_judge import ModelJudge
     from pipelines.adapters.paid_chat import PaidChat
 
-    chat = make_chat(settings, policies, clients, breakers, settings.model_name)
-    return ModelJudge(PaidChat(chat, replies, policies.distill.max_repairs))
+    chat = make_chat(ground, ground.settings.model_name)
+    return ModelJudge(PaidChat(chat, replies, ground.policies.distill.max_repairs))
 
 
 def check_priced(model: str, policies: Policies) -> None:

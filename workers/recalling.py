@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 from pipelines.flows.recall_tiers import RecallTiers
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from config.policy import Policies
     from pipelines.flows.procedures import Procedures
     from pipelines.flows.recall import Recall
+    from workers.ground import Ground
     from workers.session_tier import SessionTier
 
 # Tiers that are asked at the same moment, for all recalls together.
@@ -20,15 +18,11 @@ _LOOKUPS = 32
 
 
 def make_recall_tiers(
-    recall: Recall,
-    sessions: SessionTier,
-    procedures: Procedures,
-    policies: Policies,
-    clients: ExitStack,
+    ground: Ground, recall: Recall, sessions: SessionTier, procedures: Procedures
 ) -> RecallTiers:
-    """What answers from all tiers; its threads end with ``clients``."""
+    """What answers from all tiers, with threads of its own."""
     executor = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="recall")
-    clients.callback(executor.shutdown, wait=False, cancel_futures=True)
+    ground.clients.callback(executor.shutdown, wait=False, cancel_futures=True)
     return RecallTiers(
-        recall, sessions.sessions, sessions.working, procedures, executor, policies.recall
+        recall, sessions.sessions, sessions.working, procedures, executor, ground.policies.recall
     )

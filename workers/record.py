@@ -18,9 +18,8 @@ from pipelines.ports import ArchivedKind
 from workers.archives import open_archive
 
 if TYPE_CHECKING:
-    from config.settings import Settings
-    from pipelines.adapters.postgres import Database
-    from pipelines.ports import ArchiveFiles, Clock, Embedder, MemoryStore, OldRows, Waker
+    from pipelines.ports import ArchiveFiles, Embedder, MemoryStore, OldRows, Waker
+    from workers.ground import Ground
 
 NO_ARCHIVE = "is not set up: MEMSTILL_ARCHIVE_URL names where it is"
 
@@ -63,33 +62,24 @@ class Record:
         return self.archiving
 
 
-def make_record(
-    settings: Settings,
-    database: Database,
-    store: MemoryStore,
-    embedder: Embedder,
-    waker: Waker,
-    *,
-    clock: Clock,
-) -> Record:
+def make_record(ground: Ground, store: MemoryStore, embedder: Embedder, waker: Waker) -> Record:
     """All of it."""
-    policies, events = settings.policies(), PostgresEventLog(database)
+    database, clock, policies = ground.database, ground.clock, ground.policies
+    events = PostgresEventLog(database)
     snapshots = SnapshotEvents(events, PostgresLogSnapshots(database), clock, policies.archive)
     return Record(
         check=CheckEvents(events),
         rewrite=RewriteMemories(events, store, embedder, waker, clock, policies),
         snapshots=snapshots,
-        archiving=_make_archiving(settings, database, snapshots, clock),
+        archiving=_make_archiving(ground, snapshots),
     )
 
 
-def _make_archiving(
-    settings: Settings, database: Database, snapshots: SnapshotEvents, clock: Clock
-) -> Archiving | None:
-    if settings.archive_url is None:
+def _make_archiving(ground: Ground, snapshots: SnapshotEvents) -> Archiving | None:
+    url, database, policy = ground.settings.archive_url, ground.database, ground.policies.archive
+    if url is None:
         return None
-    policy = settings.policies().archive
-    files = ArchivedFiles(open_archive(settings.archive_url))
+    files = ArchivedFiles(open_archive(url))
     events = PostgresOldEvents(database, policy.least_events)
     sessions = PostgresOldSessions(database, policy.least_sessions)
     rows: dict[ArchivedKind, OldRows] = {
@@ -98,6 +88,6 @@ def _make_archiving(
     }
     return Archiving(
         files=files,
-        move=ArchiveOld(files, rows, clock, policy),
+        move=ArchiveOld(files, rows, ground.clock, policy),
         restore=RestoreArchived(files, events, snapshots),
     )

@@ -12,12 +12,8 @@ from pipelines.flows.working import WorkingMemory
 from workers.models import make_chat
 
 if TYPE_CHECKING:
-    from contextlib import ExitStack
-
-    from config.policy import Policies
-    from config.settings import Settings
-    from pipelines.adapters.breaking import Breakers
-    from pipelines.ports import Clock, Ledger, Summariser, TokenCounter
+    from pipelines.ports import Ledger, Summariser, TokenCounter
+    from workers.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +29,29 @@ class SessionTier:
     working: WorkingMemory
 
 
-def open_session_tier(
-    settings: Settings,
-    policies: Policies,
-    clients: ExitStack,
-    breakers: Breakers,
-    tokens: TokenCounter,
-    *,
-    ledger: Ledger,
-    clock: Clock,
-) -> SessionTier:
+def open_session_tier(ground: Ground, tokens: TokenCounter, ledger: Ledger) -> SessionTier:
     """On connections of its own: an agent waits for them less long than a worker would.
 
     Nothing is asked of Redis here; it may be away.
     """
+    settings, policies = ground.settings, ground.policies
     redis = open_redis(settings.redis_url.get_secret_value(), policies.session)
-    clients.callback(redis.close)
+    ground.clients.callback(redis.close)
     cache = RedisSessions(redis, settings.key_prefix, policies.session)
-    sessions = Sessions(cache, clock, policies.personal_data, policies.session)
+    sessions = Sessions(cache, ground.clock, policies.personal_data, policies.session)
     store = RedisWorking(redis, settings.key_prefix, policies.working, policies.session)
-    summariser = _make_summariser(settings, policies, clients, breakers, ledger)
+    summariser = _make_summariser(ground, ledger)
     working = WorkingMemory(store, sessions, tokens, summariser, policies.working)
     return SessionTier(cache, sessions, working)
 
 
-def _make_summariser(
-    settings: Settings,
-    policies: Policies,
-    clients: ExitStack,
-    breakers: Breakers,
-    ledger: Ledger,
-) -> Summariser | None:
+def _make_summariser(ground: Ground, ledger: Ledger) -> Summariser | None:
     """The model that distills; without one sentences are chosen, not written."""
-    if settings.distiller == "offline":
+    if ground.settings.distiller == "offline":
         return None
     from pipelines.adapters.model_summariser import ModelSummariser
     from pipelines.adapters.unkept_chat import UnkeptChat
 
-    limit = policies.working.model_seconds
-    name = settings.model_name
-    chat = make_chat(settings, policies, clients, breakers, name, max_seconds=limit)
+    limit = ground.policies.working.model_seconds
+    chat = make_chat(ground, ground.settings.model_name, max_seconds=limit)
     return ModelSummariser(UnkeptChat(chat, ledger))

@@ -12,10 +12,10 @@ from pipelines.flows.tend import TendIndex
 
 if TYPE_CHECKING:
     from config.operation import ReconcilePolicy
-    from pipelines.adapters.postgres import Database
     from pipelines.flows.gated import GatedIndex
     from pipelines.flows.project import Project
-    from pipelines.ports import Clock, Waker
+    from pipelines.ports import Waker
+    from workers.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +28,11 @@ class IndexUpkeep:
     policy: ReconcilePolicy
 
 
-def make_upkeep(
-    *,
-    database: Database,
-    index: GatedIndex,
-    project: Project,
-    waker: Waker,
-    clock: Clock,
-    policy: ReconcilePolicy,
-) -> IndexUpkeep:
+def make_upkeep(ground: Ground, index: GatedIndex, project: Project, waker: Waker) -> IndexUpkeep:
     """All of it, on the index of a process."""
-    truth = PostgresIndexTruth(database)
+    clock, policy = ground.clock, ground.policies.reconcile
+    truth = PostgresIndexTruth(ground.database)
     reconcile = Reconcile(truth, index, waker, clock, policy)
     reindex = Reindex(truth, index.live, index.rebuilds, project, clock, policy)
-    rounds = ReconcileRounds(reconcile, PostgresRounds(database), clock, policy)
+    rounds = ReconcileRounds(reconcile, PostgresRounds(ground.database), clock, policy)
     return IndexUpkeep(reconcile, reindex, TendIndex(reindex, rounds, policy), policy)

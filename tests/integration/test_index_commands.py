@@ -147,5 +147,6 @@ def test_check_says_so_when_redis_is_away(container: Container) -> None:
     settings = container.settings.model_copy(
         update={"redis_url": SecretStr("redis://127.0.0.1:1/0")}
     )
+    moved = replace(container, ground=replace(container.ground, settings=settings))
     with pytest.raises(QueueUnavailable):
-        check_queue(replace(container, settings=settings), repairs=False)
+        check_queue(moved, repairs=False)
