@@ -501,6 +501,24 @@ def test_old_receipt_is_forgotten_after_its_time(world: World) -> None:
     assert not answer.is_duplicate
 
 
+def test_receipt_stays_while_what_is_everyones_cites_its_session(world: World) -> None:
+    """An erasure would not find the words otherwise."""
+    shared, other = world.finish_sessions("s1", "s2")
+    said = make_evidence("xylophone", receipt=shared, session="s1")
+    everyone = Owner.everyone("acme")
+    fact = make_fact("Staging is slow.", owner=everyone, session="s1", evidence=(said,))
+    world.commit(Insert(make_memory(fact)))
+    world.archive_old()
+    retention = PostgresRetention(world.database, PassagePolicy())
+
+    assert 1 == retention.delete_receipts(day(999), 10)
+    assert [shared] == world.query("SELECT receipt FROM old_receipts")
+    assert other != shared
+
+    world.erase(Subject(ALICE))
+    assert [] == world.query("SELECT quote FROM evidence")
+
+
 def test_erased_user_leaves_no_file_and_an_erased_session_no_line(world: World) -> None:
     """What else the archive has of the user can still be read."""
     tea, chess = world.live("Likes tea.", "Plays chess.")
@@ -530,6 +548,25 @@ def test_erased_user_leaves_no_file_and_an_erased_session_no_line(world: World) 
     assert [] == world.query("SELECT user_id FROM event_snapshots WHERE user_id = 'alice'")
 
 
+def test_erased_user_is_not_cited_by_everyones_though_the_session_is_archived(
+    world: World,
+) -> None:
+    """The words of what was shared once, and of its history, go as well."""
+    (receipt,) = world.finish_sessions("s1")
+    everyone = Owner.everyone("acme")
+    said = make_evidence("xylophone", receipt=receipt, session="s1")
+    fact = make_fact("Staging is slow.", owner=everyone, session="s1", evidence=(said,))
+    world.commit(Insert(make_memory(fact)))
+    world.archive_old()
+    assert [receipt] == world.query("SELECT receipt FROM old_receipts")
+
+    erased = world.erase(Subject(ALICE))
+
+    assert [] == world.query("SELECT quote FROM evidence")
+    assert not [body for body in world.query("SELECT body FROM events") if "xylophone" in str(body)]
+    assert receipt in erased.receipts
+
+
 def test_purged_memory_that_cites_an_erased_session_leaves_the_snapshot_too(world: World) -> None:
     """Also when its events are in the archive."""
     tea, _ = world.live("Likes tea.", "Plays chess.")
@@ -546,6 +583,26 @@ def test_purged_memory_that_cites_an_erased_session_leaves_the_snapshot_too(worl
     assert tea.id not in world.log.read_log(ALICE).start
     lines = [line for file in world.files.list_files(ALICE) for line in world.files.read(file)]
     assert not [line for line in lines if b"tea" in line]
+
+
+def test_erased_session_leaves_the_log_though_its_receipt_is_forgotten(world: World) -> None:
+    """Nobody remembers what it was pushed under; the log says which session was cited."""
+    tea, chess, boat = world.live("Likes tea.", "Plays chess.", "Has a boat.")
+    world.clock.at = START
+    world.snapshots.run()
+    said = make_evidence("tea twice", receipt=tea.evidence[0].transcript_id, session="Likes tea.")
+    cited = (*boat.evidence, said)
+    world.commit(Reinforce(replace(boat, evidence=cited, version=3), (said,)))
+    fading = PostgresFading(world.database)
+    gone = [tea.id, boat.id]
+    fading.evict(gone, day(3_000), Policies().decay)
+    fading.purge_memories(gone, day(3_050))
+    assert {*gone} <= {*world.log.read_log(ALICE).start}
+
+    world.erase(Subject(ALICE, "Likes tea."))
+
+    assert [chess.id] == list(world.log.read_log(ALICE).start)
+    assert not [body for body in world.query("SELECT body FROM events") if "tea" in str(body)]
 
 
 def test_nothing_is_put_back_of_whom_is_being_erased(world: World) -> None:
