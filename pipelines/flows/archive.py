@@ -86,9 +86,13 @@ class ArchiveOld:
         file = self.files.write(portion, self.clock.now())
         if self.rows[portion.kind].remove(portion, self.clock.now()):
             return True
-        # They were erased meanwhile, or are held: nothing of them stays in the archive.
-        if file is not None:
-            self.files.delete(file)
+        # Whoever does the same at this moment may have moved them, and rest on this file. So only
+        # what was erased meanwhile is taken out.
+        for part in self.rows[portion.kind].find_erased(portion):
+            if part.session_id is not None:
+                self.files.remove_session(portion.owner, part.session_id, part.memory_ids)
+            elif file is not None:
+                self.files.delete(file)
         return False
 
 

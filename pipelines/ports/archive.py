@@ -66,6 +66,19 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasedPart:
+    """What was erased of a user.
+
+    Attributes:
+        session_id: None where it is the user.
+        memory_ids: Memories that the session had a part in, as far as they are known still.
+    """
+
+    session_id: str | None
+    memory_ids: tuple[MemoryId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedFile:
     """What the manifest beside a file says of it.
 
@@ -153,6 +166,10 @@ class OldRows(Protocol):
 
     def remove(self, portion: Portion, now: datetime) -> bool:
         """Delete these rows, in one transaction; False, and nothing, if any has changed."""
+        ...
+
+    def find_erased(self, portion: Portion) -> list[ErasedPart]:
+        """What was erased of the user since these rows came to be."""
         ...
 
 

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from pipelines.model import Memory
     from pipelines.outcome import Outcome
     from pipelines.plan import Change
-    from pipelines.ports import Archive
+    from pipelines.ports import Archive, OldRows
 
 LEASE = timedelta(minutes=5)
 POLICY = replace(ArchivePolicy(), snapshot_each=3, least_events=2, least_sessions=1, batch=4)
@@ -162,6 +162,48 @@ def test_what_a_file_holds_already_is_not_written_again(archive: Archive) -> Non
 
     assert more is not None
     assert [b'{"seq":3}'] == files.read(more)
+
+
+def test_draft_that_a_crash_left_goes_with_its_user_and_with_any_session(tmp_path: Path) -> None:
+    """What was half written holds what somebody may have erased."""
+    archive = DirectoryArchive(tmp_path)
+    files = ArchivedFiles(archive)
+    for subject in (None, "s1"):
+        draft = tmp_path / folder_of(ALICE) / "events" / "1-2-ab.jsonl.zst.0f.part"
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(b"xylophone")
+        assert 1 == files.count_left(ALICE, subject, [])
+
+        if subject is None:
+            files.remove_user(ALICE)
+        else:
+            files.remove_session(ALICE, subject, [])
+
+        assert not draft.exists()
+        assert 0 == files.count_left(ALICE, subject, [])
+
+
+def test_file_that_is_being_written_is_taken_away_only_from_whom_it_tells(archive: Archive) -> None:
+    """The rows of the others are deleted as soon as it is finished, and would be nowhere."""
+    files = ArchivedFiles(archive)
+    line = b'{"seq":1,"memory_id":"m","body":{"added":[{"session_id":"s1"}]}}'
+    written = files.write(portion(line), START)
+    assert written is not None
+    manifest = written.key.replace(".jsonl.zst", ".manifest.json")
+    kept = archive.get(manifest)
+    archive.delete([manifest])
+
+    assert 0 == files.count_left(ALICE, "s2", [])
+    files.remove_session(ALICE, "s2", [])
+    archive.put(manifest, kept)
+    assert [line] == files.read(written)
+
+    archive.delete([manifest])
+    assert 1 == files.count_left(ALICE, "s1", [])
+    files.remove_session(ALICE, "s1", [])
+    archive.put(manifest, kept)
+    files.remove_session(ALICE, "s1", [])
+    assert [] == list(archive.list(folder_of(ALICE)))
 
 
 def test_damaged_file_is_not_read(archive: Archive) -> None:
@@ -423,6 +465,34 @@ def test_crash_between_file_and_deletion_repeats_harmlessly(world: World) -> Non
     assert [] == world.numbers()
 
 
+@pytest.mark.parametrize("kind", list(ArchivedKind))
+def test_two_who_archive_the_same_lose_nothing(world: World, kind: ArchivedKind) -> None:
+    """The one who comes too late rests on the file of the other, or the other on theirs."""
+    world.live("Likes tea.", "Plays chess.")
+    world.finish_sessions("s1")
+    world.clock.at = LATER
+    world.snapshots.run()
+    rows: OldRows = world.events if kind is ArchivedKind.EVENTS else world.sessions
+
+    class MeanwhileArchived(InMemoryArchive):
+        is_first = True
+
+        def put(self, key: str, content: bytes) -> None:
+            super().put(key, content)
+            if self.is_first and kind in key and key.endswith(".json"):
+                self.is_first = False
+                assert isinstance(job.run(), Done)
+
+    archive = MeanwhileArchived()
+    job = replace(world.job, files=ArchivedFiles(archive))
+    lines = rows.read(ALICE, day(50), 99).lines
+    assert isinstance(job.run(), Done)
+
+    assert not rows.read(ALICE, day(50), 99).lines
+    files = [file for file in ArchivedFiles(archive).list_files(ALICE) if file.kind is kind]
+    assert list(lines) == [line for file in files for line in ArchivedFiles(archive).read(file)]
+
+
 @pytest.mark.parametrize("session", [None, "Likes tea."], ids=["user", "session"])
 def test_what_is_erased_while_it_is_archived_is_not_in_the_archive(
     world: World, session: str | None
@@ -440,10 +510,13 @@ def test_what_is_erased_while_it_is_archived_is_not_in_the_archive(
             super().put(key, content)
 
     archive = MeanwhileErased()
-    job = replace(world.job, files=ArchivedFiles(archive))
+    files = ArchivedFiles(archive)
+    job = replace(world.job, files=files)
     assert Done({}) == job.run()
 
-    assert {} == archive.kept
+    lines = [line for file in files.list_files(ALICE) for line in files.read(file)]
+    assert not [line for line in lines if b"tea" in line]
+    assert 0 == files.count_left(ALICE, session, [])
     assert [] == [body for body in world.query("SELECT body::text FROM events") if "tea" in body]
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.erased_meanwhile import find_erased
 from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import facts, old_receipts, owners, transcripts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
     from pipelines.adapters.postgres.database import Database
+    from pipelines.ports import ErasedPart
 
 _MOMENT = "%Y%m%dT%H%M%S%f"
 
@@ -81,6 +83,10 @@ class PostgresOldSessions:
         except VersionConflict:
             return False
         return True
+
+    def find_erased(self, portion: Portion) -> list[ErasedPart]:
+        with self._database.transaction() as connection:
+            return find_erased(connection, portion)
 
 
 def select_done(after: Owner | None, before: datetime, least: int, limit: int) -> Select[Any]:
