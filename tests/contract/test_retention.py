@@ -14,10 +14,12 @@ from config.retrieval import PassagePolicy
 from pipelines.adapters.lexical import document_vector
 from pipelines.adapters.postgres import (
     Database,
+    PostgresDeadLetters,
     PostgresInbox,
     PostgresMemoryStore,
     PostgresOutbox,
 )
+from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.retention import PostgresRetention
 from pipelines.adapters.postgres.tables import batches, facts, replies, transcripts
@@ -146,6 +148,53 @@ def test_what_is_held_stays_until_it_is_released(world: World) -> None:
     PostgresHolds(world.database).release("acme", hold.id, "counsel", day(1))
 
     assert 1 == world.retention.strip_transcripts(day(999), 10)
+
+
+def test_what_a_generation_has_of_whom_is_held_stays_too(world: World) -> None:
+    """It was live once: what was known of the user, and what was refused."""
+    _, memory = world.finish()
+    refused, _ = world.finish("s2")
+    hold = world.hold()
+    with world.database.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE memories SET evicted_at = :at,"
+                " tenant_id = 'acme' || chr(31) || 'g' || chr(31) || 'previous'"
+            ),
+            {"at": START},
+        )
+        connection.execute(
+            text(
+                "UPDATE facts SET outcome = 'refused', memory_id = NULL,"
+                " tenant_id = 'acme' || chr(31) || 'g' || chr(31) || 'previous'"
+                " WHERE receipt = :key"
+            ),
+            {"key": refused.id},
+        )
+    fading = PostgresFading(world.database)
+
+    assert [] == fading.find_purgeable(day(99), 10)
+    assert 0 == fading.purge_memories([memory.id], day(99))
+    assert 0 == world.retention.delete_refused(day(99), 10)
+    PostgresHolds(world.database).release("acme", hold.id, "counsel", day(1))
+
+    assert 2 == len(fading.find_purgeable(day(99), 10))
+    assert 1 == world.retention.delete_refused(day(99), 10)
+
+
+def test_dead_letter_of_whom_is_held_is_not_dropped_by_hand(world: World) -> None:
+    """Thousands are dropped at once by a filter, and nobody looks at each."""
+    item = make_transcript(*SAID, key="dead")
+    world.inbox.accept([item], START)
+    claim = world.inbox.claim_transcript(item.id, START, LEASE)
+    assert claim is not None
+    world.inbox.dead_letter(claim, "BadReply", "BadReply: no JSON", START)
+    dead = PostgresDeadLetters(world.database)
+    letter = dead.load_dead("acme", item.id)
+    world.hold()
+
+    assert set() == dead.drop([letter])
+    assert world.has_text(item.id)
 
 
 def test_expired_rows_go_in_bounded_batches(world: World) -> None:
