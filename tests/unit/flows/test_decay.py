@@ -148,6 +148,23 @@ class EndlessTable(InMemoryFading):
         return [], position + 1 if position < 2 else None
 
 
+def test_purge_of_much_goes_on_in_turns() -> None:
+    """No turn outlasts the lease under which it is run."""
+    world = World("Went to Rome.", "Went to Oslo.", "Went to Bern.")
+    world.clock.advance(100 * DAY)
+    world.decay.run()
+    world.clock.advance(POLICY.grace + DAY)
+    retention = RetentionPolicy(batch=1, turn=timedelta())
+    purge = Purge(world.fading, NothingElse(), world.clock, replace(POLICY, batch=1), retention)
+
+    turns = []
+    while isinstance(outcome := purge.run(), Snoozed):
+        turns.append(outcome.counts)
+
+    assert ([{"memories": 1}] * 3, Done()) == (turns, outcome)
+    assert [] == world.stores.all_memories()
+
+
 def test_decay_of_a_large_table_goes_on_in_turns() -> None:
     """Each begins where the one before ended; uses are written down by the first alone."""
     world = World("Went to Rome.")
