@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
 from config.retrieval import PassagePolicy
 from pipelines.adapters.lexical import document_vector
@@ -19,10 +19,11 @@ from pipelines.adapters.postgres import (
     PostgresMemoryStore,
     PostgresOutbox,
 )
+from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.retention import PostgresRetention
-from pipelines.adapters.postgres.tables import batches, facts, replies, transcripts
+from pipelines.adapters.postgres.tables import batches, evidence, facts, replies, transcripts
 from pipelines.model import FactOutcome, MemoryId, MemoryState, TranscriptState
 from pipelines.plan import Insert, Plan, Refile, Settlement
 from pipelines.ports import HoldId, LegalHold
@@ -112,6 +113,27 @@ def test_text_of_a_session_goes_and_its_memory_is_found_by_the_same_words(world:
     assert document_vector(before) == document_vector(after)
     assert "live bern" not in after.casefold()
     assert memory.evidence == world.store.find_memory("acme", memory.id).evidence
+
+
+def test_what_cites_a_session_is_found_without_reading_all_evidence(world: World) -> None:
+    """Each batch of texts looks for it, with the sessions locked."""
+    world.finish()
+    fill = """
+        INSERT INTO evidence (memory_id, receipt, message_index, quote_key, message_id,
+            session_id, role, speaker, quote, said_at, event_at)
+        SELECT id, gen_random_uuid(), 0, 'k', 'm', 's', 'user', 'User', 'q', now(), now()
+        FROM memories CROSS JOIN generate_series(1, 5000)
+    """
+    with world.database.transaction() as connection:
+        connection.execute(text(fill))
+        connection.execute(text("ANALYZE evidence"))
+        cited = is_among(evidence.c.receipt, [uuid.uuid4() for _ in range(200)])
+        sql = select(evidence).where(cited).compile(world.database.engine)
+        explain = connection.exec_driver_sql(f"EXPLAIN {sql}", dict(sql.params))
+        plan = "\n".join(explain.scalars())
+
+    assert "evidence_of_receipt" in plan
+    assert "Seq Scan" not in plan
 
 
 def test_session_that_is_not_done_keeps_its_text(world: World) -> None:
