@@ -24,6 +24,7 @@ class RetentionPolicy:
         batches: Batches of model calls that have ended.
         receipts: What a session that is pushed again is answered from, after it was archived.
         batch: Rows that one transaction takes.
+        turn: No further transaction is begun after this in one turn of the job.
     """
 
     transcripts: timedelta = 7 * _DAY
@@ -33,6 +34,7 @@ class RetentionPolicy:
     batches: timedelta = 30 * _DAY
     receipts: timedelta = 400 * _DAY
     batch: int = 200
+    turn: timedelta = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)

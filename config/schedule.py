@@ -9,7 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import BeforeValidator, PositiveFloat
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from config.budgets import read_json
@@ -117,5 +117,7 @@ class SchedulePolicy:
         return replace(self, jobs=kept)
 
 
-IntervalsSetting = Annotated[Mapping[Job, PositiveFloat], NoDecode, BeforeValidator(read_json)]
-"""Seconds by job, as JSON: ``{"decay": 3600}``."""
+_YEAR_SECONDS = 366 * 86_400
+_Seconds = Annotated[float, Field(ge=0.01, le=_YEAR_SECONDS)]
+IntervalsSetting = Annotated[Mapping[Job, _Seconds], NoDecode, BeforeValidator(read_json)]
+"""Seconds by job, from a hundredth to those of a year, as JSON: ``{"decay": 3600}``."""

@@ -44,10 +44,9 @@ class DirectoryArchive:
     def list(self, folder: str) -> list[str]:
         with _translated():
             found = (self._root / folder).rglob("*")
+            # Drafts as well, which a crash has left: they hold what somebody may have erased.
             return sorted(
-                path.relative_to(self._root).as_posix()
-                for path in found
-                if path.is_file() and path.suffix != _DRAFT
+                path.relative_to(self._root).as_posix() for path in found if path.is_file()
             )
 
     def delete(self, keys: Collection[str]) -> None:

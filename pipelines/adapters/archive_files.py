@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipelines.adapters.compressed import pack_lines, unpack_lines
-from pipelines.errors import ArchiveUnavailable, NotFound
+from pipelines.errors import ArchiveUnavailable, NotFound, StoreRefused
 from pipelines.formats import ARCHIVED
 from pipelines.model import Owner
 from pipelines.ports import ArchivedFile, ArchivedKind, Portion, Subject
@@ -74,10 +74,14 @@ class ArchivedFiles:
 
     def remove_session(self, owner: Owner, session_id: str, ids: Collection[MemoryId]) -> int:
         removed = 0
-        self._drop_unfinished(owner)
+        unfinished = self._find_unfinished(owner)
+        self._archive.delete([key for key, lines in unfinished.items() if lines is None])
         read = {file.key: (file, self.read(file)) for file in self.list_files(owner)}
         tainted = _find_tainted((line for _, lines in read.values() for line in lines), session_id)
         tainted |= set(map(str, ids))
+        self._archive.delete(
+            [key for key, lines in unfinished.items() if _is_to_go(lines, session_id, tainted)]
+        )
         for file, lines in read.values():
             kept = [line for line in lines if not _is_of(line, session_id, tainted)]
             if len(kept) == len(lines):
@@ -90,9 +94,14 @@ class ArchivedFiles:
     def count_left(self, owner: Owner, session_id: str | None, ids: Collection[MemoryId]) -> int:
         if session_id is None:
             return len(self._archive.list(folder_of(owner)))
-        lines = [line for file in self.list_files(owner) for line in self.read(file)]
+        unfinished = self._find_unfinished(owner)
+        files = [
+            file for file in self.list_files(owner) if _manifest_of(file.key) not in unfinished
+        ]
+        lines = [line for file in files for line in self.read(file)]
         tainted = _find_tainted(lines, session_id) | set(map(str, ids))
-        return sum(_is_of(line, session_id, tainted) for line in lines)
+        left = sum(_is_to_go(found, session_id, tainted) for found in unfinished.values())
+        return left + sum(_is_of(line, session_id, tainted) for line in lines)
 
     def _get(self, file: ArchivedFile) -> bytes:
         try:
@@ -135,11 +144,30 @@ class ArchivedFiles:
             self._archive.put(_manifest_of(fresh.key), orjson.dumps(spell_manifest(fresh)))
         self.delete(file)
 
-    def _drop_unfinished(self, owner: Owner) -> None:
-        """A file without a manifest holds nothing that is not in the database."""
+    def _find_unfinished(self, owner: Owner) -> dict[str, list[bytes] | None]:
+        """The lines of what has no manifest: a writer has it in hand, or was stopped over it.
+
+        None where they cannot be read, as with a draft, or a manifest whose file is gone: nobody
+        rests on those.
+        """
         keys = set(self._archive.list(folder_of(owner)))
-        data = [key for key in keys if key.endswith(_DATA)]
-        self._archive.delete([key for key in data if _manifest_of(key) not in keys])
+        found: dict[str, list[bytes] | None] = {}
+        for key in sorted(keys):
+            if key.endswith(_MANIFEST):
+                data = _data_of(key)
+                # It may have been written since the other was listed.
+                if data not in keys and self._try_get(data) is None:
+                    found[key] = None
+            elif _manifest_of(key) not in keys:
+                content = self._try_get(key) if key.endswith(_DATA) else None
+                found[key] = None if content is None else _try_unpack(content)
+        return found
+
+    def _try_get(self, key: str) -> bytes | None:
+        try:
+            return self._archive.get(key)
+        except NotFound:
+            return None
 
 
 def folder_of(owner: Owner) -> str:
@@ -208,6 +236,28 @@ def _tenant_folder(tenant_id: str) -> str:
 
 def _manifest_of(key: str) -> str:
     return key.removesuffix(_DATA) + _MANIFEST
+
+
+def _data_of(manifest: str) -> str:
+    return manifest.removesuffix(_MANIFEST) + _DATA
+
+
+def _try_unpack(content: bytes) -> list[bytes] | None:
+    try:
+        return unpack_lines(content)
+    except StoreRefused:
+        return None
+
+
+def _is_to_go(lines: list[bytes] | None, session_id: str, tainted: set[str]) -> bool:
+    """Whether an unfinished file is in the way of an erasure.
+
+    One of other rows may be finished at this moment, and the rows be deleted after that.
+    """
+    if lines is None:
+        return True
+    known = tainted | _find_tainted(lines, session_id)
+    return any(_is_of(line, session_id, known) for line in lines)
 
 
 def _find_tainted(lines: Iterable[bytes], session_id: str) -> set[str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import InputError, OwnerBusy, VersionConflict
+from pipelines.errors import InputError, MemstillError, OwnerBusy, VersionConflict
 from pipelines.flows.positions import read_owner, spell_owner
 from pipelines.outcome import Done, Outcome, Snoozed
 from pipelines.ports import ArchivedKind
@@ -21,7 +20,14 @@ if TYPE_CHECKING:
     from config.retention import ArchivePolicy
     from pipelines.flows.snapshots import SnapshotEvents
     from pipelines.model import Owner
-    from pipelines.ports import ArchiveFiles, Clock, OldRows, Portion, ReturningEvents
+    from pipelines.ports import (
+        ArchivedFile,
+        ArchiveFiles,
+        Clock,
+        OldRows,
+        Portion,
+        ReturningEvents,
+    )
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +40,9 @@ class ArchiveOld:
     """Moves old rows into the archive, a portion of one user after another.
 
     The file is written and read back before the transaction that deletes its rows is over. Whoever
-    is stopped between has the rows in both places, and the next run deletes them. No file is ever
-    taken back: another run, which found the rows in it, may have deleted them by now.
+    is stopped between has the rows in both places, and the next run deletes them. The file is not
+    taken back: another run, which found the rows in it, may have deleted them by now. Only what was
+    erased meanwhile is taken out of it.
     """
 
     files: ArchiveFiles
@@ -74,15 +81,34 @@ class ArchiveOld:
     def _move_all(self, kind: ArchivedKind, owner: Owner, before: datetime) -> int:
         total, found = 0, self.policy.batch
         while found == self.policy.batch:
-            now = self.clock.now()
-            found = self.rows[kind].move(owner, before, found, partial(self._write, now), now)
+            found = self._move(kind, owner, before)
             total += found
         if total:
             log.info("rows_archived", kind=kind.value, rows=total)
         return total
 
-    def _write(self, now: datetime, portion: Portion) -> None:
-        self.files.write(portion, now)
+    def _move(self, kind: ArchivedKind, owner: Owner, before: datetime) -> int:
+        now, rows = self.clock.now(), self.rows[kind]
+        written: list[tuple[Portion, ArchivedFile | None]] = []
+
+        def write(portion: Portion) -> None:
+            written.append((portion, None))
+            written[-1] = portion, self.files.write(portion, now)
+
+        try:
+            return rows.move(owner, before, self.policy.batch, write, now)
+        except MemstillError:
+            # Who was cut off may have stood still for long before writing.
+            for portion, file in written:
+                self._take_out_erased(portion, file)
+            raise
+
+    def _take_out_erased(self, portion: Portion, file: ArchivedFile | None) -> None:
+        for part in self.rows[portion.kind].find_erased(portion):
+            if part.session_id is not None:
+                self.files.remove_session(portion.owner, part.session_id, part.memory_ids)
+            elif file is not None:
+                self.files.delete(file)
 
 
 @dataclass(frozen=True, slots=True)

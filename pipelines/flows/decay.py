@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+# So many pages no table has.
+_MOST_DIGITS = 9
+
 
 @dataclass(frozen=True, slots=True)
 class Decay:
@@ -94,6 +97,6 @@ def _parts(keys: Sequence[MemoryId], size: int) -> Iterator[Sequence[MemoryId]]:
 def _read_position(position: str | None) -> int:
     if position is None:
         return 0
-    if not position.isdecimal():
+    if not (position.isascii() and position.isdecimal() and len(position) <= _MOST_DIGITS):
         raise InputError("position", "is none of this job; run it from the beginning")
     return int(position)

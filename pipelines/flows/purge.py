@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.outcome import Done, Outcome
+from pipelines.outcome import Done, Outcome, Snoozed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from config.decay import DecayPolicy
     from config.retention import RetentionPolicy
@@ -33,14 +35,25 @@ class Purge:
     retention: RetentionPolicy
 
     def run(self) -> Outcome:
-        """Delete what may go."""
-        counts = {"memories": self._purge_evicted()}
-        for name, (expire, period) in self._expiring().items():
-            counts[name] = self._delete(expire, self.clock.now() - period)
-        deleted = {name: count for name, count in counts.items() if count}
+        """Delete what may go, in bounded turns; each begins with what is left."""
+        started, counts = self.clock.now(), Counter[str]()
+        for name, count in self._delete_parts():
+            counts[name] += count
+            # Looking where there is nothing may take long, too, and must not be begun for ever.
+            if count and self.clock.now() - started >= self.retention.turn:
+                return Snoozed(timedelta(), "more may have expired", dict(+counts))
+        deleted = dict(+counts)
         if deleted:
             log.info("expired_purged", **deleted)
         return Done(deleted)
+
+    def _delete_parts(self) -> Iterator[tuple[str, int]]:
+        """What each transaction deleted; the next one begins when it is asked for."""
+        for count in self._purge_evicted():
+            yield "memories", count
+        for name, (expire, period) in self._expiring().items():
+            for count in self._delete(expire, self.clock.now() - period):
+                yield name, count
 
     def _expiring(self) -> Mapping[str, tuple[Expire, timedelta]]:
         store, keep = self.store, self.retention
@@ -53,20 +66,17 @@ class Purge:
             "batches": (store.delete_batches, keep.batches),
         }
 
-    def _delete(self, expire: Expire, before: datetime) -> int:
-        total, found = 0, self.retention.batch
+    def _delete(self, expire: Expire, before: datetime) -> Iterator[int]:
+        found = self.retention.batch
         while found == self.retention.batch:
             found = expire(before, self.retention.batch)
-            total += found
-        return total
+            yield found
 
-    def _purge_evicted(self) -> int:
+    def _purge_evicted(self) -> Iterator[int]:
         """Evicted memories whose grace is over, what they superseded first."""
         before = self.clock.now() - self.decay.grace
-        purged = 0
         while keys := self.fading.find_purgeable(before, self.decay.batch):
             gone = self.fading.purge_memories(keys, self.clock.now())
             if not gone:
                 break  # somebody is at them; the next run sees what is left
-            purged += gone
-        return purged
+            yield gone

@@ -66,6 +66,19 @@ class Portion:
 
 
 @dataclass(frozen=True, slots=True)
+class ErasedPart:
+    """What was erased of a user.
+
+    Attributes:
+        session_id: None where it is the user.
+        memory_ids: Memories that the session had a part in, as far as they are known still.
+    """
+
+    session_id: str | None
+    memory_ids: tuple[MemoryId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ArchivedFile:
     """What the manifest beside a file says of it.
 
@@ -109,6 +122,10 @@ class ArchiveFiles(Protocol):
         Raises:
             ArchiveUnavailable: It is not what its manifest says.
         """
+        ...
+
+    def delete(self, file: ArchivedFile) -> None:
+        """Delete a file, its manifest first."""
         ...
 
     def remove_user(self, owner: Owner) -> int:
@@ -159,6 +176,10 @@ class OldRows(Protocol):
         Returns:
             How many there were; none are left if there were fewer than ``limit``.
         """
+        ...
+
+    def find_erased(self, portion: Portion) -> list[ErasedPart]:
+        """What was erased of the user since these rows came to be."""
         ...
 
 

@@ -90,7 +90,7 @@ class InMemoryHolds:
     def is_held(self, owner: Owner) -> bool:
         """Whether a hold is on a user."""
         return any(
-            hold.owner == owner and hold.released_at is None for hold in self._holds.values()
+            hold.owner == owner.live and hold.released_at is None for hold in self._holds.values()
         )
 
 

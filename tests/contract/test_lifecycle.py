@@ -16,6 +16,7 @@ from pipelines.adapters.postgres import Database, PostgresMemoryStore
 from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.pins import PostgresPins
+from pipelines.adapters.postgres.use_rows import add_uses
 from pipelines.adapters.postgres.uses import PostgresUses
 from pipelines.adapters.redis_uses import RedisUses
 from pipelines.errors import NotFound
@@ -279,6 +280,31 @@ def test_eviction_takes_only_what_has_still_faded(world: World) -> None:
     assert 0 == world.evict(tea, boat)
     assert (FADED, None) == (world.load(tea).evicted_at, world.load(boat).evicted_at)
     assert tea.version + 1 == world.load(tea).version
+
+
+def test_memory_whose_use_is_written_down_at_this_moment_is_not_evicted(database_url: str) -> None:
+    """Who writes it has looked already whether it was evicted."""
+    database = Database(database_url)
+    fading = PostgresFading(database)
+    world = World(
+        PostgresMemoryStore(database),
+        fading,
+        PostgresUses(database),
+        PostgresPins(database),
+        PostgresHolds(database),
+    )
+    rome = memory_of("Went to Rome.")
+    world.insert(rome)
+    world.uses.add_uses(counted("b1", START, **{str(rome.id): 1}), START)
+
+    with database.transaction() as connection:
+        add_uses(connection, [rome.id], [1], [FADED])
+        assert 0 == fading.evict([rome.id], FADED, replace(POLICY, threshold=0.2))
+
+    assert world.load(rome).evicted_at is None
+    assert 0 == fading.evict([rome.id], FADED, replace(POLICY, threshold=0.2))
+    assert 1 == fading.evict([rome.id], day(999), POLICY)
+    database.close()
 
 
 def test_survey_counts_what_there_is_and_changes_nothing(world: World) -> None:

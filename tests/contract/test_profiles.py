@@ -137,6 +137,23 @@ def test_change_by_any_program_reaches_the_index(world: World) -> None:
     assert not world.is_due()
 
 
+def test_write_that_changes_one_entry_takes_one_number(world: World) -> None:
+    """Large profiles that are written often would have used them all up within weeks."""
+    world.write(INSERT, preferences='{"colour": "blue", "tone": "dry"}', learned='{"pets": 2}')
+
+    for colour in ("red", "green", "green"):
+        world.write(
+            "UPDATE user_profiles SET updated_at = now(),"
+            " preferences = jsonb_set(preferences, '{colour}', CAST(:colour AS jsonb))",
+            colour=f'"{colour}"',
+        )
+
+    with world.database.transaction() as connection:
+        taken = connection.execute(text("SELECT last_value FROM profile_versions")).scalar_one()
+    assert 3 + 2 == taken
+    assert "User's colour: green" in world.told()
+
+
 def test_entry_that_is_made_anew_replaces_what_it_was(world: World) -> None:
     """Its version is higher than it ever was, although its row is another one."""
     world.write(INSERT, preferences='{"colour": "blue"}', learned="{}")

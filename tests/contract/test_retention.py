@@ -8,19 +8,22 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 
 from config.retrieval import PassagePolicy
 from pipelines.adapters.lexical import document_vector
 from pipelines.adapters.postgres import (
     Database,
+    PostgresDeadLetters,
     PostgresInbox,
     PostgresMemoryStore,
     PostgresOutbox,
 )
+from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.legal_holds import PostgresHolds
 from pipelines.adapters.postgres.retention import PostgresRetention
-from pipelines.adapters.postgres.tables import batches, facts, replies, transcripts
+from pipelines.adapters.postgres.tables import batches, evidence, facts, replies, transcripts
 from pipelines.model import FactOutcome, MemoryId, MemoryState, TranscriptState
 from pipelines.plan import Insert, Plan, Refile, Settlement
 from pipelines.ports import HoldId, LegalHold
@@ -112,6 +115,27 @@ def test_text_of_a_session_goes_and_its_memory_is_found_by_the_same_words(world:
     assert memory.evidence == world.store.find_memory("acme", memory.id).evidence
 
 
+def test_what_cites_a_session_is_found_without_reading_all_evidence(world: World) -> None:
+    """Each batch of texts looks for it, with the sessions locked."""
+    world.finish()
+    fill = """
+        INSERT INTO evidence (memory_id, receipt, message_index, quote_key, message_id,
+            session_id, role, speaker, quote, said_at, event_at)
+        SELECT id, gen_random_uuid(), 0, 'k', 'm', 's', 'user', 'User', 'q', now(), now()
+        FROM memories CROSS JOIN generate_series(1, 5000)
+    """
+    with world.database.transaction() as connection:
+        connection.execute(text(fill))
+        connection.execute(text("ANALYZE evidence"))
+        cited = is_among(evidence.c.receipt, [uuid.uuid4() for _ in range(200)])
+        sql = select(evidence).where(cited).compile(world.database.engine)
+        explain = connection.exec_driver_sql(f"EXPLAIN {sql}", dict(sql.params))
+        plan = "\n".join(explain.scalars())
+
+    assert "evidence_of_receipt" in plan
+    assert "Seq Scan" not in plan
+
+
 def test_session_that_is_not_done_keeps_its_text(world: World) -> None:
     """However old it is."""
     transcript = make_transcript(*SAID, key="waiting")
@@ -146,6 +170,53 @@ def test_what_is_held_stays_until_it_is_released(world: World) -> None:
     PostgresHolds(world.database).release("acme", hold.id, "counsel", day(1))
 
     assert 1 == world.retention.strip_transcripts(day(999), 10)
+
+
+def test_what_a_generation_has_of_whom_is_held_stays_too(world: World) -> None:
+    """It was live once: what was known of the user, and what was refused."""
+    _, memory = world.finish()
+    refused, _ = world.finish("s2")
+    hold = world.hold()
+    with world.database.transaction() as connection:
+        connection.execute(
+            text(
+                "UPDATE memories SET evicted_at = :at,"
+                " tenant_id = 'acme' || chr(31) || 'g' || chr(31) || 'previous'"
+            ),
+            {"at": START},
+        )
+        connection.execute(
+            text(
+                "UPDATE facts SET outcome = 'refused', memory_id = NULL,"
+                " tenant_id = 'acme' || chr(31) || 'g' || chr(31) || 'previous'"
+                " WHERE receipt = :key"
+            ),
+            {"key": refused.id},
+        )
+    fading = PostgresFading(world.database)
+
+    assert [] == fading.find_purgeable(day(99), 10)
+    assert 0 == fading.purge_memories([memory.id], day(99))
+    assert 0 == world.retention.delete_refused(day(99), 10)
+    PostgresHolds(world.database).release("acme", hold.id, "counsel", day(1))
+
+    assert 2 == len(fading.find_purgeable(day(99), 10))
+    assert 1 == world.retention.delete_refused(day(99), 10)
+
+
+def test_dead_letter_of_whom_is_held_is_not_dropped_by_hand(world: World) -> None:
+    """Thousands are dropped at once by a filter, and nobody looks at each."""
+    item = make_transcript(*SAID, key="dead")
+    world.inbox.accept([item], START)
+    claim = world.inbox.claim_transcript(item.id, START, LEASE)
+    assert claim is not None
+    world.inbox.dead_letter(claim, "BadReply", "BadReply: no JSON", START)
+    dead = PostgresDeadLetters(world.database)
+    letter = dead.load_dead("acme", item.id)
+    world.hold()
+
+    assert set() == dead.drop([letter])
+    assert world.has_text(item.id)
 
 
 def test_expired_rows_go_in_bounded_batches(world: World) -> None:

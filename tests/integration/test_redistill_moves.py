@@ -202,6 +202,29 @@ def test_drop_is_refused_while_users_are_on_their_way(world: World) -> None:
         world.client.drop_generation()
 
 
+def test_what_was_live_stays_when_its_user_is_held(world: World) -> None:
+    """The generation is dropped for the others, and for the user when they are let go."""
+    for user in ("alice", "bob"):
+        world.tell(OSLO, user=user, day=5)
+    world.client.redistill("2026-03-01", prompt="v2")
+    world.settle()
+    world.client.switch_generation()
+    world.settle()
+    hold = world.client.hold("alice", "case 7")
+
+    def previous() -> list[tuple[str]]:
+        return world.query("SELECT user_id FROM memories WHERE position(E'\\x1f' IN tenant_id) > 0")
+
+    world.client.drop_generation()
+    for _ in range(4):
+        world.container.redistill.run()
+    assert [("alice",)] == previous()
+
+    world.client.release_hold(str(hold.id))
+    world.work_at_once()
+    assert [] == previous()
+
+
 def test_replies_of_a_dropped_generation_name_the_transcripts_themselves(world: World) -> None:
     """So that whoever erases a transcript finds all that was answered to its text."""
     receipt = world.tell(OSLO, day=5)

@@ -24,6 +24,7 @@ CREATE OR REPLACE FUNCTION number_profile() RETURNS trigger LANGUAGE plpgsql AS 
     RETURN NEW;
 END $$
 """
+# A number is taken only for what has changed: there are two thousand million of them.
 # Runs as whoever migrated, so that a program needs no right but that to write profiles.
 _CAPTURE = """
 CREATE OR REPLACE FUNCTION capture_profile() RETURNS trigger
@@ -53,7 +54,12 @@ LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
         FROM (VALUES ('preferences', NEW.preferences), ('learned', NEW.learned))
             AS part (section, body)
         CROSS JOIN LATERAL jsonb_each(part.body) AS item (key, value)
-        WHERE item.value <> 'null' ORDER BY 1
+        WHERE item.value <> 'null' AND NOT EXISTS (
+            SELECT FROM profile_entries AS known
+            WHERE known.tenant_id = NEW.tenant_id AND known.user_id = NEW.user_id
+                AND known.section = part.section AND known.key = item.key
+                AND known.value = item.value)
+        ORDER BY 1
         ON CONFLICT (id) DO UPDATE SET value = excluded.value, version = excluded.version,
             changed_at = excluded.changed_at
         WHERE entry.value IS DISTINCT FROM excluded.value;

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from pipelines.adapters.postgres.leases import OPEN_STATES
+from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.line import give_turns
 from pipelines.adapters.postgres.tables import (
     facts,
@@ -128,6 +129,7 @@ class PostgresDeadLetters:
             .where(
                 transcripts.c.receipt.in_([letter.receipt for letter in letters]),
                 _is_dead,
+                is_free(transcripts),
                 transcripts.c.copy_of.is_(None),
                 ~exists().where(copy.c.copy_of == transcripts.c.receipt),
                 ~exists().where(facts.c.receipt == transcripts.c.receipt),

@@ -71,6 +71,12 @@ _LONGEST_HALVES = 1_000.0
 # made once.
 NOW = bindparam("now", type_=DateTime(timezone=True))
 _CTID: ColumnElement[Any] = literal_column("memories.ctid")
+_LOCK_FREE = (
+    select(memories.c.id)
+    .where(memories.c.id == any_(bindparam("keys", type_=ARRAY(UUID))))
+    .order_by(memories.c.id)
+    .with_for_update(skip_locked=True)
+)
 _PAGES = text(
     "SELECT pg_relation_size('memories') / CAST(current_setting('block_size') AS integer)"
 )
@@ -110,7 +116,9 @@ class PostgresFading:
         with self._database.transaction() as connection:
             # What a crash takes back has faded still, and nobody was told.
             connection.execute(text("SET LOCAL synchronous_commit TO off"))
-            values, options = {"keys": keys, "now": now}, {"preserve_rowcount": True}
+            # First, so that the statement sees the uses of whoever was writing them down.
+            free = connection.execute(_LOCK_FREE, {"keys": list(keys)}).scalars().all()
+            values, options = {"keys": free, "now": now}, {"preserve_rowcount": True}
             found = connection.execute(evict_statement(policy), values, execution_options=options)
             return found.rowcount
 

@@ -29,6 +29,7 @@ from pipelines.adapters.postgres.arrays import is_among, is_any
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.erased_events import clean_events, erase_events, find_purged
 from pipelines.adapters.postgres.log_snapshots import clean_snapshot
+from pipelines.adapters.postgres.past_receipts import list_past
 from pipelines.adapters.postgres.tables import (
     api_keys,
     batch_items,
@@ -128,7 +129,10 @@ def forget_user(connection: Connection, live: Owner, now: datetime) -> Gone:
     whose = list_owners(connection, live)
     _lock_moves(connection, live)
     _void_leases(connection, whose)
-    receipts = _lock_transcripts(connection, is_any(transcripts, whose))
+    receipts = [
+        *_lock_transcripts(connection, is_any(transcripts, whose)),
+        *list_past(connection, whose, None),
+    ]
     ids = _list_memories(connection, is_any(memories, whose))
     gone = Gone(receipts=receipts, memory_ids=ids)
     _leave_everyones(connection, live.tenant_id, gone)
@@ -160,7 +164,8 @@ def forget_session(
     _lock_moves(connection, live)
     fences = _void_leases(connection, whose, now + lease)
     mine = and_(is_any(transcripts, [live]), transcripts.c.session_id == subject.session_id)
-    originals = [*_lock_transcripts(connection, mine), *_find_archived(connection, subject)]
+    there = _lock_transcripts(connection, mine)
+    originals = list({*there, *list_past(connection, whose, subject.session_id)})
     copies = _lock_transcripts(connection, is_among(transcripts.c.copy_of, originals))
     gone = Gone(receipts=[*originals, *copies])
     for owner in whose:
@@ -185,12 +190,6 @@ def forget_session(
     of_thread = and_(is_any(checkpoints, [live]), checkpoints.c.thread_id == subject.session_id)
     gone.removed[checkpoints.name] += _delete(connection, checkpoints, of_thread)
     return gone
-
-
-def _find_archived(connection: Connection, subject: Subject) -> list[ReceiptId]:
-    """Receipts of the session whose rows are in the archive."""
-    statement = select(old_receipts.c.receipt).where(_is_of_session(subject))
-    return [ReceiptId(key) for key in connection.execute(statement).scalars()]
 
 
 def _is_of_session(subject: Subject) -> ColumnElement[bool]:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
+from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.pins import keep_pins
 from pipelines.adapters.postgres.tables import (
     event_snapshots,
@@ -327,9 +328,13 @@ def _finish_transcripts(connection: Connection, owner: Owner, now: datetime) -> 
     )
 
 
-def _drop(connection: Connection, places: _Places, side: Side, now: datetime) -> None:
+def _drop(connection: Connection, places: _Places, side: Side, now: datetime) -> Moved | None:
     """Delete both sides; points of theirs leave the index with the outbox."""
     del side
+    # What was live once is the user's own, and stays until they are let go.
+    was_live = _exists(connection, events, places.of(Side.PREVIOUS))
+    if was_live and find_hold(connection, places.live) is not None:
+        return Moved()
     sides = [places.of(each) for each in Side]
     _fill_outbox(connection, sides, now)
     _name_originals(connection, places)
@@ -342,6 +347,7 @@ def _drop(connection: Connection, places: _Places, side: Side, now: datetime) ->
             generation_users.c.user_id == places.live.user_id,
         )
     )
+    return None
 
 
 def _name_originals(connection: Connection, places: _Places) -> None:

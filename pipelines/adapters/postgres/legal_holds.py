@@ -9,7 +9,7 @@ from sqlalchemy import exists, func, insert, select, update
 from pipelines.adapters.postgres.tables import legal_holds
 from pipelines.adapters.postgres.tombstones import lock_subjects
 from pipelines.errors import NotFound
-from pipelines.model import Owner
+from pipelines.model import SHADOW, Owner
 from pipelines.ports import HoldId, LegalHold
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class PostgresHolds:
 
 
 def is_free(table: Table) -> ColumnElement[bool]:
-    """No legal hold is on the owner of a row."""
+    """No legal hold is on the owner of a row, be it in a generation that is held ready."""
     return ~exists().where(
-        legal_holds.c.tenant_id == table.c.tenant_id,
+        legal_holds.c.tenant_id == func.split_part(table.c.tenant_id, SHADOW, 1),
         legal_holds.c.user_id == table.c.user_id,
         legal_holds.c.released_at.is_(None),
     )

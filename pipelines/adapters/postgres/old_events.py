@@ -19,6 +19,7 @@ from sqlalchemy import (
     tuple_,
 )
 
+from pipelines.adapters.postgres.erased_meanwhile import find_erased
 from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import erasures, event_snapshots, events
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
     from pipelines.adapters.postgres.database import Database
+    from pipelines.ports import ErasedPart
 
 ERASING = "the user is being erased; nothing of them is put back"
 _COLUMNS = tuple(
@@ -92,6 +94,10 @@ class PostgresOldEvents:
                 among = events.c.seq == any_(literal(list(portion.keys), ARRAY(BigInteger)))
                 connection.execute(delete(events).where(among))
         return len(portion.lines)
+
+    def find_erased(self, portion: Portion) -> list[ErasedPart]:
+        with self._database.transaction() as connection:
+            return find_erased(connection, portion)
 
     def put_back(self, owner: Owner, lines: Sequence[bytes]) -> int:
         rows = list(map(orjson.loads, lines))

@@ -9,6 +9,7 @@ from sqlalchemy import and_, delete, exists, func, insert, literal, select, tupl
 from sqlalchemy.dialects.postgresql import JSONB
 
 from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.erased_meanwhile import find_erased
 from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.tables import facts, old_receipts, owners, transcripts
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
     from pipelines.adapters.postgres.database import Database
+    from pipelines.ports import ErasedPart
 
 _MOMENT = "%Y%m%dT%H%M%S%f"
 
@@ -65,6 +67,10 @@ class PostgresOldSessions:
                 write(portion)
                 _remove(connection, portion.keys, now)
         return len(portion.lines)
+
+    def find_erased(self, portion: Portion) -> list[ErasedPart]:
+        with self._database.transaction() as connection:
+            return find_erased(connection, portion)
 
 
 def _read(connection: Connection, owner: Owner, before: datetime, limit: int) -> Portion:

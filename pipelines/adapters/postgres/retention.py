@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import any_, delete, exists, func, literal, select, update
+from sqlalchemy import any_, delete, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from pipelines.adapters.postgres.arrays import is_among
@@ -30,6 +30,19 @@ if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
 
 _DONE = TranscriptState.DONE.value
+# By its receipt alone an erasure finds what is everyone's and cites a session.
+_IS_NOT_EVERYONES = text(
+    """
+    old_receipts.receipt NOT IN (
+        SELECT CAST(item ->> 'receipt' AS uuid)
+        FROM owners JOIN events USING (tenant_id, user_id)
+        CROSS JOIN LATERAL jsonb_array_elements(
+            coalesce(body -> 'added', '[]') || coalesce(body -> 'released', '[]')
+        ) AS item
+        WHERE owners.user_id = ''
+    )
+    """
+)
 
 
 class PostgresRetention:
@@ -99,7 +112,7 @@ class PostgresRetention:
 
     def delete_receipts(self, before: datetime, limit: int) -> int:
         expired = _expired(old_receipts, old_receipts.c.receipt).where(
-            old_receipts.c.archived_at < before
+            old_receipts.c.archived_at < before, _IS_NOT_EVERYONES
         )
         with self._database.transaction() as connection:
             keys = _lock(connection, expired, limit)

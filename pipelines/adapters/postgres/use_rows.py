@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from pipelines.model import MemoryId
 
-# A memory that was deleted since is left out. One order for all writers.
+# A memory that was deleted since is left out. One order for all writers. Whoever evicts at this
+# moment is waited for, or passes the memory over: else neither would see what the other did.
 _ADD = text(
     """
     INSERT INTO memory_uses AS known (memory_id, tenant_id, user_id, uses, used_at)
@@ -23,6 +24,7 @@ _ADD = text(
         AS counted (id, uses, used_at)
     JOIN memories ON memories.id = counted.id
     ORDER BY memories.id
+    FOR KEY SHARE OF memories
     ON CONFLICT (memory_id) DO UPDATE SET
         uses = known.uses + excluded.uses,
         used_at = greatest(known.used_at, excluded.used_at)

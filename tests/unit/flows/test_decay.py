@@ -10,6 +10,7 @@ import pytest
 
 from config.decay import DecayPolicy
 from config.retention import RetentionPolicy
+from pipelines.errors import InputError
 from pipelines.flows.decay import Decay
 from pipelines.flows.purge import Purge
 from pipelines.flows.uses import CountUses
@@ -146,6 +147,30 @@ class EndlessTable(InMemoryFading):
     def find_faded_keys(self, position: int, *_: object) -> tuple[list[MemoryId], int | None]:
         self.clock.advance(POLICY.turn)
         return [], position + 1 if position < 2 else None
+
+
+@pytest.mark.parametrize("position", ["", "-1", "x", "٣", "99999999999999", "9" * 5_000])
+def test_position_that_no_turn_gave_is_refused(position: str) -> None:
+    """With what to do, and before the database is asked for such a page."""
+    with pytest.raises(InputError, match="position"):
+        World().decay.run(position)
+
+
+def test_purge_of_much_goes_on_in_turns() -> None:
+    """No turn outlasts the lease under which it is run."""
+    world = World("Went to Rome.", "Went to Oslo.", "Went to Bern.")
+    world.clock.advance(100 * DAY)
+    world.decay.run()
+    world.clock.advance(POLICY.grace + DAY)
+    retention = RetentionPolicy(batch=1, turn=timedelta())
+    purge = Purge(world.fading, NothingElse(), world.clock, replace(POLICY, batch=1), retention)
+
+    turns = []
+    while isinstance(outcome := purge.run(), Snoozed):
+        turns.append(outcome.counts)
+
+    assert ([{"memories": 1}] * 3, Done()) == (turns, outcome)
+    assert [] == world.stores.all_memories()
 
 
 def test_decay_of_a_large_table_goes_on_in_turns() -> None:

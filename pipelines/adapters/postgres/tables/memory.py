@@ -147,6 +147,7 @@ evidence = Table(
     Column("event_at", Time, nullable=False),
     # What the memory is found by of its passage, in no order, once the transcript's text is gone.
     Column("words", Text),
+    Index("evidence_of_receipt", "receipt"),
 )
 
 events = Table(
