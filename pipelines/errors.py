@@ -19,6 +19,7 @@
     │   ├── SessionsUnavailable     Redis, where it keeps running sessions: go on without them
     │   ├── IndexUnavailable        Qdrant or pgvector
     │   ├── ArchiveUnavailable      the directory or object store of the archive
+    │   │   └── DamagedArchive      one file of it
     │   └── ModelUnavailable        the model endpoint: timeout, 429, 5xx
     ├── StoreRefused                PostgreSQL rejects the values themselves
     ├── IndexRefused                the vector index rejects the points themselves
@@ -143,6 +144,10 @@ class IndexUnavailable(DependencyUnavailable):
 
 class ArchiveUnavailable(DependencyUnavailable):
     """The archive did not answer, or gave back something else than was put into it."""
+
+
+class DamagedArchive(ArchiveUnavailable):
+    """A file of the archive is not what was put there; the others are."""
 
 
 class ModelUnavailable(DependencyUnavailable):

@@ -31,7 +31,7 @@ class Aside:
         self._thread: threading.Thread | None = None
 
     def do(self, call: Callable[[], None]) -> bool:
-        """Hand a call over, which must not raise; False if it is lost."""
+        """Hand a call over; False if it is lost."""
         with self._lock:
             # Not before: a process that forks would leave it behind.
             if self._thread is None:
@@ -54,4 +54,8 @@ class Aside:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            call()
+            try:
+                call()
+            except Exception:
+                # The calls after it are others' business.
+                log.exception("call_failed", thread=self._name)

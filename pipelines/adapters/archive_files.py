@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from pipelines.adapters.compressed import pack_lines, unpack_lines
-from pipelines.errors import ArchiveUnavailable, NotFound, StoreRefused
+from pipelines.errors import ArchiveUnavailable, DamagedArchive, NotFound, StoreRefused
 from pipelines.formats import ARCHIVED
 from pipelines.model import Owner
 from pipelines.ports import ArchivedFile, ArchivedKind, Portion, Subject
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MANIFEST, _DATA = ".manifest.json", ".jsonl.zst"
 _SHORT = 16
+_REMEDY = "have it back from a copy, then try again"
 
 
 class ArchivedFiles:
@@ -57,9 +58,8 @@ class ArchivedFiles:
     def read(self, file: ArchivedFile) -> list[bytes]:
         content = self._get(file)
         if hashlib.sha256(content).hexdigest() != file.sha256:
-            raise ArchiveUnavailable(
-                f"{file.key} in the archive is not what its manifest says: have it back from a "
-                "copy, then try again"
+            raise DamagedArchive(
+                f"{file.key} in the archive is not what its manifest says: {_REMEDY}"
             )
         return unpack_lines(content)
 
@@ -121,9 +121,13 @@ class ArchivedFiles:
 
     def _read_manifest(self, key: str) -> ArchivedFile | None:
         try:
-            return read_manifest(orjson.loads(self._archive.get(key)))
+            content = self._archive.get(key)
         except NotFound:
             return None  # it was deleted since it was listed
+        try:
+            return read_manifest(orjson.loads(content))
+        except (ValueError, LookupError, TypeError) as error:
+            raise DamagedArchive(f"{key} in the archive is no manifest: {_REMEDY}") from error
 
     def _read_held(self, portion: Portion) -> set[bytes]:
         """What of these rows was archived before: they had been put back, or a crash was."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from pipelines.errors import InputError, MemstillError, OwnerBusy, VersionConflict
+from pipelines.errors import (
+    DamagedArchive,
+    InputError,
+    MemstillError,
+    OwnerBusy,
+    VersionConflict,
+)
 from pipelines.flows.positions import read_owner, spell_owner
 from pipelines.outcome import Done, Outcome, Snoozed
 from pipelines.ports import ArchivedKind
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+DAMAGED = "users_with_damaged_files"
 BUSY = "the user is being worked on; try again in a moment"
 _KINDS = tuple(ArchivedKind)
 
@@ -53,15 +61,18 @@ class ArchiveOld:
     def run(self, position: str | None = None) -> Outcome:
         """Move what is old of all tenants, in bounded turns.
 
+        Users with a damaged file keep their rows; they are counted, and the others go on.
+
         Args:
             position: Where the turn before ended.
         """
-        started, counts = self.clock.now(), dict.fromkeys(map(str, _KINDS), 0)
+        started, counts = self.clock.now(), Counter[str]()
         kind, after = _read_position(position)
         while True:
             before = started - self._ages[kind]
             found, after = self.rows[kind].find_owners(after, before, self.policy.users)
-            counts[kind] += sum(self._move_all(kind, owner, before) for owner in found)
+            for owner in found:
+                self._move_all(kind, owner, before, counts)
             if after is None:
                 following = _KINDS.index(kind) + 1
                 if following == len(_KINDS):
@@ -78,14 +89,17 @@ class ArchiveOld:
             ArchivedKind.SESSIONS: self.policy.sessions,
         }
 
-    def _move_all(self, kind: ArchivedKind, owner: Owner, before: datetime) -> int:
-        total, found = 0, self.policy.batch
-        while found == self.policy.batch:
-            found = self._move(kind, owner, before)
-            total += found
-        if total:
-            log.info("rows_archived", kind=kind.value, rows=total)
-        return total
+    def _move_all(
+        self, kind: ArchivedKind, owner: Owner, before: datetime, counts: Counter[str]
+    ) -> None:
+        found = self.policy.batch
+        try:
+            while found == self.policy.batch:
+                found = self._move(kind, owner, before)
+                counts[kind.value] += found
+        except DamagedArchive as error:
+            counts[DAMAGED] += 1
+            log.warning("archive_damaged", error=str(error))
 
     def _move(self, kind: ArchivedKind, owner: Owner, before: datetime) -> int:
         now, rows = self.clock.now(), self.rows[kind]

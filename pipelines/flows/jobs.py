@@ -83,7 +83,7 @@ class RunJobs:
             return Skipped(NOT_DUE)
         try:
             outcome = self.flows[job](run.position)
-        except MemstillError as error:
+        except Exception as error:
             self._fail(run, how, error)
             raise
         return self._note(run, outcome)
@@ -114,7 +114,7 @@ class RunJobs:
                 return Snoozed(delay, reason, total, position)
         return outcome
 
-    def _fail(self, run: JobRun, how: JobPolicy, error: MemstillError) -> None:
+    def _fail(self, run: JobRun, how: JobPolicy, error: Exception) -> None:
         now = self.clock.now()
         note = f"{type(error).__name__}: {error}"
         log.warning("job_failed", job=run.job, error=note)

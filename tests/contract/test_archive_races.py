@@ -14,6 +14,7 @@ from pipelines.adapters.postgres import (
     Database,
 )
 from pipelines.errors import StoreUnavailable
+from pipelines.flows.archive import DAMAGED
 from pipelines.outcome import Done
 from pipelines.ports import (
     ArchivedKind,
@@ -25,6 +26,7 @@ from pipelines.testing.archive import InMemoryArchive
 from tests.acceptance.deployment import wait_until
 from tests.builders import (
     ALICE,
+    BOB,
     day,
 )
 from tests.contract.archiving import LATER, World
@@ -139,6 +141,33 @@ def test_archive_keeps_what_another_deleted_when_the_first_is_cut_off(
     assert other.counts[kind.value] == len(lines)
     assert [] == _left(world, kind)
     assert lines == _lines_in(files, kind)
+
+
+@pytest.mark.parametrize("damage", ["file", "manifest"])
+def test_damaged_file_of_one_user_does_not_hold_up_the_others(world: World, damage: str) -> None:
+    """Their rows stay where they are, and the run says that it met one."""
+    for owner in (ALICE, BOB):
+        world.live("Likes tea.", "Plays chess.", owner=owner)
+    world.clock.at = LATER
+    world.snapshots.run()
+    archive = InMemoryArchive()
+    job = replace(world.job, files=ArchivedFiles(archive))
+    lines = _left(world, ArchivedKind.EVENTS)
+
+    def crash(portion: Portion) -> None:
+        job.files.write(portion, LATER)
+        raise StoreUnavailable("killed")
+
+    with suppress(StoreUnavailable):
+        world.events.move(ALICE, day(50), 99, crash, LATER)
+    suffix = ".json" if damage == "manifest" else ".zst"
+    (key,) = [key for key in archive.kept if key.endswith(suffix)]
+    archive.kept[key] = b"{}" if damage == "manifest" else archive.kept[key][:-1]
+
+    done = job.run()
+
+    assert Done({"events": 4, DAMAGED: 1}) == done
+    assert lines == _left(world, ArchivedKind.EVENTS)
 
 
 def _make_old(world: World, kind: ArchivedKind) -> list[bytes]:

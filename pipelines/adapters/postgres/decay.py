@@ -151,7 +151,9 @@ class PostgresFading:
     def purge_memories(self, keys: Sequence[MemoryId], now: datetime) -> int:
         locked = (
             select(memories.c.id, memories.c.tenant_id, memories.c.user_id)
-            .where(is_among(memories.c.id, keys), memories.c.evicted_at.is_not(None), _may_go())
+            .where(
+                is_among(memories.c.id, keys), memories.c.evicted_at.is_not(None), _may_be_deleted()
+            )
             .order_by(memories.c.id)
             .with_for_update(skip_locked=True)
         )
@@ -335,6 +337,11 @@ def select_purgeable(evicted_before: datetime, limit: int) -> Select[Any]:
 
 
 def _may_be_purged(evicted_before: datetime) -> ColumnElement[bool]:
+    return and_(memories.c.evicted_at < evicted_before, _may_be_deleted())
+
+
+def _may_be_deleted() -> ColumnElement[bool]:
+    """Nobody wants to keep it, and nothing that is kept rests on it."""
     # What it superseded, or took in, would come back to life if it were gone.
     earlier = memories.alias()
     supports = exists().where(
@@ -343,7 +350,6 @@ def _may_be_purged(evicted_before: datetime) -> ColumnElement[bool]:
         memories.c.id == any_(proposals.c.memory_ids),
     )
     return and_(
-        memories.c.evicted_at < evicted_before,
         _may_go(),
         ~exists().where(earlier.c.superseded_by == memories.c.id),
         ~supports,

@@ -136,3 +136,15 @@ def test_slot_begins_before_its_moments_and_is_as_long_as_the_interval(
 
     assert slot <= now < slot + interval
     assert slot == slot_of(slot, interval)
+
+
+def test_job_with_a_bug_is_seen_as_failed_and_tried_again() -> None:
+    """Nobody waits for its lease, and nobody takes it for running."""
+    world = World(ZeroDivisionError("a bug"), Done({"evicted": 3}))
+
+    with pytest.raises(ZeroDivisionError):
+        world.fire()
+    assert "ZeroDivisionError: a bug" == world.runs.list_latest()[0].note
+    world.clock.advance(MINUTE)
+
+    assert Done({"evicted": 3}) == world.fire()
