@@ -194,19 +194,25 @@ class Checkpoints:
 
     def _load_newest(self, thread: Thread, *, sound: bool) -> Loaded:
         hot = self.hot.find(thread, self.policy.hot)
-        chain = self.store.load_newest(thread, None if hot is None else hot.id)
-        if not chain:
-            raise NotFound("the thread has no checkpoint: nothing was saved, or it was cleaned up")
+        chain = self._find_newest(thread, hot)
         newest = chain[-1].checkpoint
         if hot is not None and hot.id == newest.id:
             if digest(hot.state) == newest.sha256:
                 return Loaded(newest, hot.state, newest.id)
-            chain = self.store.load_chain(thread, newest.id)
+            chain = self._find_newest(thread, None)
+            newest = chain[-1].checkpoint
         loaded = self._open(chain, newest.id, sound=sound)
         if loaded.checkpoint.id == newest.id:
             kept = HotState(newest.id, loaded.state, newest.saved_at)
             self.hot.keep(thread, kept, self.policy.hot)
         return loaded
+
+    def _find_newest(self, thread: Thread, hot: HotState | None) -> Sequence[Link]:
+        """What it takes to tell the newest state; only its head where that is at hand."""
+        chain = self.store.load_newest(thread, None if hot is None else hot.id)
+        if not chain:
+            raise NotFound("the thread has no checkpoint: nothing was saved, or it was cleaned up")
+        return chain
 
     def _open(self, chain: Sequence[Link], newest: CheckpointId | None, *, sound: bool) -> Loaded:
         wanted = chain[-1].checkpoint

@@ -167,7 +167,8 @@ class RememberingGraph:
             with suppress(Exception):
                 self._end(session_of, before, began, self.graph.get_state(_newest(config)))
             raise
-        self._end(session_of, before, began, self.graph.get_state(_newest(config)))
+        with self._told(session_of):
+            self._end(session_of, before, began, self.graph.get_state(_newest(config)))
 
     @asynccontextmanager
     async def _aremembered(self, config: Any) -> AsyncIterator[None]:
@@ -180,18 +181,18 @@ class RememberingGraph:
                 state = await self.graph.aget_state(_newest(config))
                 await self._aend(session_of, before, began, state)
             raise
-        state = await self.graph.aget_state(_newest(config))
-        await self._aend(session_of, before, began, state)
+        with self._told(session_of):
+            state = await self.graph.aget_state(_newest(config))
+            await self._aend(session_of, before, began, state)
 
     def _end(self, session: Session, before: Sequence[Any], began: datetime, state: Any) -> None:
         fields = self._fields(session, before, began, state)
         if fields is None:
             return
-        with self._told(session):
-            if self._client is None:
-                shared.enqueue(**fields)
-            else:
-                self._client.enqueue(**fields)
+        if self._client is None:
+            shared.enqueue(**fields)
+        else:
+            self._client.enqueue(**fields)
 
     async def _aend(
         self,
@@ -203,13 +204,12 @@ class RememberingGraph:
         fields = self._fields(session, before, began, state)
         if fields is None:
             return
-        with self._told(session):
-            if isinstance(self._client, AsyncMemstill):
-                await self._client.enqueue(**fields)
-            elif self._client is None:
-                await shared.aenqueue(**fields)
-            else:
-                await asyncio.to_thread(self._client.enqueue, **fields)
+        if isinstance(self._client, AsyncMemstill):
+            await self._client.enqueue(**fields)
+        elif self._client is None:
+            await shared.aenqueue(**fields)
+        else:
+            await asyncio.to_thread(self._client.enqueue, **fields)
 
     def _fields(
         self,
@@ -237,22 +237,24 @@ class RememberingGraph:
 
     @contextmanager
     def _told(self, session: Session) -> Iterator[None]:
+        """The run has ended well: whatever keeps it from being remembered does not undo that."""
         try:
             yield
         except Refused as error:
             if error.type != "idempotency_conflict":
                 self._tell(session, error)
-        except MemstillError as error:
+        except Exception as error:  # noqa: BLE001 - also the checkpointer's own, of any database
             self._tell(session, error)
 
-    def _tell(self, session: Session, error: MemstillError) -> None:
+    def _tell(self, session: Session, error: Exception) -> None:
         if self._raises:
             raise error
         log.warning(
-            "what a run said was not taken by memstill: thread %s, %s: %s",
+            "what a run said was not taken by memstill: thread %s, %s%s",
             session.thread_id,
             type(error).__name__,
-            error,
+            # Others may quote what was said.
+            f": {error}" if isinstance(error, MemstillError) else "",
         )
 
 

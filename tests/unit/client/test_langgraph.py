@@ -190,6 +190,27 @@ def test_a_run_succeeds_when_memstill_is_away(caplog: pytest.LogCaptureFixture) 
     assert "secret" not in caplog.text
 
 
+def test_a_run_succeeds_when_its_thread_cannot_be_read_afterwards(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpointer went away with the run's last step: the caller has the result."""
+    graph, client = _remembering()
+    found = [graph.graph.get_state(IN_THREAD)]
+
+    def read(*_: object) -> object:
+        if not found:
+            raise ConnectionError("away, and here is the secret that was said")
+        return found.pop()
+
+    monkeypatch.setattr(graph.graph, "get_state", read)
+    with caplog.at_level(logging.WARNING):
+        assert graph.invoke(_say("a secret"), IN_THREAD)["messages"][-1].content == "heard a secret"
+
+    assert [] == client.contents
+    assert "thread t-1, ConnectionError" in caplog.text
+    assert "secret" not in caplog.text
+
+
 def test_a_run_raises_at_its_end_when_it_is_told_to() -> None:
     """With ``raises`` the caller gets memstill's error, and the thread has the run all the same."""
     graph, _ = _remembering(error=Unavailable("nobody answers"), raises=True)

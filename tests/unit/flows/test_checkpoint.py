@@ -101,6 +101,23 @@ def test_entry_close_at_hand_never_changes_an_answer(hot: str) -> None:
     assert HotState(ids[4], state_of(5), kept[THREAD].saved_at) == kept[THREAD]
 
 
+def test_thread_that_goes_while_it_is_loaded_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the entry close at hand is damaged, and the store is asked twice."""
+    world = World()
+    world.fill(2)
+    world.hot.kept[THREAD] = replace(world.hot.kept[THREAD], state=state_of(9))
+    load = world.store.load_newest
+
+    def load_and_forget(*asked: Any) -> Any:  # noqa: ANN401
+        found = load(*asked)
+        world.store.links.clear()
+        return found
+
+    monkeypatch.setattr(world.store, "load_newest", load_and_forget)
+    with pytest.raises(NotFound):
+        world.flow.load(THREAD)
+
+
 @pytest.mark.parametrize("hot", ["lost", "stale", "wrong", "alike"])
 def test_save_on_what_is_not_the_newest_state_is_right(hot: str) -> None:
     """A delta belongs to one state; where that is not the newest one, all is stored."""
