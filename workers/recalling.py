@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from config.retrieval import Tier
 from pipelines.flows.recall_tiers import RecallTiers
 
 if TYPE_CHECKING:
@@ -13,16 +14,21 @@ if TYPE_CHECKING:
     from workers.ground import Ground
     from workers.session_tier import SessionTier
 
-# Tiers that are asked at the same moment, for all recalls together.
-_LOOKUPS = 32
+# Tiers of one server that are asked at the same moment, for all recalls together.
+_LOOKUPS = 16
 
 
 def make_recall_tiers(
     ground: Ground, recall: Recall, sessions: SessionTier, procedures: Procedures
 ) -> RecallTiers:
     """What answers from all tiers, with threads of its own."""
-    executor = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="recall")
-    ground.clients.callback(executor.shutdown, wait=False, cancel_futures=True)
+    redis, postgres = (
+        ThreadPoolExecutor(_LOOKUPS, thread_name_prefix=f"recall-{server}")
+        for server in ("redis", "postgres")
+    )
+    for executor in (redis, postgres):
+        ground.clients.callback(executor.shutdown, wait=False, cancel_futures=True)
+    executors = {Tier.EPISODES: redis, Tier.WORKING: redis, Tier.PROCEDURES: postgres}
     return RecallTiers(
-        recall, sessions.sessions, sessions.working, procedures, executor, ground.policies.recall
+        recall, sessions.sessions, sessions.working, procedures, executors, ground.policies.recall
     )

@@ -73,14 +73,15 @@ class RecallTiers:
     """Answers from all tiers.
 
     Attributes:
-        executor: Where the tiers beside the memories are asked.
+        executors: Where the tiers beside the memories are asked; those of one server share one, so
+            that a server that hangs takes no thread from the others.
     """
 
     recall: Recall
     sessions: Sessions
     working: WorkingMemory
     procedures: Procedures
-    executor: Executor
+    executors: Mapping[Tier, Executor]
     policy: RecallPolicy
 
     def run(self, question: Question, tiers: frozenset[Tier] = ALL_TIERS) -> Recollection:
@@ -104,7 +105,7 @@ class RecallTiers:
             Tier.EPISODES: lambda: self.sessions.episodes(owner, self.policy.episodes),
             Tier.WORKING: lambda: self.working.read(owner, session) if session else NOTHING_HELD,
         }
-        return self.executor.submit(calls[tier])
+        return self.executors[tier].submit(calls[tier])
 
 
 class _Answer:

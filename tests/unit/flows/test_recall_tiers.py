@@ -50,7 +50,7 @@ class AllTiers:
             self.sessions,
             self.working,
             self.procedures,
-            executor,
+            dict.fromkeys(Tier, executor),
             RecallPolicy(patience=timedelta(milliseconds=200)),
         )
 
@@ -169,7 +169,8 @@ def test_tiers_that_are_slow_are_waited_for_together(tiers: AllTiers) -> None:
             return Hung()
 
     with Hanging() as executor:
-        found = replace(tiers.flow, executor=executor).run(question("train", session_id="s1"))
+        flow = replace(tiers.flow, executors=dict.fromkeys(Tier, executor))
+        found = flow.run(question("train", session_id="s1"))
 
     assert 3 == len(found.notes)
     assert sum(item or 0 for item in waits) <= tiers.flow.policy.patience.total_seconds()
