@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import threading
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,10 +40,12 @@ _FIRST_TOKEN: Final = 101
 _LAST_TOKEN: Final = 102
 # Measured by CPU time: smaller batches repeat the overhead of a run, larger ones leave the cache.
 _BATCH: Final = 16
+# So that threads that need it at the same moment load it once.
+_loading = threading.Lock()
 
 
 class MiniLmEmbedder:
-    """Embeds and counts tokens; loaded at first use, one session for all threads of a process.
+    """Embeds and counts tokens; loaded at first use, once in a process.
 
     Texts of more than 256 tokens are embedded by their beginning. What shares a batch moves a
     vector by no more than the last bits of a float.
@@ -50,8 +53,6 @@ class MiniLmEmbedder:
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
-        self._loading = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
 
     @property
     def model(self) -> str:
@@ -93,11 +94,15 @@ class MiniLmEmbedder:
         return result
 
     def _load(self) -> tuple[Any, Any]:
-        with self._loading:
-            if self._loaded is None:
-                folder = _find_model()
-                self._loaded = (_open_tokenizer(folder), _open_session(folder, self._threads))
-            return self._loaded
+        with _loading:
+            return _open(self._threads)
+
+
+@lru_cache(maxsize=1)
+def _open(threads: int) -> tuple[Any, Any]:
+    """The tokenizer and the session; whoever embeds in this process shares them."""
+    folder = _find_model()
+    return _open_tokenizer(folder), _open_session(folder, threads)
 
 
 def _batches_of_like_length(tokens: Sequence[Sequence[int]]) -> Iterator[list[int]]:

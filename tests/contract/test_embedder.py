@@ -144,6 +144,8 @@ def test_minilm_is_refused_when_its_weights_are_others(
         (minilm._find_model() / "tokenizer.json").read_bytes()
     )
     monkeypatch.setattr(minilm, "_find_model", lambda: tmp_path)
+    # As in a process that has not loaded the right ones.
+    monkeypatch.setattr(minilm, "_open", minilm._open.__wrapped__)
     with pytest.raises(ConfigurationError, match=hashlib.sha256(b"other weights").hexdigest()):
         MiniLmEmbedder().embed(["text"])
 

@@ -171,16 +171,14 @@ class PostgresFading:
 
 @lru_cache
 def evict_statement(policy: DecayPolicy) -> Insert:
-    """Evict ``keys`` with all that belongs to them, without a row leaving the database.
+    """Evict those of ``keys`` that have faded, whose rows the transaction has locked.
 
-    Whoever changes a memory at this moment gives it a new life, and is not waited for. It is made
-    once: a run of decay executes it thousands of times.
+    With all that belongs to it, without a row leaving the database. It is made once: a run of decay
+    executes it thousands of times.
     """
     faded = (
         select_faded(policy)
         .where(memories.c.id == any_(bindparam("keys", type_=ARRAY(UUID))))
-        .order_by(memories.c.id)
-        .with_for_update(of=memories, skip_locked=True)
         .cte("faded")
     )
     changed = (
