@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx2
@@ -30,6 +31,7 @@ from pipelines.errors import ModelRefused, ModelUnavailable
 from pipelines.ports import go_on
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
     from config.operation import RetryPolicy
@@ -62,7 +64,9 @@ def make_openai_client(
     ``timeout_seconds`` bounds one exchange from sending to the last byte of the body, however
     slowly that trickles in.
     """
-    http = openai.DefaultHttpx2Client(timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS)
+    http = openai.DefaultHttpx2Client(
+        timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS, verify=_load_authorities()
+    )
     return openai.OpenAI(
         base_url=base_url or DEFAULT_BASE_URL,
         api_key=api_key or _NO_KEY,
@@ -74,7 +78,15 @@ def make_openai_client(
 
 def make_bounded_client(timeout_seconds: float) -> httpx2.Client:
     """For endpoints that the driver does not know: bounded alike; the caller closes it."""
-    return httpx2.Client(timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS)
+    return httpx2.Client(
+        timeout=bounded_timeout(timeout_seconds), event_hooks=_HOOKS, verify=_load_authorities()
+    )
+
+
+@lru_cache(maxsize=1)
+def _load_authorities() -> ssl.SSLContext:
+    """The authorities of the system, once: loading them takes longer than all else at start."""
+    return httpx2.create_ssl_context()
 
 
 def bounded_timeout(seconds: float) -> httpx2.Timeout:

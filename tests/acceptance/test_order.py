@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SESSIONS = 64
 # A long campaign sets more; each run is the same story in another order.
-RUNS = int(os.environ.get("MEMSTILL_ORDER_RUNS", "3"))
+RUNS = int(os.environ.get("MEMSTILL_ORDER_RUNS", "2"))
 WORKERS = 3
 FIRST = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
