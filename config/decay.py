@@ -51,6 +51,6 @@ class DecayPolicy:
     least_share: float = 0.5
     threshold: float = 0.1
     grace: timedelta = 30 * _DAY
-    batch: int = 200
-    pages: int = 4_096
+    batch: int = 100
+    pages: int = 16_384
     turn: timedelta = timedelta(seconds=20)
