@@ -28,7 +28,8 @@ class DecayPolicy:
             one whole half-life more than that.
         threshold: Below this strength a memory has faded.
         grace: So long an evicted memory can be restored.
-        batch: Memories evicted by one transaction; none shall be locked for 100 ms.
+        batch: Memories evicted by one transaction.
+        lock: What takes longer is taken back, so that nobody waits for it, and done in halves.
         pages: Pages of the table that are looked through by one query.
         turn: No further query is begun after this in one turn of the job.
     """
@@ -52,5 +53,6 @@ class DecayPolicy:
     threshold: float = 0.1
     grace: timedelta = 30 * _DAY
     batch: int = 100
+    lock: timedelta = timedelta(milliseconds=80)
     pages: int = 16_384
     turn: timedelta = timedelta(seconds=20)

@@ -14,6 +14,7 @@
     │   └── NotAllowed              the key does not reach so far: its scopes, tenant or user
     ├── DependencyUnavailable       a server is down, slow or refusing: try again later
     │   ├── StoreUnavailable        PostgreSQL
+    │   │   └── StoreTooSlow        it took longer than it may, and was taken back
     │   ├── NewerFormat             a newer release stored it: one of its workers reads it
     │   ├── QueueUnavailable        Redis
     │   ├── SessionsUnavailable     Redis, where it keeps running sessions: go on without them
@@ -121,6 +122,10 @@ class DependencyUnavailable(MemstillError):
 
 class StoreUnavailable(DependencyUnavailable):
     """PostgreSQL did not answer."""
+
+
+class StoreTooSlow(StoreUnavailable):
+    """PostgreSQL took longer than it may; it took back what it had done of this."""
 
 
 class NewerFormat(DependencyUnavailable):

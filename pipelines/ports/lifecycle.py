@@ -116,9 +116,11 @@ class FadingStore(Protocol):
         ...
 
     def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
-        """Evict those that have faded still, in one transaction; gives how many.
+        """Evict those that have faded still; gives how many.
 
-        Whoever changes one of them at this moment is not waited for, and keeps it.
+        Whoever changes one of them at this moment is not waited for, and keeps it. What would lock
+        them for longer than the policy wants is taken back, and done in smaller parts; a single one
+        is left to the next run.
         """
         ...
 

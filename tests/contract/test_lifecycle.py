@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
+from sqlalchemy import text
 
 from config.decay import DecayPolicy
 from pipelines.adapters.postgres import Database, PostgresMemoryStore
@@ -305,6 +306,30 @@ def test_memory_whose_use_is_written_down_at_this_moment_is_not_evicted(database
     assert 0 == fading.evict([rome.id], FADED, replace(POLICY, threshold=0.2))
     assert 1 == fading.evict([rome.id], day(999), POLICY)
     database.close()
+
+
+def test_eviction_that_has_to_wait_is_left_to_the_next_run(database_url: str) -> None:
+    """One of many would have to wait: the others go without it, and it goes the next time."""
+    database, dawdling = Database(database_url), Database(database_url)
+    store, fading = PostgresMemoryStore(database), PostgresFading(database)
+    world = World(
+        store, fading, PostgresUses(database), PostgresPins(database), PostgresHolds(database)
+    )
+    told = [memory_of(f"Went to {place}.") for place in ("Rome", "Oslo", "Turin", "Bern", "Graz")]
+    world.insert(*told)
+    slow = sorted(memory.id for memory in told)[2]
+    keys = [memory.id for memory in told]
+    policy = replace(POLICY, lock=timedelta(milliseconds=40))
+
+    with dawdling.transaction() as connection:
+        waiting = text("SELECT FROM outbox WHERE memory_id = :slow FOR UPDATE")
+        connection.execute(waiting, {"slow": slow})
+        assert 4 == fading.evict(keys, FADED, policy)
+    assert [slow] == [each.id for each in told if world.load(each).evicted_at is None]
+    assert 1 == fading.evict(keys, FADED, policy)
+
+    for each in (database, dawdling):
+        each.close()
 
 
 def test_survey_counts_what_there_is_and_changes_nothing(world: World) -> None:

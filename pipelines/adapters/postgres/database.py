@@ -21,7 +21,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.postgres.fence import enter_fence
 from pipelines.adapters.postgres.schema import known_revisions
-from pipelines.errors import ConfigurationError, StoreRefused, StoreUnavailable
+from pipelines.errors import (
+    ConfigurationError,
+    StoreRefused,
+    StoreTooSlow,
+    StoreUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +47,8 @@ _SIGNS_OF_LIFE = {
 }
 # Data exception, integrity violation, limit exceeded: the same values fail again.
 REFUSED_CLASSES = ("22", "23", "54")
+# Its time is over, or that for which it may wait for a lock.
+_TIMED_OUT = ("57014", "55P03")
 
 
 def _to_json(value: object) -> str:
@@ -155,7 +162,8 @@ def translate(error: StatementError | PoolTimeout) -> StoreUnavailable | StoreRe
         error, OperationalError | InterfaceError | InternalError | PoolTimeout
     ) or (isinstance(error, DBAPIError) and error.connection_invalidated)
     if is_passing and not state.startswith(REFUSED_CLASSES):
-        return StoreUnavailable(
+        kind = StoreTooSlow if state in _TIMED_OUT else StoreUnavailable
+        return kind(
             f"PostgreSQL does not answer as it should ({name}): "
             "check that it runs and that MEMSTILL_DATABASE_URL is right"
         )

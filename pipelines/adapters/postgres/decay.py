@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import (
     ARRAY,
     UUID,
@@ -46,6 +47,7 @@ from pipelines.adapters.postgres.tables import (
     reviews,
 )
 from pipelines.adapters.postgres.touching import SHOWN, Touch, touch
+from pipelines.errors import StoreTooSlow
 from pipelines.formats import EVENT
 from pipelines.model import EVERYONE, SHADOW, Kind, MemoryId, Owner
 from pipelines.ports import FadedPage, Survey
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
     from config.decay import DecayPolicy
     from pipelines.adapters.postgres.database import Database
 
+log = structlog.get_logger(__name__)
+
 EVICTED_EVENT = "memory_evicted"
 # What its event says of the reason.
 _WHY = ("strength", "idle_seconds", "half_life_seconds", "uses")
@@ -76,6 +80,13 @@ _LOCK_FREE = (
     .where(memories.c.id == any_(bindparam("keys", type_=ARRAY(UUID))))
     .order_by(memories.c.id)
     .with_for_update(skip_locked=True)
+)
+# It does not wait for the disk: what a crash takes back has faded still, and nobody was told.
+_LOCK_BRIEFLY = text(
+    "SELECT set_config('synchronous_commit', 'off', true),"
+    " set_config('lock_timeout', CAST(:longest AS text), true),"
+    " set_config('statement_timeout', CASE WHEN :is_divisible THEN CAST(:longest AS text)"
+    " ELSE current_setting('statement_timeout') END, true)"
 )
 _PAGES = text(
     "SELECT pg_relation_size('memories') / CAST(current_setting('block_size') AS integer)"
@@ -113,9 +124,20 @@ class PostgresFading:
         return [MemoryId(key) for key in keys], end if end < pages else None
 
     def evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
+        try:
+            return self._evict(keys, now, policy)
+        except StoreTooSlow:
+            if len(keys) == 1:
+                # It has faded still when it is looked for the next time.
+                log.warning("eviction_left", memory_id=str(keys[0]))
+                return 0
+            half = len(keys) // 2
+            return sum(self.evict(part, now, policy) for part in (keys[:half], keys[half:]))
+
+    def _evict(self, keys: Sequence[MemoryId], now: datetime, policy: DecayPolicy) -> int:
         with self._database.transaction() as connection:
-            # What a crash takes back has faded still, and nobody was told.
-            connection.execute(text("SET LOCAL synchronous_commit TO off"))
+            longest = f"{policy.lock / timedelta(milliseconds=1):.0f}ms"
+            connection.execute(_LOCK_BRIEFLY, {"longest": longest, "is_divisible": len(keys) > 1})
             # First, so that the statement sees the uses of whoever was writing them down.
             free = connection.execute(_LOCK_FREE, {"keys": list(keys)}).scalars().all()
             values, options = {"keys": free, "now": now}, {"preserve_rowcount": True}
