@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import select
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
+import psycopg
 from sqlalchemy import URL, Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import (
     ArgumentError,
@@ -19,7 +20,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from pipelines.adapters.postgres.fence import enter_fence
+from pipelines.adapters.postgres.fence import begin_behind_fence
 from pipelines.adapters.postgres.schema import known_revisions
 from pipelines.errors import (
     ConfigurationError,
@@ -31,7 +32,6 @@ from pipelines.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import psycopg
     from sqlalchemy import Engine
 
 APPLICATION = "memstill"
@@ -104,11 +104,21 @@ class Database:
         try:
             with self.engine.begin() as connection:
                 if tenant_id is not None:
-                    enter_fence(connection, tenant_id)
+                    self._begin_behind_fence(connection, tenant_id)
                 yield connection
         except (StatementError, PoolTimeout) as error:
             # Not chained: the driver's message quotes the values.
             raise translate(error) from None
+
+    def _begin_behind_fence(self, connection: Connection, tenant_id: str) -> None:
+        driver: Any = connection.connection.driver_connection
+        try:
+            begin_behind_fence(driver, tenant_id)
+        except psycopg.Error as error:
+            # As SQLAlchemy does it where a statement of its own fails.
+            raise DBAPIError.instance(
+                None, None, error, psycopg.Error, dialect=self.engine.dialect
+            ) from None
 
     def ping(self) -> None:
         """Ask the server for an answer.

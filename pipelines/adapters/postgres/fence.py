@@ -18,11 +18,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from psycopg.errors import error_from_result
+from psycopg.pq import Escaping, ExecStatus
 from sqlalchemy import text
 
 from pipelines.errors import ConfigurationError, StoreRefused
 
 if TYPE_CHECKING:
+    import psycopg
     from sqlalchemy import Connection
 
     from pipelines.adapters.postgres.database import Database
@@ -34,6 +37,10 @@ IS_OWN = "tenant_id = current_setting('memstill.tenant', true)"
 _ENTER = text(
     f"SELECT set_config('role', '{ROLE}', true),"
     " set_config('memstill.tenant', CAST(:tenant_id AS text), true)"
+)
+_BEGIN_BEHIND = (
+    b"BEGIN; SELECT set_config('role', '%b', true), set_config('memstill.tenant', %%b, true)"
+    % ROLE.encode()
 )
 _CREATE_ROLE = f"""
 DO $$
@@ -53,6 +60,18 @@ BEGIN
 END
 $$
 """
+
+
+def begin_behind_fence(connection: psycopg.Connection, tenant_id: str) -> None:
+    """Begin a transaction that is one tenant until its end, in a single round trip.
+
+    Raises:
+        psycopg.Error: The server refuses, or is away.
+    """
+    name = Escaping(connection.pgconn).escape_literal(tenant_id.encode())
+    result = connection.pgconn.exec_(_BEGIN_BEHIND % name)
+    if result.status != ExecStatus.TUPLES_OK:
+        raise error_from_result(result)
 
 
 def enter_fence(connection: Connection, tenant_id: str) -> None:
