@@ -42,8 +42,9 @@ class OfflineDistiller:
     def distill(
         self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
     ) -> list[list[Draft]]:
-        drafts = []
+        drafts: list[list[Draft]] = []
         for transcript in transcripts:
+            if drafts:
+                keep_alive()
             drafts.append(distill_transcript(transcript))
-            keep_alive()
         return drafts
