@@ -204,18 +204,19 @@ def _compose(
     record = make_record(ground, stores.memories, embedder, later)
     checkpointing = make_checkpointing(ground.settings, database, clock, ground.clients)
     sessions = open_session_tier(ground, tokens, stores.ledger)
-    recall = Recall(
-        Hydration(stores.memories, stores.profiles),
-        index,
-        embedder,
-        tokens,
-        lifecycle.counter,
-        clock,
-        policies.rank,
-        make_reranker(ground),
-    )
+    recall = _make_recall(ground, stores, index, embedder, tokens, lifecycle)
     procedures = Procedures(stores.procedures, clock, policies.personal_data)
     share = Share(stores.memories, PostgresSharing(database), embedder, waker, clock, policies)
+    erase = _make_erase(
+        ground,
+        stores,
+        index,
+        (sessions.cache, checkpointing.hot),
+        record.files,
+        consolidate=road.consolidate,
+        share=share,
+        waker=waker,
+    )
     return Container(
         ground=ground,
         index=index,
@@ -234,24 +235,11 @@ def _compose(
         restore=_make_restore(ground, stores, lifecycle, road.consolidate, waker),
         redistill=Redistill(stores.generations, stores.memories, waker, clock),
         share=share,
-        erase=_make_erase(
-            ground,
-            stores,
-            index,
-            (sessions.cache, checkpointing.hot),
-            record.files,
-            consolidate=road.consolidate,
-            share=share,
-            waker=waker,
-        ),
+        erase=erase,
         upkeep=make_upkeep(ground, index, road.project, waker),
         batch_store=stores.batches,
         batches=road.batches,
-        check_key=(
-            CheckKey(PostgresKeys(database), clock, policies.keys)
-            if ground.settings.needs_keys
-            else None
-        ),
+        check_key=_make_check(ground),
         lifecycle=lifecycle,
         record=record,
         profiles=stores.profiles,
@@ -263,6 +251,32 @@ def _compose(
         learn_procedures=LearnProcedures(stores.procedures),
         checkpointing=checkpointing,
     )
+
+
+def _make_recall(
+    ground: Ground,
+    stores: Stores,
+    index: GatedIndex,
+    embedder: Embedder,
+    tokens: TokenCounter,
+    lifecycle: Lifecycle,
+) -> Recall:
+    return Recall(
+        Hydration(stores.memories, stores.profiles),
+        index,
+        embedder,
+        tokens,
+        lifecycle.counter,
+        ground.clock,
+        ground.policies.rank,
+        make_reranker(ground),
+    )
+
+
+def _make_check(ground: Ground) -> CheckKey | None:
+    if not ground.settings.needs_keys:
+        return None
+    return CheckKey(PostgresKeys(ground.database), ground.clock, ground.policies.keys)
 
 
 def _make_erase(
