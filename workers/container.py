@@ -183,28 +183,33 @@ def open_container(settings: Settings, app: Celery, clock: Clock | None = None) 
         index.prepare()
         outbox = PostgresOutbox(database, policies.passage)
         refill_if_empty(outbox, index, clock)
-        made = _compose(ground, index, outbox, embedder, tokens)
+        made = _compose(ground, _Search(index, outbox, embedder, tokens))
         undo.pop_all()
     return made
 
 
-def _compose(
-    ground: Ground,
-    index: GatedIndex,
-    outbox: PostgresOutbox,
-    embedder: Embedder,
-    tokens: TokenCounter,
-) -> Container:
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """By which memories are found."""
+
+    index: GatedIndex
+    outbox: PostgresOutbox
+    embedder: Embedder
+    tokens: TokenCounter
+
+
+def _compose(ground: Ground, search: _Search) -> Container:
     policies, database, clock = ground.policies, ground.database, ground.clock
+    index, embedder = search.index, search.embedder
     stores, waker = open_stores(ground), CeleryWaker(ground.app)
     later = BackgroundWaker(waker)
     ground.clients.callback(later.close)
-    road = make_road(ground, stores, embedder, index, outbox, waker=waker, later=later)
+    road = make_road(ground, stores, embedder, index, search.outbox, waker=waker, later=later)
     lifecycle = make_lifecycle(ground, later)
     record = make_record(ground, stores.memories, embedder, later)
     checkpointing = make_checkpointing(ground.settings, database, clock, ground.clients)
-    sessions = open_session_tier(ground, tokens, stores.ledger)
-    recall = _make_recall(ground, stores, index, embedder, tokens, lifecycle)
+    sessions = open_session_tier(ground, search.tokens, stores.ledger)
+    recall = _make_recall(ground, stores, search, lifecycle)
     procedures = Procedures(stores.procedures, clock, policies.personal_data)
     share = Share(stores.memories, PostgresSharing(database), embedder, waker, clock, policies)
     erase = _make_erase(
@@ -243,9 +248,7 @@ def _compose(
         lifecycle=lifecycle,
         record=record,
         profiles=stores.profiles,
-        imports=Import(
-            PostgresExchange(database), stores.verdicts, later, clock, policies.personal_data
-        ),
+        imports=_make_import(ground, stores, later),
         dead=_make_office(ground, stores, road.ingest, later),
         procedures=procedures,
         learn_procedures=LearnProcedures(stores.procedures),
@@ -256,21 +259,24 @@ def _compose(
 def _make_recall(
     ground: Ground,
     stores: Stores,
-    index: GatedIndex,
-    embedder: Embedder,
-    tokens: TokenCounter,
+    search: _Search,
     lifecycle: Lifecycle,
 ) -> Recall:
     return Recall(
         Hydration(stores.memories, stores.profiles),
-        index,
-        embedder,
-        tokens,
+        search.index,
+        search.embedder,
+        search.tokens,
         lifecycle.counter,
         ground.clock,
         ground.policies.rank,
         make_reranker(ground),
     )
+
+
+def _make_import(ground: Ground, stores: Stores, waker: Waker) -> Import:
+    exchange, policy = PostgresExchange(ground.database), ground.policies.personal_data
+    return Import(exchange, stores.verdicts, waker, ground.clock, policy)
 
 
 def _make_check(ground: Ground) -> CheckKey | None:
