@@ -9,9 +9,12 @@ memories each, and any number of users.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+import numpy as np
+import orjson
 import structlog
 from psycopg.errors import UndefinedTable
 from sqlalchemy import text
@@ -216,7 +219,7 @@ class PgvectorTable:
         return is_missing
 
     def _sql(self, template: str) -> TextClause:
-        return text(template.format(table=self._table, size=self._size))
+        return _statement(template, self._table, self._size)
 
     def _quote(self, name: str) -> str:
         return self._engine.dialect.identifier_preparer.quote(name)
@@ -330,6 +333,11 @@ class PgvectorIndex(PgvectorTable):
             )
 
 
+@lru_cache
+def _statement(template: str, table: str, size: int) -> TextClause:
+    return text(template.format(table=table, size=size))
+
+
 def _to_row(point: IndexPoint) -> dict[str, object]:
     words = document_vector(point.text)
     return {
@@ -342,7 +350,9 @@ def _to_row(point: IndexPoint) -> dict[str, object]:
 
 
 def _to_text(vector: Vector) -> str:
-    return str(vector.tolist())
+    """With as few digits as tell each number from its neighbours."""
+    numbers = np.ascontiguousarray(vector)
+    return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
 
 
 def _write_order(point: IndexPoint) -> tuple[MemoryId, int]:
