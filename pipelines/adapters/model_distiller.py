@@ -78,26 +78,40 @@ class ModelDistiller:
         return request, PaidFor(transcripts[0].owner.live, Purpose.DISTILL, receipts)
 
     def distill(
-        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+        self,
+        transcripts: Sequence[Transcript],
+        keep_alive: Callable[[], None],
+        *,
+        was_asked: bool = True,
     ) -> list[list[Draft]]:
         together = join_window(transcripts, self._policy) if len(transcripts) > 1 else None
-        if together is None:
-            return [self._distill_alone(transcript, keep_alive) for transcript in transcripts]
-        drafts = self._distill_window(together, transcripts)
-        keep_alive()
+        if together is not None:
+            drafts = self._distill_window(together, transcripts, was_asked=was_asked)
+        else:
+            drafts = self._distill_each(transcripts, keep_alive, was_asked=was_asked)
         return [
             _tidy(found, transcript) for found, transcript in zip(drafts, transcripts, strict=True)
         ]
 
-    def _distill_alone(self, transcript: Transcript, keep_alive: Callable[[], None]) -> list[Draft]:
-        drafts: list[Draft] = []
-        for window in cut_windows(transcript, self._policy):
-            drafts += self._distill_window(window, [transcript])[0]
-            keep_alive()
-        return _tidy(drafts, transcript)
+    def _distill_each(
+        self,
+        transcripts: Sequence[Transcript],
+        keep_alive: Callable[[], None],
+        *,
+        was_asked: bool,
+    ) -> list[list[Draft]]:
+        drafts: list[list[Draft]] = [[] for _ in transcripts]
+        is_first = True
+        for found, transcript in zip(drafts, transcripts, strict=True):
+            for window in cut_windows(transcript, self._policy):
+                if not is_first:
+                    keep_alive()
+                is_first = False
+                found.extend(self._distill_window(window, [transcript], was_asked=was_asked)[0])
+        return drafts
 
     def _distill_window(
-        self, window: Window, transcripts: Sequence[Transcript]
+        self, window: Window, transcripts: Sequence[Transcript], *, was_asked: bool
     ) -> list[list[Draft]]:
         """Ask, and where all that was ever answered to this is stored and useless, ask anew.
 
@@ -110,7 +124,12 @@ class ModelDistiller:
         while True:
             request, paid_for = self._make_request(window, transcripts, series)
             try:
-                return paid_chat.ask(request, paid_for, lambda it: parse_reply(it, transcripts))
+                return paid_chat.ask(
+                    request,
+                    paid_for,
+                    lambda it: parse_reply(it, transcripts),
+                    was_asked=was_asked or series > 1,
+                )
             except BadReply:
                 # A shared request is not repeated: each of its transcripts is asked for alone.
                 if chat.calls or len(transcripts) > 1:

@@ -40,8 +40,13 @@ class OfflineDistiller:
         return {}
 
     def distill(
-        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+        self,
+        transcripts: Sequence[Transcript],
+        keep_alive: Callable[[], None],
+        *,
+        was_asked: bool = True,
     ) -> list[list[Draft]]:
+        del was_asked
         drafts: list[list[Draft]] = []
         for transcript in transcripts:
             if drafts:

@@ -33,9 +33,20 @@ class PaidChat:
         self._max_repairs = max_repairs
 
     def ask(
-        self, request: ChatRequest, paid_for: PaidFor, parse: Callable[[str], Answer]
+        self,
+        request: ChatRequest,
+        paid_for: PaidFor,
+        parse: Callable[[str], Answer],
+        *,
+        was_asked: bool = True,
     ) -> Answer:
         """Ask, and ask again with what was wrong; the last problem is raised.
+
+        Args:
+            request: What is asked.
+            paid_for: For whom, and about what.
+            parse: Makes something of the answer, or raises what is wrong with it.
+            was_asked: False where no reply about the same can be stored: none is looked for.
 
         Raises:
             ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``; ``BadReply``
@@ -46,17 +57,17 @@ class PaidChat:
         for _ in range(self._max_repairs):
             answer = ""
             try:
-                answer = self._reply_to(request, paid_for).text
+                answer = self._reply_to(request, paid_for, was_asked=was_asked).text
                 return parse(answer)
             except BadReply as error:
                 log.warning("reply_rejected", purpose=paid_for.purpose.value, problem=error.problem)
                 request = replace(request, earlier=(*request.earlier, (answer, error.problem)))
-        return parse(self._reply_to(request, paid_for).text)
+        return parse(self._reply_to(request, paid_for, was_asked=was_asked).text)
 
-    def _reply_to(self, request: ChatRequest, paid_for: PaidFor) -> ChatReply:
+    def _reply_to(self, request: ChatRequest, paid_for: PaidFor, *, was_asked: bool) -> ChatReply:
         """The stored reply, or a new one that is stored before anything else happens."""
         key = request_hash(self._chat.name, request, paid_for)
-        stored = self._replies.find_reply(key)
+        stored = self._replies.find_reply(key) if was_asked else None
         if stored is not None:
             return stored
 

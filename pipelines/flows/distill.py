@@ -172,14 +172,19 @@ class Distill:
         left = [claim for claim in claims if not self._is_exhausted(claim, outcomes)]
         if not left:
             return []
-        owner, receipts = left[0].transcript.owner, [claim.transcript.id for claim in left]
         groups = []
-        distiller = self.distillers.of(owner)
-        for company in dict.fromkeys(distiller.find_companies(owner, receipts).values()):
+        for company in self._find_companies(left):
             held = [claim for claim in left if claim.transcript.id in company]
             left = [claim for claim in left if claim not in held]
             groups += self._rejoin(held, company, outcomes) if held else []
         return groups + ([_together(left)] if left else [])
+
+    def _find_companies(self, claims: Sequence[TranscriptClaim]) -> Iterable[tuple[ReceiptId, ...]]:
+        asked = [claim.transcript.id for claim in claims if claim.was_asked]
+        if not asked:
+            return []
+        owner = claims[0].transcript.owner
+        return dict.fromkeys(self.distillers.of(owner).find_companies(owner, asked).values())
 
     def _rejoin(
         self, held: list[TranscriptClaim], company: Sequence[ReceiptId], outcomes: Outcomes
@@ -235,7 +240,11 @@ class Distill:
 
     def _ask(self, group: _Group) -> list[list[Draft]]:
         distiller = self.distillers.of(group.shown[0].owner)
-        return distiller.distill(group.shown, lambda: self._keep_alive(group))
+        return distiller.distill(
+            group.shown,
+            lambda: self._keep_alive(group),
+            was_asked=any(claim.was_asked for claim in group.held),
+        )
 
     def _distill_one_by_one(self, group: _Group, error: Exception) -> Outcomes:
         """What failed together may be the fault of one: the others shall not suffer for it."""

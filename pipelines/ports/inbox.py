@@ -78,6 +78,7 @@ class TranscriptClaim:
             takes nobody else along.
         deaths: Attempts before this one that ended without a word: their worker died, or was
             frozen until the lease was over.
+        was_asked: A reply to a request about it may be stored; false where there is none.
     """
 
     transcript: Transcript
@@ -85,6 +86,7 @@ class TranscriptClaim:
     attempt: int
     is_alone: bool = False
     deaths: int = 0
+    was_asked: bool = True
 
     @property
     def tries(self) -> int:

@@ -203,12 +203,16 @@ class Distiller(Protocol):
         ...
 
     def distill(
-        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+        self,
+        transcripts: Sequence[Transcript],
+        keep_alive: Callable[[], None],
+        *,
+        was_asked: bool = True,
     ) -> list[list[Draft]]:
         """The drafts of each transcript, in the order of the messages they rest on.
 
-        All of one owner. An empty list is a result. Calls ``keep_alive`` after each call; what
-        it raises passes.
+        All of one owner. An empty list is a result. Calls ``keep_alive`` between two calls; what
+        it raises passes. No stored reply is looked for first where none ``was_asked`` for.
 
         Raises:
             ModelUnavailable, ModelRefused, BadReply: As ``ChatModel.complete``.

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_among
 from pipelines.adapters.postgres.commit import check_claim
+from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.fence import enter_fence
-from pipelines.adapters.postgres.inbox import mark_due
 from pipelines.adapters.postgres.log_snapshots import read_start
 from pipelines.adapters.postgres.ownership import is_of
 from pipelines.adapters.postgres.rows import evidence_row, memory_row

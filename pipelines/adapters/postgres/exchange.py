@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, exists, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_among
-from pipelines.adapters.postgres.inbox import mark_due
+from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.inbox_rows import fact_rows, transcript_row
 from pipelines.adapters.postgres.legal_holds import is_free
 from pipelines.adapters.postgres.memories import KEPT

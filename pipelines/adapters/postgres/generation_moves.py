@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.commit import waits_anew
-from pipelines.adapters.postgres.inbox import mark_due
+from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.pins import keep_pins

@@ -6,21 +6,23 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.inbox_rows import (
     dead_row,
     fact_rows,
-    first_fence,
     transcript_row,
     unreadable_body,
 )
 from pipelines.adapters.postgres.leases import (
     lease_all,
     lease_one,
+    leave_lease,
     load_texts,
     lock_short_waiting,
+    update_held,
 )
 from pipelines.adapters.postgres.line import find_in_line, find_orphans, give_turns
 from pipelines.adapters.postgres.old_sessions import find_hashes
@@ -31,9 +33,8 @@ from pipelines.adapters.postgres.parking import (
 )
 from pipelines.adapters.postgres.rates import hold_back
 from pipelines.adapters.postgres.status import read_status
-from pipelines.adapters.postgres.tables import facts, owners, transcripts
+from pipelines.adapters.postgres.tables import facts, transcripts
 from pipelines.adapters.postgres.tombstones import find_erased, is_erased
-from pipelines.errors import LeaseLost
 from pipelines.model import (
     Lane,
     Owner,
@@ -158,7 +159,7 @@ class PostgresInbox:
 
     def extend_lease(self, claim: TranscriptClaim, until: datetime) -> None:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
-            _update_held(connection, claim, lease_until=until)
+            update_held(connection, claim, lease_until=until)
 
     def commit_distilled(
         self,
@@ -169,7 +170,7 @@ class PostgresInbox:
     ) -> None:
         rows = fact_rows(claim.transcript, accepted, refusals)
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
-            _leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
+            leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
                 connection.execute(insert(facts), rows)
             mark_due(connection, claim.transcript.owner, now)
@@ -184,7 +185,7 @@ class PostgresInbox:
         is_counted: bool = True,
     ) -> None:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
-            _leave_lease(
+            leave_lease(
                 connection,
                 claim,
                 state=TranscriptState.QUEUED.value,
@@ -205,7 +206,7 @@ class PostgresInbox:
         whole_tenant: bool,
     ) -> None:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
-            _leave_lease(
+            leave_lease(
                 connection,
                 claim,
                 state=TranscriptState.PARKED.value,
@@ -222,7 +223,7 @@ class PostgresInbox:
 
     def dead_letter(self, claim: TranscriptClaim, reason: str, error: str, now: datetime) -> None:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
-            _leave_lease(
+            leave_lease(
                 connection,
                 claim,
                 state=TranscriptState.DEAD.value,
@@ -244,26 +245,6 @@ class PostgresInbox:
             found = count_states(connection, tenant_id, receipts, user_id)
         unknown = len(set(receipts)) - sum(found.values())
         return found | ({"unknown": unknown} if unknown else {})
-
-
-def mark_due(connection: Connection, owner: Owner, now: datetime) -> None:
-    """Something new waits for this user; a leased one is looked at again at release."""
-    statement = upsert(owners).values(
-        tenant_id=owner.tenant_id,
-        user_id=owner.user_id,
-        due_at=now,
-        generation=1,
-        fence=first_fence(now),
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[owners.c.tenant_id, owners.c.user_id],
-            set_={
-                "due_at": func.least(owners.c.due_at, statement.excluded.due_at),
-                "generation": owners.c.generation + 1,
-            },
-        )
-    )
 
 
 def _store(
@@ -363,26 +344,6 @@ def _file_conflict(connection: Connection, item: Transcript, now: datetime) -> R
     }
     connection.execute(upsert(transcripts).on_conflict_do_nothing(), row)
     return receipt
-
-
-def _leave_lease(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
-    _update_held(connection, claim, lease_until=None, **values)
-
-
-def _update_held(connection: Connection, claim: TranscriptClaim, **values: object) -> None:
-    statement = (
-        update(transcripts)
-        .where(
-            and_(
-                transcripts.c.receipt == claim.transcript.id,
-                transcripts.c.fence == claim.fence,
-                transcripts.c.state == TranscriptState.DISTILLING.value,
-            )
-        )
-        .values(**values)
-    )
-    if connection.execute(statement).rowcount != 1:
-        raise LeaseLost(f"transcript {claim.transcript.id}: fence {claim.fence} has moved on")
 
 
 def _after_distilling(

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 
 from pipelines.adapters.postgres.commit import is_owner_row, write_plan
-from pipelines.adapters.postgres.inbox import mark_due
+from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.rows import (
     read_evidence,
     read_fact,

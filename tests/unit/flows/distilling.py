@@ -48,7 +48,11 @@ class ScriptedDistiller:
         return {key: self.paid[key] for key in receipts if key in self.paid}
 
     def distill(
-        self, transcripts: Sequence[Transcript], keep_alive: Callable[[], None]
+        self,
+        transcripts: Sequence[Transcript],
+        keep_alive: Callable[[], None],
+        *,
+        was_asked: bool = True,
     ) -> list[list[Draft]]:
         self.shown.append(tuple(transcripts))
         drafts = [self.script(transcript) for transcript in transcripts]
