@@ -14,7 +14,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, insert, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -37,7 +48,7 @@ from pipelines.stages.cost import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date, datetime
 
     from config.spending import Budget, BudgetPolicy
@@ -253,22 +264,47 @@ def _book(connection: Connection, day: date, charge: Charge, paid_for: PaidFor) 
         "model": charge.model,
         "purpose": paid_for.purpose.value,
     }
-    part = {
-        "tenant_id": paid_for.owner.tenant_id,
-        "day": day,
+    sums = {
         "part": zlib.crc32(paid_for.owner.user_id.encode()) % _PARTS,
+        "sum_tokens": charge.spent.tokens,
+        "sum_micros": charge.spent.micros,
     }
-    entry = _add_up(ledger, key, counted).returning(ledger.c.day).cte("entry")
-    sums = {"tokens": charge.spent.tokens, "micros": charge.spent.micros}
-    connection.execute(_add_up(ledger_days, part, sums).add_cte(entry))
+    connection.execute(_BOOK, key | counted | sums)
 
 
-def _add_up(table: Table, key: dict[str, Any], counted: dict[str, int]) -> Insert:
-    statement = upsert(table).values(**key, **counted)
+def _add_up(table: Table, key: Sequence[str], counted: Mapping[str, str]) -> Insert:
+    """Add to a row, or begin it.
+
+    Args:
+        table: Of the row.
+        key: Columns that name it; each is a parameter.
+        counted: The parameter of each column that is added to.
+    """
+    values = {name: name for name in key} | dict(counted)
+    statement = upsert(table).values(
+        {column: bindparam(name, type_=table.c[column].type) for column, name in values.items()}
+    )
     return statement.on_conflict_do_update(
         index_elements=list(key),
         set_={name: table.c[name] + statement.excluded[name] for name in counted},
     )
+
+
+def _make_book() -> Insert:
+    """One entry, and the sum of its tenant's day."""
+    counted = ("calls", "unpriced_calls", "estimated_calls", "prompt_tokens", "completion_tokens")
+    entry = _add_up(
+        ledger,
+        ("tenant_id", "user_id", "day", "model", "purpose"),
+        {name: name for name in (*counted, "micros")},
+    )
+    sums = {"tokens": "sum_tokens", "micros": "sum_micros"}
+    day = _add_up(ledger_days, ("tenant_id", "day", "part"), sums)
+    return day.add_cte(entry.returning(ledger.c.day).cte("entry"))
+
+
+# Made once: each call executes it.
+_BOOK = _make_book()
 
 
 def _is_first(connection: Connection, owner: Owner, span: Span, day: date) -> bool:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    ARRAY,
+    UUID,
     Connection,
+    DateTime,
+    Text,
     and_,
+    any_,
+    bindparam,
     case,
-    exists,
     func,
+    literal_column,
     or_,
     select,
-    tuple_,
+    union,
     update,
 )
 
-from pipelines.adapters.postgres.commit import is_owner_row, write_plan
+from pipelines.adapters.postgres.commit import write_plan
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.rows import (
     read_evidence,
@@ -49,11 +56,10 @@ from pipelines.stages.dedup import statement_key
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime, timedelta
 
-    from sqlalchemy import ColumnElement, Table
-    from sqlalchemy.sql.functions import Function
+    from sqlalchemy import ColumnElement, CompoundSelect, Select, Table
 
     from pipelines.adapters.postgres.database import Database
     from pipelines.model import Evidence, Fact, Slot
@@ -72,24 +78,9 @@ class PostgresMemoryStore:
     # ---- the user's lease ---------------------------------------------------------------------
 
     def claim_owner(self, owner: Owner, now: datetime, lease: timedelta) -> OwnerClaim | None:
-        statement = (
-            update(owners)
-            .where(
-                is_owner_row(owner),
-                owners.c.due_at <= now,
-                or_(owners.c.lease_until.is_(None), owners.c.lease_until <= now),
-            )
-            .values(
-                fence=owners.c.fence + 1,
-                attempts=owners.c.attempts + 1,
-                # Whoever held it was not heard of again.
-                deaths=owners.c.deaths + case((owners.c.lease_until.is_not(None), 1), else_=0),
-                lease_until=now + lease,
-            )
-            .returning(owners.c.fence, owners.c.attempts, owners.c.generation, owners.c.deaths)
-        )
+        values = {**of_owner(owner), "now": now, "until": now + lease}
         with self._database.transaction(owner.tenant_id) as connection:
-            row = connection.execute(statement).one_or_none()
+            row = connection.execute(_CLAIM, values).one_or_none()
         return None if row is None else OwnerClaim(owner, *row)
 
     def release_owner(
@@ -101,38 +92,28 @@ class PostgresMemoryStore:
         *,
         deaths: int = 0,
     ) -> bool:
-        is_unchanged = owners.c.generation == claim.generation
-        statement = (
-            update(owners)
-            .where(is_owner_row(claim.owner), owners.c.fence == claim.fence)
-            .values(
-                lease_until=None,
-                due_at=_when(is_unchanged, due_at, now),
-                attempts=owners.c.attempts if error else 0,
-                deaths=deaths,
-                last_error=error,
-            )
-            .returning(is_unchanged)
-        )
+        values = {
+            **of_owner(claim.owner),
+            "held_fence": claim.fence,
+            "seen": claim.generation,
+            "resume_at": due_at,
+            "now": now,
+            "keeps_attempts": error is not None,
+            "deaths": deaths,
+            "last_error": error,
+        }
         with self._database.transaction(claim.owner.tenant_id) as connection:
-            unchanged = connection.execute(statement).scalar_one_or_none()
+            unchanged = connection.execute(_RELEASE, values).scalar_one_or_none()
         return unchanged is False
 
     def load_reviews(self, owner: Owner) -> list[Review]:
-        statement = select(reviews.c.memory_id, reviews.c.weight, reviews.c.since).where(
-            _is_owned(reviews, owner)
-        )
         with self._database.transaction(owner.tenant_id) as connection:
-            return [Review(*row) for row in connection.execute(statement)]
+            return [Review(*row) for row in connection.execute(_REVIEWS, of_owner(owner))]
 
     def extend_owner_lease(self, claim: OwnerClaim, until: datetime) -> None:
-        statement = (
-            update(owners)
-            .where(is_owner_row(claim.owner), owners.c.fence == claim.fence)
-            .values(lease_until=until)
-        )
+        values = {**of_owner(claim.owner), "held_fence": claim.fence, "lease_until": until}
         with self._database.transaction(claim.owner.tenant_id) as connection:
-            if connection.execute(statement).rowcount != 1:
+            if connection.execute(_EXTEND, values).rowcount != 1:
                 raise LeaseLost(f"user lease: fence {claim.fence} has moved on")
 
     def mark_owner_due(self, owner: Owner, now: datetime) -> None:
@@ -142,69 +123,49 @@ class PostgresMemoryStore:
     # ---- what consolidation reads -------------------------------------------------------------
 
     def pending_facts(self, owner: Owner, limit: int) -> list[Fact]:
-        statement = (
-            select(facts)
-            .where(_is_owned(facts, owner), facts.c.outcome == FactOutcome.PENDING.value)
-            .order_by(facts.c.event_at, facts.c.receipt, facts.c.ordinal)
-            .limit(limit)
-        )
+        values = {**of_owner(owner), "limit": limit}
         with self._database.transaction(owner.tenant_id) as connection:
-            return [read_fact(row) for row in connection.execute(statement).mappings()]
+            return [read_fact(row) for row in connection.execute(_PENDING, values).mappings()]
 
     def earliest_undistilled(self, owner: Owner, received_after: datetime) -> datetime | None:
-        statement = select(func.min(transcripts.c.ended_at)).where(
-            _is_owned(transcripts, owner),
-            transcripts.c.state.in_(OPEN_STATES),
-            transcripts.c.received_at > received_after,
-        )
+        values = {**of_owner(owner), "received_after": received_after}
         with self._database.transaction(owner.tenant_id) as connection:
-            found: datetime | None = connection.execute(statement).scalar_one()
+            found: datetime | None = connection.execute(_UNDISTILLED, values).scalar_one()
         return found
 
     def oldest_pending(self, owner: Owner) -> datetime | None:
-        statement = (
-            select(func.min(transcripts.c.received_at))
-            .join(facts, facts.c.receipt == transcripts.c.receipt)
-            .where(_is_owned(facts, owner), facts.c.outcome == FactOutcome.PENDING.value)
-        )
         # The facts of a generation rest on transcripts that are not its own.
         with self._database.transaction() as connection:
-            found: datetime | None = connection.execute(statement).scalar_one()
+            found: datetime | None = connection.execute(
+                _OLDEST_PENDING, of_owner(owner)
+            ).scalar_one()
         return found
 
     def find_candidates(
         self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
     ) -> list[Memory]:
-        is_active = memories.c.state == MemoryState.ACTIVE.value
-        conditions: list[ColumnElement[bool]] = [
-            and_(is_active, func.md5(memories.c.statement_key).in_(_key_hashes(statements))),
-            and_(is_active, exists().where(outbox.c.memory_id == memories.c.id)),
-        ]
-        if slots:
-            conditions.append(_is_in_slots(slots))
-        return self._load(owner.tenant_id, _is_owned(memories, owner), or_(*conditions))
+        keys = sorted({statement_key(statement) for statement in statements})
+        hashes = [hashlib.md5(key.encode(), usedforsecurity=False).hexdigest() for key in keys]
+        values = {**of_owner(owner), "hashes": hashes, **_slot_names(slots)}
+        return self._load(owner.tenant_id, _CANDIDATES, values)
 
     def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         if not ids:
             return []
-        return self._load(owner.tenant_id, _is_owned(memories, owner), memories.c.id.in_(ids))
+        return self._load(owner.tenant_id, _THESE, {**of_owner(owner), "ids": list(ids)})
 
     def load_slot(self, owner: Owner, slot: Slot) -> list[Memory]:
-        return self._load(owner.tenant_id, _is_owned(memories, owner), _is_in_slots([slot]))
+        return self._load(owner.tenant_id, _IN_SLOTS, {**of_owner(owner), **_slot_names([slot])})
 
     def load_facts(
         self, owner: Owner, memory_ids: Collection[MemoryId]
     ) -> dict[MemoryId, tuple[Fact, ...]]:
         if not memory_ids:
             return {}
-        statement = select(facts).where(
-            _is_owned(facts, owner),
-            facts.c.memory_id.in_(memory_ids),
-            facts.c.outcome.in_(KEPT),
-        )
+        values = {**of_owner(owner), "ids": list(memory_ids)}
         found: dict[MemoryId, tuple[Fact, ...]] = {}
         with self._database.transaction(owner.tenant_id) as connection:
-            for row in connection.execute(statement).mappings():
+            for row in connection.execute(_FACTS_OF, values).mappings():
                 key = MemoryId(row["memory_id"])
                 found[key] = (*found.get(key, ()), read_fact(row))
         return found
@@ -213,7 +174,7 @@ class PostgresMemoryStore:
         conditions = [memories.c.tenant_id == tenant_id, memories.c.id == key]
         if user_id is not None:
             conditions.append(memories.c.user_id.in_([user_id, EVERYONE]))
-        found = self._load(tenant_id, *conditions)
+        found = self._load(tenant_id, _select_memories(*conditions), {})
         if not found:
             raise NotFound(f"no memory has the id {key}")
         return found[0]
@@ -238,14 +199,13 @@ class PostgresMemoryStore:
             conditions.append(memories.c.user_id == user_id)
         if after is not None:
             conditions.append(memories.c.id > after)
-        return self._load(tenant_id, *conditions, limit=limit)
+        return self._load(tenant_id, _select_memories(*conditions).limit(limit), {})
 
     def _load(
-        self, tenant_id: str, *conditions: ColumnElement[bool], limit: int | None = None
+        self, tenant_id: str, statement: Select[Any], values: Mapping[str, object]
     ) -> list[Memory]:
-        statement = select(memories).where(*conditions).order_by(memories.c.id).limit(limit)
         with self._database.transaction(tenant_id) as connection:
-            rows = connection.execute(statement).mappings().all()
+            rows = connection.execute(statement, values).mappings().all()
             cited = load_evidence(connection, [row["id"] for row in rows])
         return [read_memory(row, cited.get(row["id"], [])) for row in rows]
 
@@ -256,40 +216,137 @@ class PostgresMemoryStore:
             write_plan(connection, claim, plan, now)
 
 
-def _is_owned(table: Table, owner: Owner) -> ColumnElement[bool]:
-    return and_(table.c.tenant_id == owner.tenant_id, table.c.user_id == owner.user_id)
+def of_owner(owner: Owner) -> dict[str, str]:
+    """The parameters of a statement about one user."""
+    return {"of_tenant": owner.tenant_id, "of_user": owner.user_id}
 
 
-def _is_in_slots(slots: Collection[Slot]) -> ColumnElement[bool]:
-    wanted = [(slot.subject, slot.attribute, slot.member or "") for slot in slots]
-    return tuple_(
-        memories.c.slot_subject,
-        memories.c.slot_attribute,
-        func.coalesce(memories.c.slot_member, ""),
-    ).in_(wanted)
-
-
-def _when(
-    condition: ColumnElement[bool], due_at: datetime | None, otherwise: datetime
-) -> ColumnElement[datetime | None]:
-    return case((condition, due_at), else_=otherwise)
-
-
-def _key_hashes(statements: Iterable[str]) -> list[Function[str]]:
-    keys = sorted({statement_key(statement) for statement in statements})
-    return [func.md5(key) for key in keys]
+def _slot_names(slots: Collection[Slot]) -> dict[str, list[str]]:
+    return {
+        "subjects": [slot.subject for slot in slots],
+        "attributes": [slot.attribute for slot in slots],
+        "members": [slot.member or "" for slot in slots],
+    }
 
 
 def load_evidence(
     connection: Connection, ids: Sequence[uuid.UUID]
 ) -> dict[uuid.UUID, list[Evidence]]:
     """The evidence of memories, in the order in which it was said."""
-    statement = (
-        select(evidence)
-        .where(evidence.c.memory_id.in_(ids))
-        .order_by(evidence.c.said_at, evidence.c.receipt, evidence.c.message_index)
-    )
     found: dict[uuid.UUID, list[Evidence]] = {}
-    for row in connection.execute(statement).mappings():
-        found.setdefault(row["memory_id"], []).append(read_evidence(row))
+    if ids:
+        for row in connection.execute(_EVIDENCE, {"ids": list(ids)}).mappings():
+            found.setdefault(row["memory_id"], []).append(read_evidence(row))
     return found
+
+
+# ---- statements, made once: each user who is consolidated executes them --------------------------
+
+
+def _is_owned(table: Table) -> ColumnElement[bool]:
+    return and_(
+        table.c.tenant_id == bindparam("of_tenant"), table.c.user_id == bindparam("of_user")
+    )
+
+
+def _is_among(column: ColumnElement[Any], name: str = "ids") -> ColumnElement[bool]:
+    return column == any_(bindparam(name, type_=ARRAY(UUID)))
+
+
+def _select_memories(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(memories).where(*conditions).order_by(memories.c.id)
+
+
+def _select_slotted() -> Select[Any]:
+    names = (bindparam(name, type_=ARRAY(Text)) for name in ("subjects", "attributes", "members"))
+    wanted = func.unnest(*names).table_valued("subject", "attribute", "member").render_derived()
+    return (
+        select(memories.c.id)
+        .join(
+            wanted,
+            and_(
+                memories.c.slot_subject == wanted.c.subject,
+                memories.c.slot_attribute == wanted.c.attribute,
+                func.coalesce(memories.c.slot_member, "") == wanted.c.member,
+            ),
+        )
+        .where(_is_owned(memories))
+    )
+
+
+def _select_candidates() -> CompoundSelect[Any]:
+    """Each part goes by an index of its own, however many memories the user has."""
+    hashes = bindparam("hashes", type_=ARRAY(Text))
+    same = select(memories.c.id).where(
+        _is_owned(memories), _IS_ACTIVE, func.md5(memories.c.statement_key) == any_(hashes)
+    )
+    unseen_by_the_index = (
+        select(memories.c.id)
+        .join(outbox, outbox.c.memory_id == memories.c.id)
+        .where(_is_owned(outbox), _IS_ACTIVE)
+    )
+    return union(same, unseen_by_the_index, _select_slotted())
+
+
+# As an index of the active ones alone is made: a parameter would not do.
+_IS_ACTIVE = memories.c.state == literal_column(f"'{MemoryState.ACTIVE.value}'")
+_IS_PENDING = facts.c.outcome == literal_column(f"'{FactOutcome.PENDING.value}'")
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+_CLAIM = (
+    update(owners)
+    .where(
+        _is_owned(owners),
+        owners.c.due_at <= _NOW,
+        or_(owners.c.lease_until.is_(None), owners.c.lease_until <= _NOW),
+    )
+    .values(
+        fence=owners.c.fence + 1,
+        attempts=owners.c.attempts + 1,
+        # Whoever held it was not heard of again.
+        deaths=owners.c.deaths + case((owners.c.lease_until.is_not(None), 1), else_=0),
+        lease_until=bindparam("until", type_=DateTime(timezone=True)),
+    )
+    .returning(owners.c.fence, owners.c.attempts, owners.c.generation, owners.c.deaths)
+)
+_IS_UNCHANGED = owners.c.generation == bindparam("seen")
+_RELEASE = (
+    update(owners)
+    .where(_is_owned(owners), owners.c.fence == bindparam("held_fence"))
+    .values(
+        lease_until=None,
+        due_at=case(
+            (_IS_UNCHANGED, bindparam("resume_at", type_=DateTime(timezone=True))), else_=_NOW
+        ),
+        attempts=case((bindparam("keeps_attempts"), owners.c.attempts), else_=0),
+    )
+    .returning(_IS_UNCHANGED)
+)
+_EXTEND = update(owners).where(_is_owned(owners), owners.c.fence == bindparam("held_fence"))
+_REVIEWS = select(reviews.c.memory_id, reviews.c.weight, reviews.c.since).where(_is_owned(reviews))
+_PENDING = (
+    select(facts)
+    .where(_is_owned(facts), _IS_PENDING)
+    .order_by(facts.c.event_at, facts.c.receipt, facts.c.ordinal)
+    .limit(bindparam("limit"))
+)
+_UNDISTILLED = select(func.min(transcripts.c.ended_at)).where(
+    _is_owned(transcripts),
+    transcripts.c.state.in_(OPEN_STATES),
+    transcripts.c.received_at > bindparam("received_after"),
+)
+_OLDEST_PENDING = (
+    select(func.min(transcripts.c.received_at))
+    .join(facts, facts.c.receipt == transcripts.c.receipt)
+    .where(_is_owned(facts), _IS_PENDING)
+)
+_CANDIDATES = _select_memories(_is_owned(memories), memories.c.id.in_(_select_candidates()))
+_IN_SLOTS = _select_memories(_is_owned(memories), memories.c.id.in_(_select_slotted()))
+_THESE = _select_memories(_is_owned(memories), _is_among(memories.c.id))
+_FACTS_OF = select(facts).where(
+    _is_owned(facts), _is_among(facts.c.memory_id), facts.c.outcome.in_(KEPT)
+)
+_EVIDENCE = (
+    select(evidence)
+    .where(_is_among(evidence.c.memory_id))
+    .order_by(evidence.c.said_at, evidence.c.receipt, evidence.c.message_index)
+)

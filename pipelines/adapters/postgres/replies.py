@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ARRAY, UUID, Connection, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.ledger import end_hold
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
     from pipelines.adapters.postgres.database import Database
     from pipelines.adapters.postgres.ledger import PostgresLedger
     from pipelines.ports import Hold, PaidFor
+
+
+# Made once: each call executes them.
+_LOCK_SERVED = (
+    select(transcripts.c.receipt)
+    .where(transcripts.c.receipt == any_(bindparam("receipts", type_=ARRAY(UUID))))
+    .order_by(transcripts.c.receipt)
+    .with_for_update(read=True, key_share=True)
+)
+_INSERT_FIRST = upsert(replies).on_conflict_do_nothing().returning(replies.c.request_hash)
 
 
 class PostgresReplies:
@@ -77,12 +87,7 @@ def is_kept(connection: Connection, paid_for: PaidFor) -> bool:
     receipts = set(paid_for.receipts)
     if not receipts:
         return True
-    found = connection.execute(
-        select(transcripts.c.receipt)
-        .where(transcripts.c.receipt.in_(receipts))
-        .order_by(transcripts.c.receipt)
-        .with_for_update(read=True, key_share=True)
-    )
+    found = connection.execute(_LOCK_SERVED, {"receipts": list(receipts)})
     return len(found.scalars().all()) == len(receipts)
 
 
@@ -103,7 +108,4 @@ def insert_reply(
         "completion_tokens": reply.completion_tokens,
         "created_at": datetime.now(UTC),
     }
-    statement = (
-        upsert(replies).values(row).on_conflict_do_nothing().returning(replies.c.request_hash)
-    )
-    return connection.execute(statement).one_or_none() is not None
+    return connection.execute(_INSERT_FIRST, row).one_or_none() is not None
