@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, insert, select, tuple_, update
+from sqlalchemy import (
+    ARRAY,
+    UUID,
+    Connection,
+    any_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import Insert as PgInsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -38,7 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import Update
 
     from pipelines.model import Evidence, FactId, Owner
     from pipelines.plan import Change, Plan, Settlement
@@ -63,11 +75,6 @@ def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datet
     _finish_transcripts(connection, list(plan.settled), now)
 
 
-def is_owner_row(owner: Owner) -> ColumnElement[bool]:
-    """The row that leases a user."""
-    return and_(owners.c.tenant_id == owner.tenant_id, owners.c.user_id == owner.user_id)
-
-
 def check_claim(connection: Connection, claim: OwnerClaim) -> None:
     """Make sure that a user is still leased to whoever writes.
 
@@ -75,9 +82,8 @@ def check_claim(connection: Connection, claim: OwnerClaim) -> None:
         LeaseLost: The fence has moved on.
     """
     # Locked until the commit: facts that arrive meanwhile mark the user due after it.
-    fence = connection.execute(
-        select(owners.c.fence).where(is_owner_row(claim.owner)).with_for_update()
-    ).scalar_one_or_none()
+    values = {"of_tenant": claim.owner.tenant_id, "of_user": claim.owner.user_id}
+    fence = connection.execute(_LOCK_OWNER, values).scalar_one_or_none()
     if fence != claim.fence:
         raise LeaseLost(f"user lease: fence {claim.fence} has moved on to {fence}")
 
@@ -88,9 +94,9 @@ def _write_memories(connection: Connection, plan: Plan, now: datetime) -> None:
         memory_row(memory, now) for key, memory in states.items() if key not in plan.read_versions
     ]
     if fresh:
-        statement = upsert(memories).on_conflict_do_nothing().returning(memories.c.id)
-        written = connection.execute(statement, fresh).scalars().all()
-        if len(written) != len(fresh):
+        options = {"preserve_rowcount": True}
+        written = connection.execute(_INSERT_MEMORIES, fresh, execution_options=options).rowcount
+        if written != len(fresh):
             raise VersionConflict("a memory that should be new exists already")
     for key, version in plan.read_versions.items():
         if key in states:
@@ -99,17 +105,13 @@ def _write_memories(connection: Connection, plan: Plan, now: datetime) -> None:
 
 def _update_memory(connection: Connection, memory: Memory, version: int, now: datetime) -> None:
     row = memory_row(memory, now)
-    statement = (
-        update(memories)
-        .where(
-            memories.c.id == row.pop("id"),
-            memories.c.version == version,
-            memories.c.tenant_id == memory.owner.tenant_id,
-            memories.c.user_id == memory.owner.user_id,
-        )
-        .values(**row)
-    )
-    if connection.execute(statement).rowcount != 1:
+    read = {
+        "read_id": row.pop("id"),
+        "read_version": version,
+        "of_tenant": memory.owner.tenant_id,
+        "of_user": memory.owner.user_id,
+    }
+    if connection.execute(_UPDATE_MEMORY, row | read).rowcount != 1:
         raise VersionConflict(f"memory {memory.id}: version {version} has moved on")
 
 
@@ -125,7 +127,7 @@ def _write_evidence(connection: Connection, plan: Plan) -> None:
         for item in _added_evidence(change)
     ]
     if rows:
-        connection.execute(upsert(evidence).on_conflict_do_nothing(), rows)
+        connection.execute(_INSERT_EVIDENCE, rows)
 
 
 def _count_corroboration(connection: Connection, plan: Plan, now: datetime) -> None:
@@ -181,13 +183,7 @@ def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
         for memory in sorted(plan.final_states().values(), key=lambda memory: memory.id)
     ]
     if rows:
-        statement = upsert(outbox)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
-            ),
-            rows,
-        )
+        connection.execute(_FILL_OUTBOX, rows)
 
 
 def waits_anew(statement: PgInsert) -> dict[str, Any]:
@@ -237,39 +233,62 @@ def _settle_facts(connection: Connection, settled: Mapping[FactId, Settlement]) 
             "fact": key,
             "outcome": settlement.outcome.value,
             "reason": settlement.reason,
-            "memory": settlement.memory_id,
+            "memory_id": settlement.memory_id,
         }
         for key, settlement in settled.items()
     ]
     if rows:
-        statement = (
-            update(facts)
-            .where(facts.c.id == bindparam("fact"))
-            .values(
-                outcome=bindparam("outcome"),
-                reason=bindparam("reason"),
-                memory_id=bindparam("memory"),
-            )
-        )
-        connection.execute(statement, rows)
+        connection.execute(_SETTLE_FACT, rows)
 
 
 def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: datetime) -> None:
-    if not settled:
-        return
-    touched = select(facts.c.receipt).where(facts.c.id.in_(settled)).distinct()
+    if settled:
+        connection.execute(_FINISH, {"settled": list(settled), "finished_at": now})
+
+
+# ---- statements, made once: each plan executes them ----------------------------------------------
+
+
+def _make_fill_outbox() -> PgInsert:
+    statement = upsert(outbox)
+    return statement.on_conflict_do_update(
+        index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
+    )
+
+
+def _make_finish() -> Update:
+    settled = facts.c.id == any_(bindparam("settled", type_=ARRAY(UUID)))
+    touched = select(facts.c.receipt).where(settled).distinct()
     still_pending = exists().where(
         facts.c.receipt == transcripts.c.receipt,
         # A generation beside the live one has facts of the same transcript.
         facts.c.tenant_id == transcripts.c.tenant_id,
         facts.c.outcome == FactOutcome.PENDING.value,
     )
-    connection.execute(
+    return (
         update(transcripts)
         .where(
             transcripts.c.receipt.in_(touched),
             transcripts.c.state == TranscriptState.DISTILLED.value,
             ~still_pending,
         )
-        .values(state=TranscriptState.DONE.value, finished_at=now)
+        .values(state=TranscriptState.DONE.value)
     )
+
+
+_LOCK_OWNER = (
+    select(owners.c.fence)
+    .where(owners.c.tenant_id == bindparam("of_tenant"), owners.c.user_id == bindparam("of_user"))
+    .with_for_update()
+)
+_INSERT_MEMORIES = upsert(memories).on_conflict_do_nothing()
+_UPDATE_MEMORY = update(memories).where(
+    memories.c.id == bindparam("read_id"),
+    memories.c.version == bindparam("read_version"),
+    memories.c.tenant_id == bindparam("of_tenant"),
+    memories.c.user_id == bindparam("of_user"),
+)
+_INSERT_EVIDENCE = upsert(evidence).on_conflict_do_nothing()
+_FILL_OUTBOX = _make_fill_outbox()
+_SETTLE_FACT = update(facts).where(facts.c.id == bindparam("fact"))
+_FINISH = _make_finish()
