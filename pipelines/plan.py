@@ -138,8 +138,8 @@ class Plan:
         return {change.memory.id: change.memory for change in self.changes}
 
     def counts(self) -> dict[str, int]:
-        """How many changes of each name, for logs and receipts."""
-        result: dict[str, int] = {}
+        """How many changes of each name and questions for a judge, for logs and receipts."""
+        result: dict[str, int] = {"opened": len(self.opened)} if self.opened else {}
         for change in self.changes:
             name = type(change).__name__.lower()
             result[name] = result.get(name, 0) + 1

@@ -105,7 +105,7 @@ class Consolidate:
 
     def _consolidate(self, claim: OwnerClaim) -> Outcome:
         pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
-        ready, resume_at = self._select_ready(claim.owner, pending)
+        ready, resume_at = self._select_ready(claim, pending)
         counts, done = Counter[str](), 0
         for portion in _cut(ready, claim.deaths):
             if done:
@@ -113,7 +113,11 @@ class Consolidate:
             counts.update(self._commit_portion(claim, portion))
             done += len(portion)
         is_more = done < len(ready) or len(pending) == self.policies.consolidate.max_facts
-        due = [self.clock.now() if is_more else resume_at, self._review_later(claim)]
+        may_ask = claim.has_reviews or counts["opened"] > 0
+        due = [
+            self.clock.now() if is_more else resume_at,
+            self._review_later(claim) if may_ask else None,
+        ]
         self._release(
             claim, min((at for at in due if at is not None), default=None), deaths=done < len(ready)
         )
@@ -132,10 +136,10 @@ class Consolidate:
         """Ask what is to be asked; after a death first the facts, and then in peace."""
         if not claim.deaths:
             return self._review(claim)
-        return self.clock.now() if self._load_reviews(claim.owner) else None
+        return self.clock.now() if self._load_reviews(claim) else None
 
     def _select_ready(
-        self, owner: Owner, pending: Sequence[Fact]
+        self, claim: OwnerClaim, pending: Sequence[Fact]
     ) -> tuple[list[Fact], datetime | None]:
         """Facts before the earliest session that is still being distilled, in event order.
 
@@ -143,14 +147,16 @@ class Consolidate:
         whichever distils first. A stuck one, or earlier ones that go on arriving, hold no fact
         up for longer than ``order_wait`` after its session was received.
         """
+        if not claim.has_undistilled:
+            return list(pending), None
         now, wait = self.clock.now(), self.policies.consolidate.order_wait
-        barrier = self.store.earliest_undistilled(owner, now - wait)
+        barrier = self.store.earliest_undistilled(claim.owner, now - wait)
         if barrier is None:
             return list(pending), None
         ready = [fact for fact in pending if _session_end(fact) < barrier]
         if len(ready) == len(pending):
             return ready, None
-        waiting_since = self.store.oldest_pending(owner) or now
+        waiting_since = self.store.oldest_pending(claim.owner) or now
         if waiting_since + wait <= now:
             return list(pending), None
         return ready, waiting_since + wait
@@ -195,7 +201,7 @@ class Consolidate:
         Returns:
             When to look again; None if nothing waits any more.
         """
-        reviews, now = self._load_reviews(claim.owner), self.clock.now()
+        reviews, now = self._load_reviews(claim), self.clock.now()
         if not reviews:
             return None
         if not is_worth_asking(reviews, now, self.policies.judge):
@@ -214,12 +220,12 @@ class Consolidate:
             log.warning("review_dropped", memories=len(waited), error=str(error))
         return None
 
-    def _load_reviews(self, owner: Owner) -> list[Review]:
+    def _load_reviews(self, claim: OwnerClaim) -> list[Review]:
         """Nobody asks about memories that were displaced."""
-        place = generation_of(owner)
+        place = generation_of(claim.owner)
         if self.judge is None or (place is not None and place[1] is Side.PREVIOUS):
             return []
-        return self.store.load_reviews(owner)
+        return self.store.load_reviews(claim.owner)
 
     def _commit(
         self,
@@ -306,15 +312,15 @@ class Consolidate:
         again = self.store.load_facts(owner, refile) if refile else {}
         moving = [*facts, *(fact for members in again.values() for fact in members)]
         vectors.learn(fact.statement for fact in moving)
+        wanted = [vectors.of(said) for said in dict.fromkeys(fact.statement for fact in moving)]
+        near = self._find_near(owner, wanted, self.policies.dedup.candidates)
         # The index may lag: what it has not seen yet comes from the store.
-        candidates = self.store.find_candidates(
+        memories = self.store.find_candidates(
             owner,
             {fact.statement for fact in moving},
             {fact.slot for fact in moving if fact.slot} | {row.slot for row in asked if row.slot},
+            near | set(refile),
         )
-        wanted = [vectors.of(said) for said in dict.fromkeys(fact.statement for fact in moving)]
-        near = self._find_near(owner, wanted, self.policies.dedup.candidates)
-        memories = self._load_more(owner, candidates, near | set(refile))
         if not near <= {memory.id for memory in memories}:
             # Those of another generation stand among them, and crowd out what is wanted.
             near = self._find_near(owner, wanted, 2 * self.policies.dedup.candidates)

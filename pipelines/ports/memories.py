@@ -42,6 +42,8 @@ class OwnerClaim:
         attempt: Attempts in a row that failed or died, this one counted.
         generation: Counts what became due for the user: more since then means more to do.
         deaths: Attempts in a row that ended without a word: their worker died, or was frozen.
+        has_undistilled: Sessions of the user may wait to be distilled; false where none did.
+        has_reviews: Something may wait for a judge; false where nothing did.
     """
 
     owner: Owner
@@ -49,6 +51,8 @@ class OwnerClaim:
     attempt: int
     generation: int
     deaths: int = 0
+    has_undistilled: bool = True
+    has_reviews: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +110,17 @@ class MemoryStore(Protocol):
         ...
 
     def find_candidates(
-        self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
+        self,
+        owner: Owner,
+        statements: Collection[str],
+        slots: Collection[Slot],
+        near: Collection[MemoryId] = (),
     ) -> list[Memory]:
         """Memories that may concern these statements, whatever the index has seen.
 
-        The active ones with an equal statement key, all of the given slots whatever their
-        state, and all active ones whose latest version the index does not have yet.
+        The active ones with an equal statement key, all of the given slots and of those that
+        the index found ``near`` whatever their state, and all active ones whose latest version
+        the index does not have yet.
         """
         ...
 

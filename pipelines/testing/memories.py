@@ -83,7 +83,11 @@ class InMemoryMemories(InMemoryTables):
         return min(received, default=None)
 
     def find_candidates(
-        self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
+        self,
+        owner: Owner,
+        statements: Collection[str],
+        slots: Collection[Slot],
+        near: Collection[MemoryId] = (),
     ) -> list[Memory]:
         keys = {statement_key(statement) for statement in statements}
         with self._lock:
@@ -93,6 +97,7 @@ class InMemoryMemories(InMemoryTables):
                 if memory.owner == owner
                 and (
                     memory.slot in slots
+                    or memory.id in near
                     or (
                         memory.state is MemoryState.ACTIVE
                         and (statement_key(memory.statement) in keys or memory.id in self._outbox)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    exists,
     func,
     literal_column,
     or_,
@@ -142,11 +143,15 @@ class PostgresMemoryStore:
         return found
 
     def find_candidates(
-        self, owner: Owner, statements: Collection[str], slots: Collection[Slot]
+        self,
+        owner: Owner,
+        statements: Collection[str],
+        slots: Collection[Slot],
+        near: Collection[MemoryId] = (),
     ) -> list[Memory]:
         keys = sorted({statement_key(statement) for statement in statements})
         hashes = [hashlib.md5(key.encode(), usedforsecurity=False).hexdigest() for key in keys]
-        values = {**of_owner(owner), "hashes": hashes, **_slot_names(slots)}
+        values = {**of_owner(owner), "hashes": hashes, "ids": list(near), **_slot_names(slots)}
         return self._load(owner.tenant_id, _CANDIDATES, values)
 
     def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
@@ -285,7 +290,8 @@ def _select_candidates() -> CompoundSelect[Any]:
         .join(outbox, outbox.c.memory_id == memories.c.id)
         .where(_is_owned(outbox), _IS_ACTIVE)
     )
-    return union(same, unseen_by_the_index, _select_slotted())
+    near = select(memories.c.id).where(_is_owned(memories), _is_among(memories.c.id))
+    return union(same, unseen_by_the_index, near, _select_slotted())
 
 
 # As an index of the active ones alone is made: a parameter would not do.
@@ -306,7 +312,14 @@ _CLAIM = (
         deaths=owners.c.deaths + case((owners.c.lease_until.is_not(None), 1), else_=0),
         lease_until=bindparam("until", type_=DateTime(timezone=True)),
     )
-    .returning(owners.c.fence, owners.c.attempts, owners.c.generation, owners.c.deaths)
+    .returning(
+        owners.c.fence,
+        owners.c.attempts,
+        owners.c.generation,
+        owners.c.deaths,
+        exists().where(_is_owned(transcripts), transcripts.c.state.in_(OPEN_STATES)),
+        exists().where(_is_owned(reviews)),
+    )
 )
 _IS_UNCHANGED = owners.c.generation == bindparam("seen")
 _RELEASE = (

@@ -54,6 +54,7 @@ class ScriptedDistiller:
         *,
         was_asked: bool = True,
     ) -> list[list[Draft]]:
+        del was_asked
         self.shown.append(tuple(transcripts))
         drafts = [self.script(transcript) for transcript in transcripts]
         keep_alive()
