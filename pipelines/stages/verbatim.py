@@ -9,6 +9,7 @@ holds now is for the facts to say.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipelines.model import Role, fact_id
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from config.retrieval import VerbatimPolicy
-    from pipelines.model import Draft, Fact, Transcript
+    from pipelines.model import Draft, Fact, Message, Transcript
 
 VERBATIM = "verbatim/1"
 """What such facts and memories name as their distiller."""
@@ -42,11 +43,11 @@ def verbatim_beside(
     """
     if not facts:
         return []
-    quotes, users = _quotes(facts), _users(transcript)
+    quotes = _quotes(facts)
     drafts = [
         replace(draft, importance=policy.importance)
-        for draft in distill_transcript(transcript)
-        if _is_beside(draft, quotes, users)
+        for draft in distill_transcript(transcript, is_wanted=partial(_is_untold, quotes))
+        if _is_beside(draft, quotes)
     ]
     kept, _ = ground(drafts, transcript, VERBATIM)
     first = max(fact.ordinal for fact in facts) + 1
@@ -65,15 +66,17 @@ def _quotes(facts: Sequence[Fact]) -> Mapping[str, list[frozenset[str]]]:
     return quotes
 
 
-def _users(transcript: Transcript) -> frozenset[str]:
-    return frozenset(item.id for item in transcript.messages if item.role is Role.USER)
+def _is_untold(quotes: Mapping[str, list[frozenset[str]]], message: Message, sentence: str) -> bool:
+    """Whether a user says it and no fact quotes all of it."""
+    if message.role is not Role.USER:
+        return False
+    found = quotes.get(message.id)
+    return found is None or not any(map(split_words(sentence).issubset, found))
 
 
-def _is_beside(
-    draft: Draft, quotes: Mapping[str, list[frozenset[str]]], users: frozenset[str]
-) -> bool:
-    said_in = draft.message_ids[0]
-    if said_in not in users or draft.attribute is not None:
+def _is_beside(draft: Draft, quotes: Mapping[str, list[frozenset[str]]]) -> bool:
+    if draft.attribute is not None:
         return False
     words = split_words(draft.quote)
-    return not any(words <= quoted or quoted <= words for quoted in quotes.get(said_in, ()))
+    found = quotes.get(draft.message_ids[0], ())
+    return not any(words <= quoted or quoted <= words for quoted in found)

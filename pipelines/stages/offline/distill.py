@@ -26,7 +26,7 @@ from pipelines.stages.offline.worth import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import date, datetime
 
     from pipelines.model import Message, Transcript
@@ -45,14 +45,19 @@ _IMAGE_IMPORTANCE = 0.35
 _CORRECTION_IMPORTANCE = 0.6
 
 
-def distill_transcript(transcript: Transcript, limits: OfflinePolicy | None = None) -> list[Draft]:
+def distill_transcript(
+    transcript: Transcript,
+    limits: OfflinePolicy | None = None,
+    is_wanted: Callable[[Message, str], bool] = lambda _message, _sentence: True,
+) -> list[Draft]:
     """Sentences worth keeping, in order, each with its speaker, date and evidence.
 
-    If there is more than the limits let it read, the last draft says from which message on the
-    transcript was not read; it has no quote, so that it is refused and the receipt shows it.
+    Only those that somebody wants are looked at. If there is more than the limits let it read,
+    the last draft says from which message on the transcript was not read; it has no quote, so that
+    it is refused and the receipt shows it.
     """
     limits = limits or OfflinePolicy()
-    talk = _Talk(_people(transcript), left=limits.max_sentences)
+    talk = _Talk(_people(transcript), is_wanted, left=limits.max_sentences)
     drafts: list[Draft] = []
     previous: _Turn | None = None
     for message in transcript.messages:
@@ -91,12 +96,14 @@ class _Talk:
 
     Attributes:
         people: Case-folded parts of the names of who takes part.
+        is_wanted: Whether a sentence of a message is looked at.
         left: So many sentences may still be read; below 0 there were more.
         stated: The attribute that each speaker stated last.
         topics: What each speaker was talking about last.
     """
 
     people: frozenset[str]
+    is_wanted: Callable[[Message, str], bool]
     left: int
     stated: dict[str, _Stated] = field(default_factory=dict)
     topics: dict[str, str | None] = field(default_factory=dict)
@@ -150,6 +157,10 @@ def _distill_turn(turn: _Turn, talk: _Talk, question: _Question | None) -> Itera
         talk.left -= 1
         if talk.left < 0:
             return
+        if not talk.is_wanted(turn.message, sentence):
+            if question is not None and is_worth_keeping(sentence, talk.people):
+                question = None
+            continue
         if is_memory_order(sentence):
             yield _plain_draft(turn, sentence, Kind.KNOWLEDGE, _ORDER_IMPORTANCE)
         elif role is Role.ASSISTANT and states_result(sentence):
