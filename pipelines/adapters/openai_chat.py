@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pipelines.adapters.openai_client import ask_with_retries
+from pipelines.adapters.openai_client import ask_with_retries, post_json
 from pipelines.errors import BadReply
 from pipelines.ports import ChatReply, go_on
 
@@ -73,10 +73,8 @@ class OpenAiChatModel:
         return read_completion(body, self._model)
 
     def _post(self, request: ChatRequest, timeout: httpx2.Timeout) -> bytes:
-        raw = self._client.chat.completions.with_raw_response.create(
-            **make_body(self._model, request), timeout=timeout
-        )
-        return raw.content
+        body = make_body(self._model, request)
+        return post_json(self._client, "/chat/completions", body, timeout)
 
 
 def make_body(model: str, request: ChatRequest) -> dict[str, Any]:

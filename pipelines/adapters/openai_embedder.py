@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.adapters.openai_client import ask_with_retries
+from pipelines.adapters.openai_client import ask_with_retries, post_json
 from pipelines.errors import ConfigurationError, ModelUnavailable
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class OpenAiEmbedder:
 
     def _embed_batch(self, batch: list[str]) -> list[Vector]:
         def ask(timeout: httpx2.Timeout) -> list[Vector]:
-            raw = self._client.embeddings.with_raw_response.create(
-                model=self._model, input=batch, timeout=timeout
-            )
-            return _read_vectors(raw.content, len(batch))
+            # As text they would take ten times as long to read.
+            body = {"model": self._model, "input": batch, "encoding_format": "base64"}
+            answer = post_json(self._client, "/embeddings", body, timeout)
+            return _read_vectors(answer, len(batch))
 
         vectors = ask_with_retries(ask, self._retry, self._budget_seconds)
         return [self._unit(vector) for vector in vectors]
