@@ -60,7 +60,7 @@ from workers.road import make_road
 from workers.session_tier import SessionTier, open_session_tier
 from workers.stores import Stores, open_stores
 from workers.upkeep import IndexUpkeep, make_upkeep
-from workers.waker import BackgroundWaker, CeleryWaker
+from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -201,9 +201,10 @@ class _Search:
 def _compose(ground: Ground, search: _Search) -> Container:
     policies, database, clock = ground.policies, ground.database, ground.clock
     index, embedder = search.index, search.embedder
-    stores, waker = open_stores(ground), CeleryWaker(ground.app)
-    later = BackgroundWaker(waker)
-    ground.clients.callback(later.close)
+    stores, sender = open_stores(ground), CeleryWaker(ground.app)
+    waker, later = GatheringWaker(sender), BackgroundWaker(sender)
+    for each in (waker, later):
+        ground.clients.callback(each.close)
     road = make_road(ground, stores, embedder, index, search.outbox, waker=waker, later=later)
     lifecycle = make_lifecycle(ground, later)
     record = make_record(ground, stores.memories, embedder, later)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pipelines.ports import Waker
 
 log = structlog.get_logger(__name__)
+
+GATHER_SECONDS = 0.03
 
 
 class CeleryWaker:
@@ -69,6 +72,55 @@ class CeleryWaker:
         except (OperationalError, RedisError, OSError) as error:
             # The sweep finds the rows when the broker is back.
             log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
+
+
+class GatheringWaker:
+    """``Waker`` that wakes the index once for all who want it within a moment.
+
+    Whoever projects takes up all that is due: a wake-up for each of many users who are
+    consolidated at once would find nothing left.
+
+    Args:
+        waker: Wakes; for the index behind the caller's back.
+        seconds: How long a moment is.
+    """
+
+    def __init__(self, waker: Waker, seconds: float = GATHER_SECONDS) -> None:
+        self._waker = waker
+        self._seconds = seconds
+        self._aside = Aside("index waker", 1)
+        self._is_waiting = threading.Lock()
+        self._is_closing = threading.Event()
+
+    def count_waiting(self) -> Waiting:
+        return self._waker.count_waiting()
+
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        self._waker.wake_distill(receipts, lane)
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        self._waker.wake_consolidate(owners)
+
+    def wake_index(self) -> None:
+        if self._is_waiting.acquire(blocking=False) and not self._aside.do(self._wake_index):
+            self._is_waiting.release()
+
+    def wake_redistill(self) -> None:
+        self._waker.wake_redistill()
+
+    def wake_share(self, after_tenant: str) -> None:
+        self._waker.wake_share(after_tenant)
+
+    def close(self) -> None:
+        """Wake now whom somebody wanted to be woken."""
+        self._is_closing.set()
+        self._aside.close()
+
+    def _wake_index(self) -> None:
+        self._is_closing.wait(self._seconds)
+        # Before it is sent: what is committed from here on needs another one.
+        self._is_waiting.release()
+        self._waker.wake_index()
 
 
 class BackgroundWaker:

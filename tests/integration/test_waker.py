@@ -13,8 +13,9 @@ from config.settings import Settings
 from pipelines.model import Lane, Owner, receipt_id
 from pipelines.ports import Waiting
 from pipelines.testing.surroundings import RecordingWaker
+from tests.acceptance.deployment import wait_until
 from workers.app import make_app
-from workers.waker import BackgroundWaker, CeleryWaker
+from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,3 +97,33 @@ def test_nobody_waits_for_a_broker_that_hangs() -> None:
     assert keys[0] == hanging.receipts[0]
     assert 3 <= len(hanging.receipts) <= 4
     assert len(keys) == len(hanging.receipts) + len(logs)
+
+
+def test_index_is_woken_once_for_all_who_want_it_within_a_moment() -> None:
+    """Whoever wants it after that wakes it again, and nobody is forgotten at the end."""
+    heard = RecordingWaker()
+    waker = GatheringWaker(heard, seconds=0.05)
+
+    for _ in range(100):
+        waker.wake_index()
+    wait_until(lambda: heard.index_wakes > 0, "the index is woken")
+    assert 1 == heard.index_wakes
+
+    waker.wake_index()
+    wait_until(lambda: heard.index_wakes > 1, "the index is woken again")
+    patient = GatheringWaker(heard, seconds=60)
+    patient.wake_index()
+    patient.close()
+    waker.close()
+    assert 3 == heard.index_wakes
+
+
+def test_gathering_waker_passes_on_all_other_wake_ups() -> None:
+    """They are about somebody, and are not the same."""
+    heard = RecordingWaker()
+    waker = GatheringWaker(heard)
+
+    waker.wake_consolidate([Owner("acme", "alice"), Owner("acme", "bob")])
+    waker.wake_consolidate([Owner("acme", "alice")])
+
+    assert [Owner("acme", name) for name in ("alice", "bob", "alice")] == heard.owners
