@@ -1,4 +1,4 @@
-"""Routes about single memories: what one says, what became of it, and making it current again."""
+"""Routes about single memories: what one says, its history, forgetting it, having it back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from fastapi import FastAPI, Query
 
 from pipelines.model import MemoryId
 from pipelines.stages.keys import KeyScope
-from workers.callers import Admin, Exporter, Reader, read_id
+from workers.callers import Admin, Exporter, Reader, Writer, read_id
 from workers.views import history_view, memory_view
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from pipelines.model import Memory
     from workers.container import Container
 
 MAX_PAGE = 1_000
@@ -19,6 +22,7 @@ MAX_PAGE = 1_000
 
 def add_memory_routes(api: FastAPI, container: Container) -> None:
     """Add them to the application."""
+    grace = container.policies.decay.grace
 
     @api.get("/v1/memories")
     def memories(
@@ -45,7 +49,23 @@ def add_memory_routes(api: FastAPI, container: Container) -> None:
         key = read_id(memory, "memory")
         return history_view(container.history.run(caller.tenant_id, key, caller.user_id))
 
+    @api.post("/v1/memories/{memory}:forget")
+    def forget(memory: str, caller: Writer) -> dict[str, Any]:
+        key = read_id(memory, "memory")
+        return forgotten_view(container.forget.run(caller.tenant_id, key, caller.user_id), grace)
+
     @api.post("/v1/memories/{memory}:restore")
     def restore(memory: str, caller: Admin) -> dict[str, Any]:
         key = read_id(memory, "memory")
         return memory_view(container.restore.run(caller.tenant_id, key, caller.user_id))
+
+
+def forgotten_view(memory: Memory, grace: timedelta) -> dict[str, Any]:
+    """That it is told no more; not what it said, for whoever may only write."""
+    evicted_at = memory.evicted_at
+    return {
+        "id": str(memory.id),
+        "version": memory.version,
+        "forgotten_at": evicted_at,
+        "restorable_until": None if evicted_at is None else evicted_at + grace,
+    }

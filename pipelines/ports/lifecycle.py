@@ -154,6 +154,16 @@ class PinStore(Protocol):
         """Have an evicted memory told again; that counts as a use."""
         ...
 
+    def forget(self, tenant_id: str, key: MemoryId, now: datetime) -> None:
+        """Evict a memory because somebody asked for it, pinned or not.
+
+        Unlike one that faded, uses that were counted before do not bring it back.
+
+        Raises:
+            InputError: A legal hold is on its user.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:

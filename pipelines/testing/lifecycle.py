@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from pipelines.model import EVERYONE, SHADOW
 from pipelines.ports import CountedUses, FadedPage, Survey
 from pipelines.stages.decay import (
@@ -97,8 +97,9 @@ class InMemoryHolds:
 class InMemoryPins:
     """``PinStore`` over the memories of in-memory stores."""
 
-    def __init__(self, stores: InMemoryMemories) -> None:
+    def __init__(self, stores: InMemoryMemories, holds: InMemoryHolds | None = None) -> None:
         self._stores = stores
+        self._holds = holds or InMemoryHolds()
 
     def pin(self, tenant_id: str, key: MemoryId, now: datetime, *, pinned: bool) -> None:
         memory = self._find(tenant_id, key)
@@ -112,6 +113,14 @@ class InMemoryPins:
         if memory is not None and memory.evicted_at is not None:
             back = replace(memory, evicted_at=None, version=memory.version + 1)
             self._stores.put_memory(back, now)
+
+    def forget(self, tenant_id: str, key: MemoryId, now: datetime) -> None:
+        memory = self._find(tenant_id, key)
+        if memory is None or self._stores.is_forgotten(memory):
+            return
+        if self._holds.is_held(memory.owner):
+            raise InputError("memory", "is under a legal hold: nothing was forgotten")
+        self._stores.forget(memory, now)
 
     def _find(self, tenant_id: str, key: MemoryId) -> Memory | None:
         found = self._stores.find(key)
@@ -150,7 +159,8 @@ class InMemoryFading:
             known, at = self._uses.get(key, (0, now))
             used_at = counted.used_at.get(key, now)
             self._uses[key] = (known + count, max(at, used_at) if known else used_at)
-            back += [memory] if memory.evicted_at is not None else []
+            is_back = memory.evicted_at is not None and not self._stores.is_forgotten(memory)
+            back += [memory] if is_back else []
         self._touch(back, "memory_restored", lambda each: replace(each, evicted_at=None), now)
         return len(back)
 

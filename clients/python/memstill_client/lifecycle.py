@@ -56,6 +56,15 @@ class DecayTurn(JobTurn):
     position: str | None = None
 
 
+class Forgotten(Reply):
+    """A memory that is told no more; both times are None where something brought it back."""
+
+    id: UUID
+    version: int
+    forgotten_at: datetime | None = None
+    restorable_until: datetime | None = None
+
+
 class LegalHold(Reply):
     """A user whose data nobody deletes, and why; ``released_at`` is None while it holds."""
 
@@ -95,6 +104,18 @@ class Lifecycle:
             NotFound: The tenant has no such memory.
         """
         return self._http.ask(_pin_call(memory_id, "unpin", self._endpoints)).root
+
+    def forget(self, memory_id: UUID | str) -> Forgotten:
+        """Have a memory told no more: it can be restored for a while, and is then deleted.
+
+        Said again in a session that is pushed afterwards, it is known again; ``erase`` is for what
+        has to be gone everywhere.
+
+        Raises:
+            NotFound: The tenant has no such memory.
+            Refused: It is everyone's, or its user is under a legal hold.
+        """
+        return self._http.ask(_forget_call(memory_id, self._endpoints))
 
     def fading(self, limit: int = 100) -> Fading:
         """What decay would evict now, and why; changes nothing."""
@@ -141,6 +162,10 @@ class AsyncLifecycle:
         """See ``Memstill.unpin``."""
         return (await self._http.ask(_pin_call(memory_id, "unpin", self._endpoints))).root
 
+    async def forget(self, memory_id: UUID | str) -> Forgotten:
+        """See ``Memstill.forget``."""
+        return await self._http.ask(_forget_call(memory_id, self._endpoints))
+
     async def fading(self, limit: int = 100) -> Fading:
         """See ``Memstill.fading``."""
         return await self._http.ask(_fading_call(limit, self._endpoints))
@@ -164,6 +189,11 @@ class AsyncLifecycle:
 
 def _pin_call(memory_id: UUID | str, order: str, endpoints: Endpoints) -> Call[Document]:
     return memory_call(memory_id, endpoints, f":{order}", method="POST")
+
+
+def _forget_call(memory_id: UUID | str, endpoints: Endpoints) -> Call[Forgotten]:
+    path = f"/v1/memories/{quote(str(memory_id), safe='')}:forget"
+    return Call("POST", path, Forgotten, tenant_id=endpoints.tenant_id)
 
 
 def _fading_call(limit: int, endpoints: Endpoints) -> Call[Fading]:
