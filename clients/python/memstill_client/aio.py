@@ -18,14 +18,15 @@ from memstill_client.streams import AsyncStream
 from memstill_client.transports import AsyncTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from datetime import date
     from typing import Unpack
     from uuid import UUID
 
+    from memstill_client.errors import InvalidTranscript, Refused
     from memstill_client.pushes import Push, Pushable, TranscriptFields
     from memstill_client.recalls import Recall
-    from memstill_client.replies import Receipt
+    from memstill_client.replies import ApiCaller, Receipt
     from memstill_client.wire import LaneName
 
 
@@ -93,6 +94,27 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
         for chunk in make_chunks(transcripts, self._endpoints, lane):
             receipts += await self._push_chunk(chunk, len(receipts))
         return receipts
+
+    async def enqueue_each(
+        self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
+    ) -> AsyncIterator[Receipt | InvalidTranscript | Refused]:
+        """See ``Memstill.enqueue_each``."""
+        position = 0
+        for chunk in make_chunks(transcripts, self._endpoints, lane):
+            if self._stream is not None:
+                found: Sequence[Receipt | InvalidTranscript | Refused] = await self._stream.push(
+                    chunk
+                )
+            else:
+                reply = await self._http.ask(calls.bulk_call(chunk, self._endpoints))
+                found = answers.read_lines(reply, chunk, position)
+            for each in found:
+                yield each
+            position += len(chunk)
+
+    async def caller(self) -> ApiCaller:
+        """See ``Memstill.caller``."""
+        return await self._http.ask(calls.caller_call(self._endpoints))
 
     async def status(self, receipt: Receipt | UUID | str) -> Status:
         """See ``Memstill.status``."""

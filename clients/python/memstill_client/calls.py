@@ -17,6 +17,7 @@ from memstill_client.index_replies import Rebuild, ReconcilePage
 from memstill_client.recalls import Recall
 from memstill_client.replies import (
     Accepted,
+    ApiCaller,
     BatchPage,
     BatchRun,
     BulkReply,
@@ -90,6 +91,11 @@ def status_call(receipt: Receipt | UUID | str, endpoints: Endpoints) -> Call[Sta
     """
     tenant_id = (receipt.tenant_id if isinstance(receipt, Receipt) else None) or endpoints.tenant_id
     return Call("GET", f"/v1/transcripts/{_receipt_uuid(receipt)}", Status, tenant_id=tenant_id)
+
+
+def caller_call(endpoints: Endpoints) -> Call[ApiCaller]:
+    """Ask whom the server takes the client for."""
+    return Call("GET", "/v1/caller", ApiCaller, tenant_id=endpoints.tenant_id)
 
 
 def states_call(

@@ -117,6 +117,19 @@ class Status(Reply):
         return self.state in FINAL_STATES
 
 
+class ApiCaller(Reply):
+    """Whom the server takes the client for.
+
+    Attributes:
+        user_id: The only user that it acts for; None for any of the tenant's.
+        scopes: ``write``, ``read``, ``admin``, ``operate``.
+    """
+
+    tenant_id: str
+    user_id: str | None = None
+    scopes: tuple[str, ...]
+
+
 class States(Reply):
     """How many of the receipts asked for stand in each state."""
 

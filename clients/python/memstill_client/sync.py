@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from memstill_client.pushes import Push, Pushable, TranscriptFields
     from memstill_client.recalls import Recall
-    from memstill_client.replies import Receipt
+    from memstill_client.replies import ApiCaller, Receipt
     from memstill_client.wire import LaneName
 
 
@@ -140,6 +140,14 @@ class Memstill(Operations, RunningSessions):
                 reply = self._http.ask(calls.bulk_call(chunk, self._endpoints))
                 yield from answers.read_lines(reply, chunk, position)
             position += len(chunk)
+
+    def caller(self) -> ApiCaller:
+        """Whose tenant, which user and what scopes the API key stands for.
+
+        Raises:
+            Refused: The key opens nothing.
+        """
+        return self._http.ask(calls.caller_call(self._endpoints))
 
     def status(self, receipt: Receipt | UUID | str) -> Status:
         """Where a transcript stands.
