@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Query
 
-from pipelines.model import MemoryId
 from pipelines.stages.keys import KeyScope
 from workers.callers import Admin, Exporter, Reader, Writer, read_id
+from workers.pages import After, PageSize, next_of, read_after
 from workers.views import history_view, memory_view
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from pipelines.model import Memory
     from workers.container import Container
-
-MAX_PAGE = 1_000
 
 
 def add_memory_routes(api: FastAPI, container: Container) -> None:
@@ -28,16 +26,15 @@ def add_memory_routes(api: FastAPI, container: Container) -> None:
     def memories(
         caller: Exporter,
         user_id: Annotated[str | None, Query(min_length=1)] = None,
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
+        after: After = None,
+        limit: PageSize = 200,
     ) -> dict[str, Any]:
         whose = caller.narrow(user_id)
         if whose is None:
             caller.require(KeyScope.ADMIN, "exporting all users")
-        start = None if after is None else MemoryId(read_id(after, "after"))
-        page = container.store.export_memories(caller.tenant_id, whose, start, limit)
-        more = str(page[-1].id) if len(page) == limit else None
-        return {"memories": [memory_view(memory) for memory in page], "next": more}
+        page = container.store.export_memories(caller.tenant_id, whose, read_after(after), limit)
+        shown = [memory_view(memory) for memory in page]
+        return {"memories": shown, "next": next_of(page, limit)}
 
     @api.get("/v1/memories/{memory}")
     def show(memory: str, caller: Reader) -> dict[str, Any]:

@@ -201,6 +201,8 @@ class HoldStore(Protocol):
         """
         ...
 
-    def list_holds(self, tenant_id: str) -> list[LegalHold]:
-        """Those that hold first, then those that were released, the newest first."""
+    def list_holds(
+        self, tenant_id: str, limit: int, after: HoldId | None = None
+    ) -> list[LegalHold]:
+        """The newest first; those behind one of them if it is named."""
         ...

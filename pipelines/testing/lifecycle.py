@@ -82,10 +82,15 @@ class InMemoryHolds:
             found = self._holds[key] = replace(found, released_at=now, released_by=by)
         return found
 
-    def list_holds(self, tenant_id: str) -> list[LegalHold]:
+    def list_holds(
+        self, tenant_id: str, limit: int, after: HoldId | None = None
+    ) -> list[LegalHold]:
         mine = [hold for hold in self._holds.values() if hold.owner.tenant_id == tenant_id]
+        mine.sort(key=lambda hold: hold.id)
         mine.sort(key=lambda hold: hold.placed_at, reverse=True)
-        return sorted(mine, key=lambda hold: hold.released_at is not None)
+        keys = [hold.id for hold in mine]
+        start = 0 if after is None else keys.index(after) + 1 if after in keys else len(keys)
+        return mine[start : start + limit]
 
     def is_held(self, owner: Owner) -> bool:
         """Whether a hold is on a user."""

@@ -438,6 +438,22 @@ def test_nothing_of_a_held_user_is_forgotten(world: World) -> None:
     assert world.load(tea).evicted_at is not None
 
 
+def test_holds_are_listed_page_by_page(world: World) -> None:
+    """The newest first, those of one moment by their ids; behind what is not there is nothing."""
+    placed = [
+        world.holds.place(replace(a_hold(reason=f"case {number}"), placed_at=day(number // 2)))
+        for number in range(5)
+    ]
+    ordered = sorted(placed, key=lambda hold: (-hold.placed_at.timestamp(), hold.id))
+
+    first = world.holds.list_holds("acme", 3)
+    second = world.holds.list_holds("acme", 3, first[-1].id)
+
+    assert ordered == [*first, *second]
+    assert [] == world.holds.list_holds("acme", 3, second[-1].id)
+    assert [] == world.holds.list_holds("acme", 3, HoldId(uuid.uuid4()))
+
+
 # ---- purging -------------------------------------------------------------------------------------
 
 
@@ -482,9 +498,9 @@ def test_what_a_kept_memory_rests_on_is_not_purged_before_it(world: World) -> No
 
 
 def test_hold_is_placed_once_for_a_reason_and_released_for_good(world: World) -> None:
-    """Those that hold stand first; another tenant knows of none."""
+    """The newest stands first; another tenant knows of none."""
     first = world.holds.place(a_hold())
-    second = world.holds.place(a_hold(reason="case 8"))
+    second = world.holds.place(replace(a_hold(reason="case 8"), placed_at=day(1)))
 
     assert first == world.holds.place(a_hold())
     released = world.holds.release("acme", first.id, "counsel", day(1))
@@ -492,8 +508,8 @@ def test_hold_is_placed_once_for_a_reason_and_released_for_good(world: World) ->
 
     assert (day(1), "counsel") == (released.released_at, released.released_by)
     assert released == again
-    assert [second, released] == world.holds.list_holds("acme")
-    assert [] == world.holds.list_holds("other")
+    assert [second, released] == world.holds.list_holds("acme", 10)
+    assert [] == world.holds.list_holds("other", 10)
     with pytest.raises(NotFound):
         world.holds.release("other", second.id, "counsel", day(1))
 

@@ -270,6 +270,33 @@ def test_write_with_a_key_in_its_header_is_done_once(
     assert [1] == [len(items) for items in found.values() if isinstance(items, list)]
 
 
+# ---- pages ---------------------------------------------------------------------------------------
+
+
+def test_list_is_read_page_by_page(served: Served) -> None:
+    """Each the same way, and the clients go through all of them; a cursor has to be one."""
+    key = served.make_key("pages")
+    for number in range(3):
+        hold = {"user_id": "alice", "reason": f"case {number}"}
+        served.ask(key, "POST", "/v1/holds", json=hold)
+        served.ask(key, "DELETE", f"/v1/users/ghost-{number}")
+
+    for name in ("holds", "erasures"):
+        whole = served.ask(key, "GET", f"/v1/{name}").json()
+        first = served.ask(key, "GET", f"/v1/{name}", params={"limit": 2}).json()
+        rest = served.ask(
+            key, "GET", f"/v1/{name}", params={"limit": 2, "after": first["next"]}
+        ).json()
+        odd = served.ask(key, "GET", f"/v1/{name}", params={"after": "2"})
+
+        assert whole[name] == first[name] + rest[name]
+        assert (2, 1, None) == (len(first[name]), len(rest[name]), rest["next"])
+        assert (422, "invalid_request", "after") == error_of(odd)
+    assert [] == served.ask(key, "GET", "/v1/batches", params={"limit": 1}).json()["batches"]
+    with Memstill(api_url=served.url, api_key=key.text) as client:
+        assert (3, 3) == (len(client.holds()), len(client.erasures()))
+
+
 # ---- forgetting ----------------------------------------------------------------------------------
 
 

@@ -149,9 +149,9 @@ def cost_call(user_id: str | None, since: date | str | None, endpoints: Endpoint
     return _query_call("/v1/cost", {"user_id": user_id, "since": since}, Cost, endpoints)
 
 
-def batches_call(endpoints: Endpoints) -> Call[BatchPage]:
-    """Ask for the batches of model calls."""
-    return Call("GET", "/v1/batches", BatchPage, tenant_id=endpoints.tenant_id)
+def batches_call(after: UUID | None, endpoints: Endpoints) -> Call[BatchPage]:
+    """Ask for the next page of the batches of model calls."""
+    return page_call("/v1/batches", after, BatchPage, endpoints)
 
 
 def poll_batches_call(endpoints: Endpoints) -> Call[BatchRun]:
@@ -195,9 +195,14 @@ def erasure_call(erasure_id: UUID | str, endpoints: Endpoints) -> Call[Erasure]:
     return Call("GET", path, Erasure, tenant_id=endpoints.tenant_id)
 
 
-def erasures_call(endpoints: Endpoints) -> Call[ErasurePage]:
-    """Ask for the latest erasures."""
-    return Call("GET", "/v1/erasures", ErasurePage, tenant_id=endpoints.tenant_id)
+def erasures_call(after: UUID | None, endpoints: Endpoints) -> Call[ErasurePage]:
+    """Ask for the next page of erasures."""
+    return page_call("/v1/erasures", after, ErasurePage, endpoints)
+
+
+def page_call(path: str, after: UUID | None, reply: type[R], endpoints: Endpoints) -> Call[R]:
+    """Ask for the next page of a list."""
+    return _query_call(path, {"after": after, "limit": PAGE}, reply, endpoints)
 
 
 def recall_call(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from memstill_client.calls import Call, memory_call
+from memstill_client.calls import Call, memory_call, page_call
 from memstill_client.endpoints import Endpoints
 from memstill_client.jobs import JobTurn
 from memstill_client.replies import Document, Reply
@@ -78,9 +78,10 @@ class LegalHold(Reply):
 
 
 class HoldPage(Reply):
-    """All holds of a tenant."""
+    """Some holds, the newest first; ``next`` is None on the last page."""
 
     holds: tuple[LegalHold, ...]
+    next: UUID | None = None
 
 
 class Lifecycle:
@@ -136,8 +137,13 @@ class Lifecycle:
         return self._http.ask(_hold_call(user_id, reason, by, self._endpoints))
 
     def holds(self) -> tuple[LegalHold, ...]:
-        """The tenant's legal holds, those that hold first."""
-        return self._http.ask(_holds_call(self._endpoints)).holds
+        """The tenant's legal holds, the newest first."""
+        page = self._http.ask(_holds_call(None, self._endpoints))
+        found = page.holds
+        while page.next is not None:
+            page = self._http.ask(_holds_call(page.next, self._endpoints))
+            found += page.holds
+        return found
 
     def release_hold(self, hold_id: UUID | str, by: str | None = None) -> LegalHold:
         """Let go.
@@ -180,7 +186,12 @@ class AsyncLifecycle:
 
     async def holds(self) -> tuple[LegalHold, ...]:
         """See ``Memstill.holds``."""
-        return (await self._http.ask(_holds_call(self._endpoints))).holds
+        page = await self._http.ask(_holds_call(None, self._endpoints))
+        found = page.holds
+        while page.next is not None:
+            page = await self._http.ask(_holds_call(page.next, self._endpoints))
+            found += page.holds
+        return found
 
     async def release_hold(self, hold_id: UUID | str, by: str | None = None) -> LegalHold:
         """See ``Memstill.release_hold``."""
@@ -211,8 +222,8 @@ def _hold_call(user_id: str, reason: str, by: str | None, endpoints: Endpoints) 
     )
 
 
-def _holds_call(endpoints: Endpoints) -> Call[HoldPage]:
-    return Call("GET", "/v1/holds", HoldPage, tenant_id=endpoints.tenant_id)
+def _holds_call(after: UUID | None, endpoints: Endpoints) -> Call[HoldPage]:
+    return page_call("/v1/holds", after, HoldPage, endpoints)
 
 
 def _release_call(hold_id: UUID | str, by: str | None, endpoints: Endpoints) -> Call[LegalHold]:

@@ -280,10 +280,15 @@ class Batch(Reply):
 
 
 class BatchPage(Reply):
-    """The newest batches; not ``is_on`` where backfill is distilled live."""
+    """Some batches, the newest first; not ``is_on`` where backfill is distilled live.
+
+    Attributes:
+        next: Asks for the following ones; None on the last page.
+    """
 
     is_on: bool
     batches: tuple[Batch, ...]
+    next: UUID | None = None
 
 
 class BatchRun(Reply):
