@@ -202,6 +202,20 @@ def test_key_is_told_what_it_opens(served: Served) -> None:
     assert ("acme", "alice", ("read", "write")) == (found.tenant_id, found.user_id, found.scopes)
 
 
+def test_client_with_another_key_is_somebody_else(served: Served) -> None:
+    """On the same connections; neither reaches what is the other's, checkpoints included."""
+    acme, globex = served.make_key("acme", user_id="alice"), served.make_key("globex")
+
+    with Memstill(api_url=served.url, api_key=acme.text) as client:
+        other = client.with_key(globex.text)
+        other.checkpoints.save("alice", "t", 1)
+
+        assert ("acme", "globex") == (client.caller().tenant_id, other.caller().tenant_id)
+        assert [] == list(client.checkpoints.history("alice", "t"))
+        with pytest.raises(Refused, match="unauthorized"):
+            client.with_key("").caller()
+
+
 def test_revoked_key_is_refused_within_the_time_of_the_cache(served: Served) -> None:
     """Also by a process that takes it all the time."""
     key = served.make_key()

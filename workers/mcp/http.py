@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.datastructures import Headers
 
-from memstill_client import MemstillError, Refused, Unavailable
+from memstill_client import Refused, Unavailable
 from pipelines.errors import ConfigurationError
 from workers.mcp.asking import NO_USER, Asking, EachRequest
 from workers.mcp.server import make_mcp_server
@@ -43,6 +43,7 @@ class Gate:
         self._desk = desk
         self._server = server
         self._user_id = user_id
+        self._memstill: AsyncMemstill | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,25 +51,21 @@ class Gate:
             return
         headers = Headers(scope=scope)
         scheme, _, key = headers.get("Authorization", "").partition(" ")
-        # An empty key is none, and not the one of the environment.
-        client = self._server.open(key.strip() if scheme.lower() == "bearer" else "")
-        try:
-            refused = await self._enter(client, headers.get(USER_HEADER))
-            await (refused or self._inner)(scope, receive, send)
-        finally:
-            await client.close()
+        bearer = key.strip() if scheme.lower() == "bearer" else ""
+        refused = await self._enter(bearer, headers.get(USER_HEADER))
+        await (refused or self._inner)(scope, receive, send)
 
-    async def _enter(self, client: AsyncMemstill, named: str | None) -> Response | None:
+    async def _enter(self, key: str, named: str | None) -> Response | None:
         """Note for whom the request is, or say why it gets no further."""
         try:
+            client = self._open().with_key(key)
             bound = (await client.caller()).user_id
         except Refused as error:
             headers = {"WWW-Authenticate": "Bearer"}
             return problem(401, "unauthorized", "Authorization", error.reason, headers)
-        except Unavailable as error:
+        except (Unavailable, ConfigurationError) as error:
+            await self._look_again()
             return problem(503, "unavailable", None, str(error), {"Retry-After": "2"})
-        except MemstillError as error:
-            return problem(422, "invalid_request", None, str(error))
         if bound is not None and named not in {None, bound}:
             reason = "names another user than the one that the API key acts for; leave it out"
             return problem(403, "forbidden", USER_HEADER, reason)
@@ -78,6 +75,18 @@ class Gate:
             return problem(422, "invalid_request", USER_HEADER, reason)
         self._desk.current.set(Asking(client, user_id))
         return None
+
+    def _open(self) -> AsyncMemstill:
+        """Connections to memstill for all keys; an empty key is none, not the environment's."""
+        if self._memstill is None:
+            self._memstill = self._server.open("")
+        return self._memstill
+
+    async def _look_again(self) -> None:
+        """It was away, and may come back at another address."""
+        away, self._memstill = self._memstill, None
+        if away is not None:
+            await away.close()
 
 
 async def check_guarded(server: Server, host: str) -> None:

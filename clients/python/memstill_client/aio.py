@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
@@ -112,6 +114,12 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
                 yield each
             position += len(chunk)
 
+    def with_key(self, api_key: str) -> Self:
+        """See ``Memstill.with_key``."""
+        other = copy.copy(self)
+        other._act_with(api_key)  # noqa: SLF001 - its own kind
+        return other
+
     async def caller(self) -> ApiCaller:
         """See ``Memstill.caller``."""
         return await self._http.ask(calls.caller_call(self._endpoints))
@@ -179,6 +187,11 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
         )
         return found.appended_to(system_prompt)
+
+    def _act_with(self, api_key: str) -> None:
+        self._endpoints = replace(self._endpoints, api_key=api_key or None)
+        self._http = self._http.acting_as(self._endpoints)
+        self.checkpoints = AsyncCheckpoints(self._http, self._endpoints)
 
     async def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
         if self._stream is not None:

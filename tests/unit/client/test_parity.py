@@ -43,7 +43,7 @@ def test_asynchronous_client_has_every_call_of_the_other(blocking: type, awaited
 
 
 def test_asynchronous_calls_are_awaited_or_iterated() -> None:
-    """None of them blocks the event loop; a session is only named, without asking anybody."""
+    """None blocks the event loop; a session and a key are only named, without asking anybody."""
     blocking = [
         name
         for name in calls_of(AsyncMemstill)
@@ -51,4 +51,4 @@ def test_asynchronous_calls_are_awaited_or_iterated() -> None:
         and not inspect.isasyncgenfunction(getattr(AsyncMemstill, name))
     ]
 
-    assert ["session"] == blocking
+    assert ["session", "with_key"] == blocking
