@@ -40,8 +40,9 @@ def mcp(
 
     server = Server(api, data, tenant)
     if http:
-        from workers.mcp.http import PATH, serve_http
+        from workers.mcp.http import PATH, check_guarded, serve_http
 
+        asyncio.run(check_guarded(server, host))
         err.print(f"tools on http://{host}:{port}{PATH}", markup=False)
         asyncio.run(serve_http(server, user, host, port))
         return

@@ -113,7 +113,6 @@ async def check_guarded(server: Server, host: str) -> None:
 
 async def serve_http(server: Server, user_id: str | None, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM; no session is kept between two requests."""
-    await check_guarded(server, host)
     desk = EachRequest()
     inner = make_mcp_server(desk).streamable_http_app(
         streamable_http_path=PATH, stateless_http=True, json_response=True, host=host
