@@ -25,6 +25,7 @@ from config.operation import (
 )
 from config.outages import OutagePolicy
 from config.rates import RatePolicy
+from config.requests import RequestPolicy
 from config.retention import ArchivePolicy, RetentionPolicy
 from config.retrieval import PassagePolicy, RankPolicy, RecallPolicy, VerbatimPolicy
 from config.schedule import SchedulePolicy
@@ -349,6 +350,7 @@ class Policies:
     budget: BudgetPolicy = field(default_factory=BudgetPolicy)
     batch: BatchPolicy = field(default_factory=BatchPolicy)
     rate: RatePolicy = field(default_factory=RatePolicy)
+    request: RequestPolicy = field(default_factory=RequestPolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     keys: KeyPolicy = field(default_factory=KeyPolicy)
     dead: DeadPolicy = field(default_factory=DeadPolicy)

@@ -28,6 +28,7 @@ from config.outages import OutagePolicy
 from config.personal import PersonalDataSchema, PersonalDataSetting, make_personal_data_policy
 from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
+from config.requests import RequestPolicy
 from config.retrieval import VerbatimPolicy
 from config.schedule import IntervalsSetting, Job, SchedulePolicy
 from config.sessions import WorkingPolicy
@@ -188,6 +189,16 @@ class Settings(BaseSettings):
         default="auto",
         description="Whether the API asks for keys; auto: unless it listens on the loopback.",
     )
+    api_in_flight: int = Field(
+        default=512, gt=0, description="Requests that one process answers at the same time."
+    )
+    api_tenant_in_flight: int = Field(
+        default=256, gt=0, description="Of these, how many may be one tenant's."
+    )
+    api_rates: RatesSetting = Field(
+        default_factory=RatesSchema,
+        description='Requests per tenant and process: {"default": {"per_minute": 600}}.',
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
@@ -248,6 +259,11 @@ class Settings(BaseSettings):
             lease=lease,
             working=WorkingPolicy(budget_tokens=self.working_tokens),
             rate=make_rate_policy(self.rates),
+            request=RequestPolicy(
+                in_flight=self.api_in_flight,
+                tenant_in_flight=self.api_tenant_in_flight,
+                rates=make_rate_policy(self.api_rates),
+            ),
             budget=replace(budget, batch_share=self.batch_price_share),
             batch=batch,
             schedule=schedule.without(*self._unwanted_jobs()),

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-from math import ceil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from config.retrieval import Tier
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import parse_transcript
-from pipelines.errors import (
-    AccessRefused,
-    DependencyUnavailable,
-    ErasedMeanwhile,
-    IdempotencyConflict,
-    InputError,
-    KeyRefused,
-    NotFound,
-    OwnerBusy,
-    StoreRefused,
-)
+from memstill_client.wire import TranscriptV1, content_hash, parse_transcript
+from pipelines.errors import IdempotencyConflict, InputError
 from pipelines.flows.recall import Question
 from pipelines.flows.recall_tiers import ALL_TIERS
 from pipelines.model import Lane, Owner
+from workers.admission import Admission
 from workers.batch_routes import add_batch_routes
-from workers.callers import Caller, Follower, Reader, ScopedRoute, Writer, read_id
+from workers.callers import Anyone, Caller, Follower, Reader, ScopedRoute, Writer, read_id
 from workers.checkpoint_routes import add_checkpoint_routes
 from workers.clock import SystemClock
 from workers.cost_routes import add_cost_routes
@@ -41,6 +31,7 @@ from workers.event_routes import add_event_routes
 from workers.exchange_routes import add_exchange_routes
 from workers.front import Front
 from workers.health import HealthWatch, health_view, status_code
+from workers.idempotency import RequestKey, one_key
 from workers.index_routes import add_index_routes
 from workers.job_routes import add_job_routes
 from workers.lifecycle_routes import add_lifecycle_routes
@@ -48,16 +39,16 @@ from workers.memory_routes import add_memory_routes
 from workers.moments import read_moment
 from workers.openapi import describe
 from workers.payloads import to_transcript
+from workers.problems import handle_problems
 from workers.procedure_routes import add_procedure_routes
 from workers.profile_routes import add_profile_routes
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
+from workers.requests import Requests
 from workers.session_routes import add_session_routes
 from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from config.settings import Settings
     from pipelines.model import Transcript
     from pipelines.ports import Accepted
@@ -65,9 +56,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-NO_JSON, NO_SUCH_PATH = 400, 404
 MAX_BULK_LINES = 1_000
-MAX_BULK_BYTES = 64 * 1024 * 1024
 MAX_RECEIPTS = 10_000
 KEY_REUSED = "was used before for a transcript with other content; send a key of its own"
 
@@ -112,7 +101,7 @@ def make_listener(settings: Settings, front: Front) -> uvicorn.Server:
         log.warning("api_open_to_everyone", host=settings.api_host, remedy="MEMSTILL_AUTH=keys")
     return uvicorn.Server(
         uvicorn.Config(
-            front,
+            Requests(front, settings.api_in_flight),
             host=settings.api_host,
             port=settings.api_port,
             log_config=None,
@@ -127,10 +116,10 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
     api.state.container = container
     api.router.route_class = ScopedRoute
-    _handle_errors(api)
-    _handle_conflicts(api)
-    _handle_strangers(api)
+    api.state.admission = Admission(container.policies.request)
+    handle_problems(api)
     _add_health(api, health or HealthWatch(container.settings, container))
+    _add_caller(api)
     _add_intake(api, container)
     _add_status(api, container)
     _add_recall(api, container)
@@ -154,84 +143,6 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     return api
 
 
-# ---- errors -----------------------------------------------------------------------------------
-
-
-def _error(status: int, kind: str, field: str | None, reason: str) -> JSONResponse:
-    return JSONResponse(
-        {"error": {"type": kind, "field": field, "reason": reason}}, status_code=status
-    )
-
-
-def _handle_errors(api: FastAPI) -> None:
-    from fastapi.exceptions import RequestValidationError
-
-    @api.exception_handler(InvalidTranscript)
-    def invalid_transcript(_: Request, error: InvalidTranscript) -> Response:
-        return _error(422, "invalid_transcript", error.field, error.reason)
-
-    @api.exception_handler(InputError)
-    def input_error(_: Request, error: InputError) -> Response:
-        is_conflict = isinstance(error, IdempotencyConflict)
-        kind = "idempotency_conflict" if is_conflict else "invalid_request"
-        return _error(409 if is_conflict else 422, kind, error.field, error.reason)
-
-    @api.exception_handler(RequestValidationError)
-    def invalid_request(_: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:]) or "body"
-        return _error(422, "invalid_request", field, first["msg"])
-
-    @api.exception_handler(AccessRefused)
-    def access_refused(_: Request, error: AccessRefused) -> Response:
-        if not isinstance(error, KeyRefused):
-            return _error(403, "forbidden", error.field, error.reason)
-        response = _error(401, "unauthorized", error.field, error.reason)
-        response.headers["WWW-Authenticate"] = "Bearer"
-        return response
-
-    @api.exception_handler(NotFound)
-    def not_found(_: Request, error: NotFound) -> Response:
-        return _error(404, "not_found", None, str(error))
-
-    @api.exception_handler(StoreRefused)
-    def not_storable(_: Request, error: StoreRefused) -> Response:
-        return _error(422, "invalid_request", "body", f"cannot be stored: {error}")
-
-    @api.exception_handler(DependencyUnavailable)
-    def unavailable(_: Request, error: DependencyUnavailable) -> Response:
-        response = _error(503, "unavailable", None, f"{error}; try again")
-        response.headers["Retry-After"] = str(max(1, ceil(error.retry_after_seconds or 0)))
-        return response
-
-
-def _handle_conflicts(api: FastAPI) -> None:
-    """Somebody else was at it."""
-
-    @api.exception_handler(OwnerBusy)
-    def busy(_: Request, error: OwnerBusy) -> Response:
-        response = _error(503, "unavailable", None, str(error))
-        response.headers["Retry-After"] = "1"
-        return response
-
-    @api.exception_handler(ErasedMeanwhile)
-    def erased(_: Request, error: ErasedMeanwhile) -> Response:
-        return _error(409, "erased", None, str(error))
-
-
-def _handle_strangers(api: FastAPI) -> None:
-    """No such path, not with this method, no JSON: said as everything else is."""
-
-    @api.exception_handler(HTTPException)
-    def refused(_: Request, error: HTTPException) -> Response:
-        if error.status_code == NO_JSON:
-            return _error(422, "invalid_request", "body", "is no JSON in UTF-8")
-        kind = "not_found" if error.status_code == NO_SUCH_PATH else "invalid_request"
-        response = _error(error.status_code, kind, None, str(error.detail))
-        response.headers.update(error.headers or {})
-        return response
-
-
 # ---- routes -----------------------------------------------------------------------------------
 
 
@@ -248,15 +159,26 @@ def _add_health(api: FastAPI, health: HealthWatch) -> None:
         return health_view(found)
 
 
+def _add_caller(api: FastAPI) -> None:
+    @api.get("/v1/caller")
+    def show(caller: Anyone) -> dict[str, Any]:
+        return {
+            "tenant_id": caller.tenant_id,
+            "user_id": caller.user_id,
+            "scopes": sorted(caller.scopes),
+        }
+
+
 def _add_intake(api: FastAPI, container: Container) -> None:
     @api.post("/v1/transcripts", status_code=202)
     async def push(
         request: Request,
         caller: Writer,
+        key: RequestKey = None,
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
-        raw = await _read_body(request, container.policies.intake.max_bytes)
-        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane)
+        raw = await request.body()
+        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane, key)
         return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
 
     @api.post("/v1/transcripts:bulk")
@@ -265,7 +187,7 @@ def _add_intake(api: FastAPI, container: Container) -> None:
         caller: Writer,
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
-        raw = await _read_body(request, MAX_BULK_BYTES)
+        raw = await request.body()
         return {"results": await run_in_threadpool(_accept_lines, container, raw, caller, lane)}
 
 
@@ -305,25 +227,17 @@ def _add_recall(api: FastAPI, container: Container) -> None:
         return answer(body, caller)
 
 
-# ---- bodies -----------------------------------------------------------------------------------
+# ---- transcripts ------------------------------------------------------------------------------
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    stream: AsyncIterator[bytes] = request.stream()
-    async for chunk in stream:
-        size += len(chunk)
-        if size > limit:
-            raise InvalidTranscript("body", f"is larger than {limit:,} bytes; send less at once")
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Transcript:
+def _parse(
+    container: Container, raw: bytes, caller: Caller, lane: Lane, key: str | None = None
+) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
+    if key is not None:
+        pushed = _under_key(pushed, key)
     return to_transcript(
         pushed,
         default_tenant=caller.tenant_id,
@@ -333,8 +247,17 @@ def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Tran
     )
 
 
-def _accept_one(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Accepted:
-    transcript = _parse(container, raw, caller, lane)
+def _under_key(pushed: TranscriptV1, key: str) -> TranscriptV1:
+    """As it would be with the key of the header in it."""
+    is_derived = pushed.idempotency_key == content_hash(pushed)
+    named = one_key(key, None if is_derived else pushed.idempotency_key, "idempotency_key")
+    return replace(pushed, idempotency_key=named or key)
+
+
+def _accept_one(
+    container: Container, raw: bytes, caller: Caller, lane: Lane, key: str | None
+) -> Accepted:
+    transcript = _parse(container, raw, caller, lane, key)
     answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
         raise IdempotencyConflict("idempotency_key", KEY_REUSED)

@@ -9,23 +9,23 @@ from fastapi import FastAPI
 from pipelines.errors import InputError
 from pipelines.outcome import Done
 from workers.callers import Operator, TenantAdmin
+from workers.pages import After, PageSize, next_of, read_after
 
 if TYPE_CHECKING:
     from pipelines.ports import BatchReport
     from workers.container import Container
-
-SHOWN = 100
 
 
 def add_batch_routes(api: FastAPI, container: Container) -> None:
     """Add them to the application."""
 
     @api.get("/v1/batches")
-    def batches(caller: TenantAdmin) -> dict[str, Any]:
-        found = container.batch_store.report(caller.tenant_id, SHOWN)
+    def batches(caller: TenantAdmin, after: After = None, limit: PageSize = 100) -> dict[str, Any]:
+        page = container.batch_store.report(caller.tenant_id, limit, read_after(after))
         return {
             "is_on": container.batches is not None,
-            "batches": [batch_view(report) for report in found],
+            "batches": [batch_view(report) for report in page],
+            "next": next_of(page, limit),
         }
 
     @api.post("/v1/batches:poll")

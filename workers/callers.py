@@ -1,8 +1,8 @@
 """Who calls the API: what a request may reach, found out before its body is read.
 
 Each route declares its scopes by the type of its ``caller``: ``Writer``, ``Reader``,
-``Follower``, ``Exporter``, ``Admin``, ``TenantAdmin``, ``Operator``. One that declares none
-cannot be made.
+``Follower``, ``Exporter``, ``Admin``, ``TenantAdmin``, ``Operator``, ``Anyone``. One that declares
+none cannot be made.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from memstill_client.wire import MAX_ID_CHARS
 from pipelines.errors import InputError, KeyRefused, NotAllowed
 from pipelines.flows.keys import MISSING
 from pipelines.stages.keys import KeyScope
+from workers.bodies import limit_of, limited
 from workers.payloads import to_receipt
 
 if TYPE_CHECKING:
@@ -84,8 +85,12 @@ class ScopedRoute(APIRoute):
             raise TypeError(f"{self.path} declares no scope: give it a caller of workers.callers")
 
         async def handle_allowed(request: Request) -> Response:
-            request.state.caller = await run_in_threadpool(find_caller, request, scopes)
-            return await handle(request)
+            caller = await run_in_threadpool(find_caller, request, scopes)
+            request.state.caller = caller
+            state = request.app.state
+            limit = limit_of(self.path, state.container.policies)
+            with state.admission.admit(caller.tenant_id):
+                return await handle(limited(request, limit))
 
         return handle_allowed
 
@@ -162,6 +167,7 @@ async def _tenant_caller(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
     return caller
 
 
+Anyone = Annotated[Caller, Security(_caller, scopes=list(KeyScope))]
 Writer = Annotated[Caller, Security(_caller, scopes=[KeyScope.WRITE])]
 Reader = Annotated[Caller, Security(_caller, scopes=[KeyScope.READ])]
 Follower = Annotated[Caller, Security(_caller, scopes=[KeyScope.WRITE, KeyScope.READ])]

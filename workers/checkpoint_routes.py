@@ -6,6 +6,7 @@ A state passes through as the bytes that were hashed: it is not spelled anew on 
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from memstill_client.wire import Id
+from memstill_client.wire import NAMESPACE, Id
 from pipelines.errors import CheckpointConflict, DamagedCheckpoint, InputError
 from pipelines.flows.checkpoint import Loaded, NewCheckpoint
 from pipelines.formats import CHECKPOINT
@@ -24,6 +25,7 @@ from pipelines.stages.checkpoints.canonical import NotJson, parse_json
 from pipelines.stages.checkpoints.chain import NEWEST, Checkpoint, CheckpointId, Thread
 from pipelines.stages.keys import KeyScope
 from workers.callers import Caller, Exporter, Operator, Reader, Writer, read_id
+from workers.idempotency import RequestKey
 
 if TYPE_CHECKING:
     from pipelines.flows.clean_checkpoints import Cleaned
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from workers.container import Container
 
 MAX_PAGE = 1_000
-# Beside the state: names, metadata, and escapes that are no part of the canonical spelling.
-ENVELOPE_BYTES = 1024 * 1024
 CONFLICT, GONE = 409, 410
 
 
@@ -126,14 +126,14 @@ def add_checkpoint_routes(api: FastAPI, container: Container) -> None:
 
 
 def _add_saving(api: FastAPI, container: Container) -> None:
-    flow, limit = container.checkpointing.flow, container.policies.checkpoints.max_bytes
+    flow = container.checkpointing.flow
 
     @api.post("/v1/checkpoints", status_code=201)
-    async def save(request: Request, caller: Writer) -> dict[str, Any]:
-        raw = await _read_body(request, limit + ENVELOPE_BYTES)
-        return await run_in_threadpool(accept, raw, caller)
+    async def save(request: Request, caller: Writer, key: RequestKey = None) -> dict[str, Any]:
+        raw = await request.body()
+        return await run_in_threadpool(accept, raw, caller, key)
 
-    def accept(raw: bytes, caller: Caller) -> dict[str, Any]:
+    def accept(raw: bytes, caller: Caller, key: str | None) -> dict[str, Any]:
         body = _parse(raw)
         new = NewCheckpoint(
             thread=_thread(caller, body.user_id, body.thread_id),
@@ -141,18 +141,17 @@ def _add_saving(api: FastAPI, container: Container) -> None:
             node=body.node,
             metadata=body.metadata,
             parent=NEWEST if body.parent == NEWEST else _key(body.parent),
-            id=_key(body.id),
+            id=_id_of(caller, body, key),
         )
         return saved_view(flow.save(new))
 
     @api.post("/v1/checkpoints:fork", status_code=201)
-    def fork(body: ForkBody, caller: Writer) -> dict[str, Any]:
+    def fork(body: ForkBody, caller: Writer, key: RequestKey = None) -> dict[str, Any]:
         # What it writes it has to read first, and tells its hash.
         caller.require(KeyScope.READ, "forking a thread")
         source = _thread(caller, body.user_id, body.thread_id)
-        return saved_view(
-            flow.fork(source, _key(body.checkpoint), body.to_thread_id, _key(body.id))
-        )
+        made = _id_of(caller, body, key)
+        return saved_view(flow.fork(source, _key(body.checkpoint), body.to_thread_id, made))
 
 
 def _add_loading(api: FastAPI, container: Container) -> None:
@@ -204,21 +203,16 @@ def _thread(caller: Caller, user_id: str, thread_id: str) -> Thread:
     return Thread(Owner(caller.tenant_id, caller.narrow(user_id) or user_id), thread_id)
 
 
+def _id_of(caller: Caller, body: CheckpointBody | ForkBody, key: str | None) -> CheckpointId | None:
+    """Of a checkpoint that is made: the one that was sent, or what follows from the header."""
+    if key is None or body.id is not None:
+        return _key(body.id)
+    named = f"checkpoint\x1f{caller.tenant_id}\x1f{body.user_id}\x1f{body.thread_id}\x1f{key}"
+    return CheckpointId(uuid.uuid5(NAMESPACE, named))
+
+
 def _key(key: UUID | None) -> CheckpointId | None:
     return None if key is None else CheckpointId(key)
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise InputError(
-                "state", f"makes a body of more than {limit:,} bytes; keep large things elsewhere"
-            )
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 def _parse(raw: bytes) -> CheckpointBody:

@@ -32,6 +32,7 @@ from workers import (
     job_commands,
     key_commands,
     lifecycle_commands,
+    mcp_commands,
     memory_commands,
     procedure_commands,
     profile_commands,
@@ -79,6 +80,7 @@ app.add_typer(event_commands.app, name="events")
 app.add_typer(event_commands.archive, name="archive")
 app.command()(job_commands.jobs)
 app.command()(job_commands.run)
+app.command()(mcp_commands.mcp)
 app.command()(index_commands.reconcile)
 app.command()(index_commands.reindex)
 app.command()(backup_commands.backup)

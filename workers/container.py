@@ -36,6 +36,7 @@ from pipelines.flows.cost import ShowCosts
 from pipelines.flows.dead import DeadLetterOffice
 from pipelines.flows.erase import Erase
 from pipelines.flows.exchange import Import
+from pipelines.flows.forget import Forget
 from pipelines.flows.gated import GatedIndex
 from pipelines.flows.history import History
 from pipelines.flows.keys import CheckKey
@@ -100,6 +101,7 @@ class Container:
     sweep: Sweep
     history: History
     restore: Restore
+    forget: Forget
     share: Share
     redistill: Redistill
     erase: Erase
@@ -239,6 +241,7 @@ def _compose(ground: Ground, search: _Search) -> Container:
         sweep=road.sweep,
         history=History(stores.memories),
         restore=_make_restore(ground, stores, lifecycle, road.consolidate, waker),
+        forget=Forget(stores.memories, lifecycle.pins, later, clock),
         redistill=Redistill(stores.generations, stores.memories, waker, clock),
         share=share,
         erase=erase,

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query
 from pipelines.model import Owner
 from pipelines.ports import Subject
 from workers.callers import Admin, TenantAdmin, read_id
+from workers.pages import After, PageSize, next_of, read_after
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pipelines.ports import Erasure
     from workers.container import Container
 
-PAGE = 200
 API = "api"
 
 
@@ -38,9 +38,10 @@ def add_erase_routes(api: FastAPI, container: Container) -> None:
         return erasure_view(erase.start(Subject(whose, session_id), API), deadline)
 
     @api.get("/v1/erasures")
-    def erasures(caller: TenantAdmin) -> dict[str, Any]:
-        found = erase.erasures.list_latest(caller.tenant_id, PAGE)
-        return {"erasures": [erasure_view(item, deadline) for item in found]}
+    def erasures(caller: TenantAdmin, after: After = None, limit: PageSize = 200) -> dict[str, Any]:
+        page = erase.erasures.list_latest(caller.tenant_id, limit, read_after(after))
+        shown = [erasure_view(item, deadline) for item in page]
+        return {"erasures": shown, "next": next_of(page, limit)}
 
     @api.get("/v1/erasures/{erasure}")
     def show(erasure: str, caller: TenantAdmin) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def list_holds(
 ) -> None:
     """Show the tenant's legal holds, those that hold first."""
     with connect(api, data, tenant) as client:
-        found = client.holds()
+        found = sorted(client.holds(), key=lambda hold: hold.released_at is not None)
     if as_json:
         print_json(found)
     else:

@@ -15,6 +15,7 @@ from pipelines.ports import HoldId, LegalHold
 from pipelines.stages.decay import describe
 from workers.callers import Admin, Operator, TenantAdmin, read_id
 from workers.job_routes import turn_view
+from workers.pages import After, PageSize, next_of, read_after
 from workers.views import memory_view
 
 if TYPE_CHECKING:
@@ -100,8 +101,11 @@ def _add_holds(api: FastAPI, container: Container) -> None:
     holds = container.lifecycle.holds
 
     @api.get("/v1/holds")
-    def list_holds(caller: TenantAdmin) -> dict[str, Any]:
-        return {"holds": [hold_view(hold) for hold in holds.list_holds(caller.tenant_id)]}
+    def list_holds(
+        caller: TenantAdmin, after: After = None, limit: PageSize = 200
+    ) -> dict[str, Any]:
+        page = holds.list_holds(caller.tenant_id, limit, read_after(after))
+        return {"holds": [hold_view(hold) for hold in page], "next": next_of(page, limit)}
 
     @api.post("/v1/holds")
     def place(body: HoldBody, caller: TenantAdmin) -> dict[str, Any]:

@@ -63,6 +63,21 @@ def restore(
 
 
 @app.command()
+def forget(
+    memory: MemoryArgument,
+    data: DataDir = None,
+    api: ApiUrl = None,
+    tenant: Tenant = None,
+) -> None:
+    """Have a memory told no more; `restore` brings it back until it is deleted."""
+    with connect(api, data, tenant) as client:
+        found = client.forget(memory)
+    until = found.restorable_until
+    note = "" if until is None else f" until {until:%Y-%m-%d}"
+    err.print(f"forgotten; `memstill memory restore` has it back{note}", markup=False)
+
+
+@app.command()
 def pin(
     memory: MemoryArgument,
     data: DataDir = None,

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 REF = "#/components/schemas/{model}"
-UNAVAILABLE = 503
-ALWAYS = (401, 403, 422, UNAVAILABLE)
+# These are worth asking again.
+PASSING = frozenset({429, 503})
+ALWAYS = (401, 403, 422, 429, 500, 503)
+WITH_BODY = frozenset({"post", "put", "patch"})
 REASONS = {
     401: "No API key, or one that opens nothing.",
     403: "The key has not got the scope, or is another tenant's or user's.",
@@ -31,6 +33,9 @@ REASONS = {
     "whom this is about was erased while it was under way.",
     410: "What is stored of it is damaged.",
     422: "Something in the request is wrong: the field, and what to send instead.",
+    413: "The body is larger than this takes.",
+    429: "The tenant asks for too much at once, or too fast: wait and ask again.",
+    500: "Something broke; the answer names the line of the log.",
     503: "A server is away, or somebody else is at it: try again.",
 }
 RETRY_AFTER = {"Retry-After": {"description": "In so many seconds.", "schema": {"type": "integer"}}}
@@ -63,6 +68,7 @@ NOT_THERE = (404,)
 ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/healthz"): Says(schemas.Health),
     ("get", "/readyz"): Says(schemas.Readiness),
+    ("get", "/v1/caller"): Says(schemas.CallerShown),
     ("post", "/v1/transcripts"): Says(schemas.Pushed, (409,)),
     ("post", "/v1/transcripts:bulk"): Says(schemas.PushedLines),
     ("get", "/v1/transcripts/{receipt}"): Says(schemas.Status, NOT_THERE),
@@ -72,6 +78,7 @@ ROUTES: Mapping[tuple[str, str], Says] = {
     ("get", "/v1/memories"): Says(schemas.Memories),
     ("get", "/v1/memories/{memory}"): Says(schemas.MemoryShown, NOT_THERE),
     ("get", "/v1/memories/{memory}/history"): Says(schemas.History, NOT_THERE),
+    ("post", "/v1/memories/{memory}:forget"): Says(schemas.MemoryForgotten, NOT_THERE),
     ("post", "/v1/memories/{memory}:restore"): Says(schemas.MemoryShown, NOT_THERE),
     ("put", "/v1/procedures"): Says(schemas.ProcedureShown, (409,)),
     ("get", "/v1/procedures"): Says(schemas.ProceduresFound),
@@ -189,7 +196,9 @@ def _complete(document: dict[str, Any], *, needs_keys: bool) -> dict[str, Any]:
     known |= _definitions()
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            operation["responses"] = _responses(path, ROUTES[method, path], operation["responses"])
+            operation["responses"] = _responses(
+                path, method, ROUTES[method, path], operation["responses"]
+            )
             if path in BODIES and method == "post":
                 operation["requestBody"] = BODIES[path]
             if not needs_keys:
@@ -214,18 +223,19 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__
 
 
-def _responses(path: str, says: Says, generated: Mapping[str, Any]) -> dict[str, Any]:
+def _responses(path: str, method: str, says: Says, generated: Mapping[str, Any]) -> dict[str, Any]:
     success = next(status for status in generated if status.startswith("2"))
     usual = (503,) if path in PUBLIC else ALWAYS
+    sized = (413,) if method in WITH_BODY else ()
     failures = {
         str(status): _failure(status, says.error if status in says.fails else schemas.Error)
-        for status in sorted({*usual, *says.fails})
+        for status in sorted({*usual, *sized, *says.fails})
     }
     return {success: _said(says.model.__doc__ or "", says.model), **failures}
 
 
 def _failure(status: int, model: type[BaseModel]) -> dict[str, Any]:
-    headers = {"headers": RETRY_AFTER} if status == UNAVAILABLE else {}
+    headers = {"headers": RETRY_AFTER} if status in PASSING else {}
     return _said(REASONS[status], model) | headers
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.stages.sharing.share import OPEN_STATES, ProposalState
 from workers.callers import TenantAdmin, read_id
+from workers.pages import After, PageSize, next_of, read_after
 
 if TYPE_CHECKING:
     from pipelines.stages.sharing.share import Proposal
     from workers.container import Container
-
-MAX_PAGE = 1_000
 
 
 class DecisionBody(BaseModel):
@@ -33,14 +32,13 @@ def add_promote_routes(api: FastAPI, container: Container) -> None:
     def promotions(
         caller: TenantAdmin,
         state: ProposalState | None = None,
-        after: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200,
+        after: After = None,
+        limit: PageSize = 200,
     ) -> dict[str, Any]:
         states = OPEN_STATES if state is None else (state,)
-        start = None if after is None else read_id(after, "after")
-        page = share.sharing.list_proposals(caller.tenant_id, states, start, limit)
-        more = str(page[-1].id) if len(page) == limit else None
-        return {"promotions": [promotion_view(item) for item in page], "next": more}
+        page = share.sharing.list_proposals(caller.tenant_id, states, read_after(after), limit)
+        shown = [promotion_view(item) for item in page]
+        return {"promotions": shown, "next": next_of(page, limit)}
 
     @api.post("/v1/promotions:scan")
     def scan(caller: TenantAdmin) -> dict[str, int]:

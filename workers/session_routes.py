@@ -14,6 +14,7 @@ from pipelines.errors import InputError, NotFound
 from pipelines.model import Owner, Role
 from pipelines.ports import ContextMessage
 from workers.callers import Caller, Reader, Writer
+from workers.idempotency import RequestKey, one_key
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -101,6 +102,11 @@ def add_session_routes(api: FastAPI, container: Container) -> None:
     _add_working(api, tier.working)
 
 
+def once_of(body: WriteBody, key: str | None) -> str | None:
+    """Under which name a write is done once: the one in the body, or the header's."""
+    return one_key(key, body.once, "once")
+
+
 def owner_of(caller: Caller, user_id: str) -> Owner:
     """Whose session it is.
 
@@ -113,7 +119,9 @@ def owner_of(caller: Caller, user_id: str) -> Owner:
 
 def _add_context(api: FastAPI, sessions: Sessions, future: timedelta) -> None:
     @api.post(f"{SESSION}/context")
-    def append(session_id: Id, body: ContextBody, caller: Writer) -> dict[str, Any]:
+    def append(
+        session_id: Id, body: ContextBody, caller: Writer, key: RequestKey = None
+    ) -> dict[str, Any]:
         now = sessions.clock.now()
         messages = [
             ContextMessage(
@@ -122,7 +130,7 @@ def _add_context(api: FastAPI, sessions: Sessions, future: timedelta) -> None:
             for place, item in enumerate(body.messages)
         ]
         whose = owner_of(caller, body.user_id)
-        return {"messages": sessions.append(whose, session_id, messages, body.once)}
+        return {"messages": sessions.append(whose, session_id, messages, once_of(body, key))}
 
     @api.get(f"{SESSION}/context")
     def context(session_id: Id, user_id: Id, caller: Reader, limit: Limit = None) -> dict[str, Any]:
@@ -139,9 +147,11 @@ def _time(item: MessageIn, place: int, now: datetime, future: timedelta) -> date
 
 def _add_episodes(api: FastAPI, sessions: Sessions) -> None:
     @api.post(f"{SESSION}/episodes")
-    def add(session_id: Id, body: EpisodeBody, caller: Writer) -> dict[str, Any]:
+    def add(
+        session_id: Id, body: EpisodeBody, caller: Writer, key: RequestKey = None
+    ) -> dict[str, Any]:
         whose = owner_of(caller, body.user_id)
-        kept = sessions.add_episode(whose, session_id, body.content, body.once)
+        kept = sessions.add_episode(whose, session_id, body.content, once_of(body, key))
         return {"content": kept.content}
 
     @api.get("/v1/episodes")
@@ -180,13 +190,13 @@ def _add_states(api: FastAPI, sessions: Sessions) -> None:
 
 def _add_rates(api: FastAPI, sessions: Sessions) -> None:
     @api.post("/v1/rates:count")
-    def count(body: UseBody, caller: Writer) -> dict[str, Any]:
+    def count(body: UseBody, caller: Writer, key: RequestKey = None) -> dict[str, Any]:
         found = sessions.count_use(
             owner_of(caller, body.user_id),
             body.name,
             body.limit,
             timedelta(seconds=body.window_seconds),
-            body.once,
+            once_of(body, key),
         )
         return {
             "allowed": found.is_allowed,
@@ -197,9 +207,11 @@ def _add_rates(api: FastAPI, sessions: Sessions) -> None:
 
 def _add_working(api: FastAPI, working: WorkingMemory) -> None:
     @api.post(f"{SESSION}/working")
-    def append(session_id: Id, body: WorkingBody, caller: Writer) -> dict[str, Any]:
+    def append(
+        session_id: Id, body: WorkingBody, caller: Writer, key: RequestKey = None
+    ) -> dict[str, Any]:
         whose = owner_of(caller, body.user_id)
-        found = working.append(whose, session_id, body.items, body.once)
+        found = working.append(whose, session_id, body.items, once_of(body, key))
         return working_view(found, working.policy.budget_tokens)
 
     @api.get(f"{SESSION}/working")

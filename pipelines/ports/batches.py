@@ -235,8 +235,8 @@ class BatchStore(Protocol):
         """
         ...
 
-    def report(self, tenant_id: str, limit: int) -> list[BatchReport]:
-        """The batches with requests of this tenant, the newest first."""
+    def report(self, tenant_id: str, limit: int, after: BatchId | None = None) -> list[BatchReport]:
+        """The batches with requests of this tenant, the newest first; those behind ``after``."""
         ...
 
 

@@ -160,8 +160,10 @@ class ErasureStore(Protocol):
         """
         ...
 
-    def list_latest(self, tenant_id: str, limit: int) -> list[Erasure]:
-        """The tenant's, the newest first."""
+    def list_latest(
+        self, tenant_id: str, limit: int, after: ErasureId | None = None
+    ) -> list[Erasure]:
+        """The tenant's, the newest first; those behind one of them if it is named."""
         ...
 
     def count_overdue(self, before: datetime) -> int:

@@ -154,6 +154,16 @@ class PinStore(Protocol):
         """Have an evicted memory told again; that counts as a use."""
         ...
 
+    def forget(self, tenant_id: str, key: MemoryId, now: datetime) -> None:
+        """Evict a memory because somebody asked for it, pinned or not.
+
+        Unlike one that faded, uses that were counted before do not bring it back.
+
+        Raises:
+            InputError: A legal hold is on its user.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LegalHold:
@@ -191,6 +201,8 @@ class HoldStore(Protocol):
         """
         ...
 
-    def list_holds(self, tenant_id: str) -> list[LegalHold]:
-        """Those that hold first, then those that were released, the newest first."""
+    def list_holds(
+        self, tenant_id: str, limit: int, after: HoldId | None = None
+    ) -> list[LegalHold]:
+        """The newest first; those behind one of them if it is named."""
         ...

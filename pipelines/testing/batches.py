@@ -170,11 +170,15 @@ class InMemoryBatches:
             row.outcome, row.ended_at, row.lease_until = outcome, now, None
             return self._stores.release_batched(batch.id, now)
 
-    def report(self, tenant_id: str, limit: int) -> list[BatchReport]:
+    def report(self, tenant_id: str, limit: int, after: BatchId | None = None) -> list[BatchReport]:
         with self._lock:
-            rows = sorted(self._rows.values(), key=lambda row: row.batch.created_at, reverse=True)
+            rows = sorted(self._rows.values(), key=lambda row: row.batch.id)
+            rows.sort(key=lambda row: row.batch.created_at, reverse=True)
             reports = [_report(row, tenant_id) for row in rows]
-        return [item for item in reports if item.requests][:limit]
+        mine = [item for item in reports if item.requests]
+        keys = [item.id for item in mine]
+        start = 0 if after is None else keys.index(after) + 1 if after in keys else len(keys)
+        return mine[start : start + limit]
 
     def _held(self, batch: Batch) -> _BatchRow:
         row = self._rows[batch.id]

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from pipelines.model import EVERYONE, SHADOW
 from pipelines.ports import CountedUses, FadedPage, Survey
 from pipelines.stages.decay import (
@@ -82,10 +82,15 @@ class InMemoryHolds:
             found = self._holds[key] = replace(found, released_at=now, released_by=by)
         return found
 
-    def list_holds(self, tenant_id: str) -> list[LegalHold]:
+    def list_holds(
+        self, tenant_id: str, limit: int, after: HoldId | None = None
+    ) -> list[LegalHold]:
         mine = [hold for hold in self._holds.values() if hold.owner.tenant_id == tenant_id]
+        mine.sort(key=lambda hold: hold.id)
         mine.sort(key=lambda hold: hold.placed_at, reverse=True)
-        return sorted(mine, key=lambda hold: hold.released_at is not None)
+        keys = [hold.id for hold in mine]
+        start = 0 if after is None else keys.index(after) + 1 if after in keys else len(keys)
+        return mine[start : start + limit]
 
     def is_held(self, owner: Owner) -> bool:
         """Whether a hold is on a user."""
@@ -97,8 +102,9 @@ class InMemoryHolds:
 class InMemoryPins:
     """``PinStore`` over the memories of in-memory stores."""
 
-    def __init__(self, stores: InMemoryMemories) -> None:
+    def __init__(self, stores: InMemoryMemories, holds: InMemoryHolds | None = None) -> None:
         self._stores = stores
+        self._holds = holds or InMemoryHolds()
 
     def pin(self, tenant_id: str, key: MemoryId, now: datetime, *, pinned: bool) -> None:
         memory = self._find(tenant_id, key)
@@ -112,6 +118,14 @@ class InMemoryPins:
         if memory is not None and memory.evicted_at is not None:
             back = replace(memory, evicted_at=None, version=memory.version + 1)
             self._stores.put_memory(back, now)
+
+    def forget(self, tenant_id: str, key: MemoryId, now: datetime) -> None:
+        memory = self._find(tenant_id, key)
+        if memory is None or self._stores.is_forgotten(memory):
+            return
+        if self._holds.is_held(memory.owner):
+            raise InputError("memory", "is under a legal hold: nothing was forgotten")
+        self._stores.forget(memory, now)
 
     def _find(self, tenant_id: str, key: MemoryId) -> Memory | None:
         found = self._stores.find(key)
@@ -150,7 +164,8 @@ class InMemoryFading:
             known, at = self._uses.get(key, (0, now))
             used_at = counted.used_at.get(key, now)
             self._uses[key] = (known + count, max(at, used_at) if known else used_at)
-            back += [memory] if memory.evicted_at is not None else []
+            is_back = memory.evicted_at is not None and not self._stores.is_forgotten(memory)
+            back += [memory] if is_back else []
         self._touch(back, "memory_restored", lambda each: replace(each, evicted_at=None), now)
         return len(back)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pipelines.errors import LeaseLost, NotFound, VersionConflict
@@ -183,6 +184,17 @@ class InMemoryMemories(InMemoryTables):
         with self._lock:
             self._memories[memory.id] = memory
             self._enqueue([memory.id], now)
+
+    def forget(self, memory: Memory, now: datetime) -> None:
+        """Evict one because somebody asked for it."""
+        with self._lock:
+            self._forgotten.add((memory.id, now))
+            gone = replace(memory, pinned=False, evicted_at=now, version=memory.version + 1)
+            self.put_memory(gone, now)
+
+    def is_forgotten(self, memory: Memory) -> bool:
+        """Whether it was evicted because somebody asked for it."""
+        return (memory.id, memory.evicted_at) in self._forgotten
 
     def delete_memories(self, keys: Collection[MemoryId]) -> None:
         """Forget them with their facts."""

@@ -155,6 +155,7 @@ class InMemoryTables:
     _memories: dict[MemoryId, Memory] = field(default_factory=dict)
     _outbox: dict[MemoryId, OutboxRow] = field(default_factory=dict)
     _reviews: dict[Owner, dict[MemoryId, Review]] = field(default_factory=dict)
+    _forgotten: set[tuple[MemoryId, datetime]] = field(default_factory=set)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def rows(self) -> list[TranscriptRow]:

@@ -418,6 +418,8 @@ def test_report_shows_a_tenant_its_own_requests_only(world: World) -> None:
         (report.id, report.requests) for report in world.batches.report("acme", 10)
     ]
     assert [own.id] == [report.id for report in world.batches.report("acme", 1)]
+    assert [shared.id] == [report.id for report in world.batches.report("acme", 10, own.id)]
+    assert [] == world.batches.report("acme", 10, shared.id)
     assert [shared.id] == [report.id for report in world.batches.report("other", 10)]
     assert [] == world.batches.report("nobody", 10)
 

@@ -31,7 +31,7 @@ from pipelines.adapters.postgres.decay import PostgresFading
 from pipelines.adapters.postgres.event_log import PostgresEventLog
 from pipelines.adapters.postgres.generation_moves import _TRADED, _hand_over
 from pipelines.adapters.postgres.log_snapshots import PostgresLogSnapshots
-from pipelines.adapters.postgres.pins import PostgresPins, keep_pins
+from pipelines.adapters.postgres.pins import PostgresPins, keep_decisions
 from pipelines.adapters.postgres.tables import memories
 from pipelines.adapters.postgres.uses import PostgresUses
 from pipelines.errors import LeaseLost, NewerFormat, NotFound, OwnerBusy, VersionConflict
@@ -385,12 +385,32 @@ def test_pin_that_goes_over_to_another_generation_is_logged(world: World) -> Non
 
     for _ in range(2):
         with world.database.transaction() as connection:
-            keep_pins(connection, ALICE, shadow, day(1))
+            keep_decisions(connection, ALICE, shadow, day(1))
 
     assert world.store.find_memory(shadow.tenant_id, heir.id).pinned
     assert () == world.check.run_user(shadow).divergent
     names = [event.name for event in world.store.read_events(shadow.tenant_id, heir.id)]
     assert ["memory_inserted", "memory_pinned"] == names
+
+
+def test_forgotten_memory_stays_forgotten_in_another_generation(world: World) -> None:
+    """In the same words; what only faded is told there."""
+    shadow = Owner("acme\x1fnext", "alice")
+    for number, statement in enumerate(("Likes tea.", "Likes milk.")):
+        world.commit(Insert(memory_of(statement)))
+        world.commit(Insert(make_memory(make_fact(statement, owner=shadow, ordinal=number))))
+    tea, milk = memory_of("Likes tea."), memory_of("Likes milk.")
+    world.pins.forget("acme", tea.id, START)
+    world.fading.evict([milk.id], day(2_000), POLICY)
+
+    for _ in range(2):
+        with world.database.transaction() as connection:
+            keep_decisions(connection, ALICE, shadow, day(1))
+
+    heirs = world.store.export_memories(shadow.tenant_id, "alice", None, 10)
+    told = {heir.statement: heir.evicted_at for heir in heirs}
+    assert {"Likes tea.": day(1), "Likes milk.": None} == told
+    assert () == world.check.run_user(shadow).divergent
 
 
 def test_generation_takes_snapshots_and_events_along_with_memories(world: World) -> None:

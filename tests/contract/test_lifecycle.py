@@ -20,7 +20,7 @@ from pipelines.adapters.postgres.pins import PostgresPins
 from pipelines.adapters.postgres.use_rows import add_uses
 from pipelines.adapters.postgres.uses import PostgresUses
 from pipelines.adapters.redis_uses import RedisUses
-from pipelines.errors import NotFound
+from pipelines.errors import InputError, NotFound
 from pipelines.model import (
     EVERYONE,
     SHADOW,
@@ -110,7 +110,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "memory":
         stores, holds = InMemoryStores(), InMemoryHolds()
         fading = InMemoryFading(stores, holds)
-        yield World(stores, fading, fading, InMemoryPins(stores), holds)
+        yield World(stores, fading, fading, InMemoryPins(stores, holds), holds)
         return
     database = Database(request.getfixturevalue("database_url"))
     yield World(
@@ -378,6 +378,82 @@ def test_evicted_memory_can_be_had_back(world: World) -> None:
     assert world.load(tea).evicted_at is None
 
 
+def test_forgotten_memory_is_told_no_more_whether_pinned_or_not(world: World) -> None:
+    """Another tenant cannot have it forgotten; twice is once; it can be had back."""
+    tea = memory_of("Likes tea.")
+    world.insert(tea)
+    world.pins.pin("acme", tea.id, START, pinned=True)
+
+    world.pins.forget("other", tea.id, day(1))
+    assert world.load(tea).evicted_at is None
+    for at in (day(1), day(2)):
+        world.pins.forget("acme", tea.id, at)
+    gone = world.load(tea)
+    world.pins.bring_back("acme", tea.id, day(3))
+
+    assert (False, day(1)) == (gone.pinned, gone.evicted_at)
+    assert world.load(tea).evicted_at is None
+
+
+def test_use_that_was_counted_before_does_not_bring_a_forgotten_memory_back(world: World) -> None:
+    """It does with one that only faded; and with one that was had back and faded since."""
+    tea, milk = memory_of("Likes tea."), memory_of("Likes milk.")
+    world.insert(tea, milk)
+    world.evict(milk)
+    world.pins.forget("acme", tea.id, FADED)
+    uses = {str(tea.id): 1, str(milk.id): 1}
+
+    assert 1 == world.uses.add_uses(counted("one", day(99), **uses), FADED)
+    assert (FADED, None) == (world.load(tea).evicted_at, world.load(milk).evicted_at)
+
+    world.pins.bring_back("acme", tea.id, FADED)
+    assert 1 == world.evict(tea, now=day(999))
+    assert 1 == world.uses.add_uses(counted("two", day(999), **{str(tea.id): 1}), day(999))
+
+
+def test_memory_that_faded_can_be_forgotten_too(world: World) -> None:
+    """Its grace begins anew, and nothing but a person brings it back."""
+    tea = memory_of("Likes tea.")
+    world.insert(tea)
+    world.evict(tea)
+
+    world.pins.forget("acme", tea.id, day(101))
+
+    assert day(101) == world.load(tea).evicted_at
+    assert 0 == world.uses.add_uses(counted("one", day(99), **{str(tea.id): 1}), day(102))
+
+
+def test_nothing_of_a_held_user_is_forgotten(world: World) -> None:
+    """Not before the hold is released."""
+    tea = memory_of("Likes tea.")
+    world.insert(tea)
+    hold = world.holds.place(a_hold())
+
+    with pytest.raises(InputError, match="is under"):
+        world.pins.forget("acme", tea.id, FADED)
+    assert world.load(tea).evicted_at is None
+
+    world.holds.release("acme", hold.id, "counsel", FADED)
+    world.pins.forget("acme", tea.id, FADED)
+    assert world.load(tea).evicted_at is not None
+
+
+def test_holds_are_listed_page_by_page(world: World) -> None:
+    """The newest first, those of one moment by their ids; behind what is not there is nothing."""
+    placed = [
+        world.holds.place(replace(a_hold(reason=f"case {number}"), placed_at=day(number // 2)))
+        for number in range(5)
+    ]
+    ordered = sorted(placed, key=lambda hold: (-hold.placed_at.timestamp(), hold.id))
+
+    first = world.holds.list_holds("acme", 3)
+    second = world.holds.list_holds("acme", 3, first[-1].id)
+
+    assert ordered == [*first, *second]
+    assert [] == world.holds.list_holds("acme", 3, second[-1].id)
+    assert [] == world.holds.list_holds("acme", 3, HoldId(uuid.uuid4()))
+
+
 # ---- purging -------------------------------------------------------------------------------------
 
 
@@ -422,9 +498,9 @@ def test_what_a_kept_memory_rests_on_is_not_purged_before_it(world: World) -> No
 
 
 def test_hold_is_placed_once_for_a_reason_and_released_for_good(world: World) -> None:
-    """Those that hold stand first; another tenant knows of none."""
+    """The newest stands first; another tenant knows of none."""
     first = world.holds.place(a_hold())
-    second = world.holds.place(a_hold(reason="case 8"))
+    second = world.holds.place(replace(a_hold(reason="case 8"), placed_at=day(1)))
 
     assert first == world.holds.place(a_hold())
     released = world.holds.release("acme", first.id, "counsel", day(1))
@@ -432,8 +508,8 @@ def test_hold_is_placed_once_for_a_reason_and_released_for_good(world: World) ->
 
     assert (day(1), "counsel") == (released.released_at, released.released_by)
     assert released == again
-    assert [second, released] == world.holds.list_holds("acme")
-    assert [] == world.holds.list_holds("other")
+    assert [second, released] == world.holds.list_holds("acme", 10)
+    assert [] == world.holds.list_holds("other", 10)
     with pytest.raises(NotFound):
         world.holds.release("other", second.id, "counsel", day(1))
 

@@ -32,6 +32,7 @@ NOBODYS = "00000000-0000-4000-8000-000000000000"
 QUESTION = {"user_id": "alice", "query": "where?"}
 # What the specification of the scopes says, for every route that this test knows.
 SCOPES = {
+    ("GET", "/v1/caller"): set(KeyScope),
     ("POST", "/v1/transcripts"): {WRITE},
     ("POST", "/v1/transcripts:bulk"): {WRITE},
     ("GET", "/v1/transcripts/{receipt}"): {WRITE, READ},
@@ -41,6 +42,7 @@ SCOPES = {
     ("GET", "/v1/memories"): {READ, ADMIN},
     ("GET", "/v1/memories/{memory}"): {READ},
     ("GET", "/v1/memories/{memory}/history"): {READ},
+    ("POST", "/v1/memories/{memory}:forget"): {WRITE},
     ("POST", "/v1/memories/{memory}:restore"): {ADMIN},
     ("PUT", "/v1/procedures"): {WRITE},
     ("GET", "/v1/procedures"): {READ},
@@ -188,6 +190,30 @@ def test_whole_tenant_is_exported_with_the_scope_admin_alone(served: Served) -> 
     assert "`admin`" in refused.json()["error"]["reason"]
     assert 200 == served.ask(reader, "GET", "/v1/memories", params=one).status_code
     assert 200 == served.ask(admin, "GET", "/v1/memories").status_code
+
+
+def test_key_is_told_what_it_opens(served: Served) -> None:
+    """The same to the client of an agent, before it asks for anything else."""
+    key = served.make_key("acme", READ, WRITE, user_id="alice")
+
+    with Memstill(api_url=served.url, api_key=key.text) as client:
+        found = client.caller()
+
+    assert ("acme", "alice", ("read", "write")) == (found.tenant_id, found.user_id, found.scopes)
+
+
+def test_client_with_another_key_is_somebody_else(served: Served) -> None:
+    """On the same connections; neither reaches what is the other's, checkpoints included."""
+    acme, globex = served.make_key("acme", user_id="alice"), served.make_key("globex")
+
+    with Memstill(api_url=served.url, api_key=acme.text) as client:
+        other = client.with_key(globex.text)
+        other.checkpoints.save("alice", "t", 1)
+
+        assert ("acme", "globex") == (client.caller().tenant_id, other.caller().tenant_id)
+        assert [] == list(client.checkpoints.history("alice", "t"))
+        with pytest.raises(Refused, match="unauthorized"):
+            client.with_key("").caller()
 
 
 def test_revoked_key_is_refused_within_the_time_of_the_cache(served: Served) -> None:

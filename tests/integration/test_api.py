@@ -230,8 +230,10 @@ def test_oversized_transcript_is_refused_while_it_is_read(api: httpx2.Client) ->
     """More than 10 MiB is not even read to its end."""
     answer = api.post("/v1/transcripts", content=b"x" * (11 * 1024 * 1024))
 
-    assert 422 == answer.status_code
-    assert "larger than" in answer.json()["error"]["reason"]
+    assert 413 == answer.status_code
+    error = answer.json()["error"]
+    assert ("too_large", "body") == (error["type"], error["field"])
+    assert "larger than 10,485,760 bytes" in error["reason"]
 
 
 def test_reused_key_for_other_content_is_a_conflict(api: httpx2.Client) -> None:

@@ -28,6 +28,7 @@ from workers.schemas.event_log import (
 from workers.schemas.exchange import Imported, Placed, Sessions, Verdicts
 from workers.schemas.intake import (
     Backlog,
+    CallerShown,
     Dependency,
     FactReport,
     Health,
@@ -45,6 +46,7 @@ from workers.schemas.memories import (
     EvidenceShown,
     History,
     Memories,
+    MemoryForgotten,
     MemoryShown,
     Recalled,
     Recollection,
@@ -108,6 +110,7 @@ __all__ = [
     "BatchShown",
     "Batches",
     "BudgetShown",
+    "CallerShown",
     "CheckpointError",
     "CheckpointHistory",
     "CheckpointLoaded",
@@ -152,6 +155,7 @@ __all__ = [
     "Memories",
     "MemoriesRewritten",
     "MemoryCompared",
+    "MemoryForgotten",
     "MemoryShown",
     "MessageShown",
     "Placed",

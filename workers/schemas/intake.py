@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from pipelines.model import FactOutcome, Kind, TranscriptState
+from pipelines.stages.keys import KeyScope
 from workers.schemas.answers import Answer, Counts, Problem
 
 
@@ -16,6 +17,14 @@ class Health(Answer):
     """The process answers."""
 
     status: Literal["live"]
+
+
+class CallerShown(Answer):
+    """Whom a request acts for, and what it may do; a null user is any of the tenant's."""
+
+    tenant_id: str
+    user_id: str | None
+    scopes: list[KeyScope]
 
 
 class Dependency(Answer):

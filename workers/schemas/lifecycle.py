@@ -60,6 +60,7 @@ class HoldShown(Answer):
 
 
 class Holds(Answer):
-    """Those that hold first."""
+    """A page, the newest first; ``next`` is the ``after`` of the following one."""
 
     holds: list[HoldShown]
+    next: UUID | None

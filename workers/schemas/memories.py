@@ -106,6 +106,15 @@ class MemoryShown(Answer):
     evidence: list[EvidenceShown]
 
 
+class MemoryForgotten(Answer):
+    """A memory is told no more; null where something brought it back at once."""
+
+    id: UUID
+    version: int
+    forgotten_at: datetime | None
+    restorable_until: datetime | None
+
+
 class Memories(Answer):
     """A page; ``next`` is the ``after`` of the following one."""
 

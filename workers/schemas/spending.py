@@ -81,10 +81,11 @@ class BatchShown(Answer):
 
 
 class Batches(Answer):
-    """The latest batches."""
+    """A page, the newest first; ``next`` is the ``after`` of the following one."""
 
     is_on: bool
     batches: list[BatchShown]
+    next: UUID | None
 
 
 class Polled(Answer):

@@ -31,9 +31,10 @@ class ErasureShown(Answer):
 
 
 class Erasures(Answer):
-    """The latest erasures."""
+    """A page, the newest first; ``next`` is the ``after`` of the following one."""
 
     erasures: list[ErasureShown]
+    next: UUID | None
 
 
 class Queue(Answer):

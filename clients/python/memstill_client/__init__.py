@@ -33,9 +33,11 @@ from memstill_client.errors import (
     Refused,
     Unavailable,
 )
+from memstill_client.lifecycle import Forgotten
 from memstill_client.procedure_replies import Procedure
 from memstill_client.recalls import Recall, RecalledMemory
 from memstill_client.replies import (
+    ApiCaller,
     Cost,
     FactReport,
     Generation,
@@ -53,6 +55,7 @@ from memstill_client.tasks import AsyncResumableTask, ResumableTask, Step
 from memstill_client.wire import MessageV1, TranscriptV1, parse_transcript
 
 __all__ = [
+    "ApiCaller",
     "AsyncMemstill",
     "AsyncResumableTask",
     "AsyncSession",
@@ -70,6 +73,7 @@ __all__ = [
     "Episode",
     "Erasure",
     "FactReport",
+    "Forgotten",
     "Generation",
     "InvalidTranscript",
     "LoadedCheckpoint",

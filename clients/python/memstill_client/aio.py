@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
@@ -18,14 +20,15 @@ from memstill_client.streams import AsyncStream
 from memstill_client.transports import AsyncTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
     from datetime import date
     from typing import Unpack
     from uuid import UUID
 
+    from memstill_client.errors import InvalidTranscript, Refused
     from memstill_client.pushes import Push, Pushable, TranscriptFields
     from memstill_client.recalls import Recall
-    from memstill_client.replies import Receipt
+    from memstill_client.replies import ApiCaller, Receipt
     from memstill_client.wire import LaneName
 
 
@@ -94,6 +97,33 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             receipts += await self._push_chunk(chunk, len(receipts))
         return receipts
 
+    async def enqueue_each(
+        self, transcripts: Iterable[Pushable], *, lane: LaneName = "interactive"
+    ) -> AsyncIterator[Receipt | InvalidTranscript | Refused]:
+        """See ``Memstill.enqueue_each``."""
+        position = 0
+        for chunk in make_chunks(transcripts, self._endpoints, lane):
+            if self._stream is not None:
+                found: Sequence[Receipt | InvalidTranscript | Refused] = await self._stream.push(
+                    chunk
+                )
+            else:
+                reply = await self._http.ask(calls.bulk_call(chunk, self._endpoints))
+                found = answers.read_lines(reply, chunk, position)
+            for each in found:
+                yield each
+            position += len(chunk)
+
+    def with_key(self, api_key: str) -> Self:
+        """See ``Memstill.with_key``."""
+        other = copy.copy(self)
+        other._act_with(api_key)  # noqa: SLF001 - its own kind
+        return other
+
+    async def caller(self) -> ApiCaller:
+        """See ``Memstill.caller``."""
+        return await self._http.ask(calls.caller_call(self._endpoints))
+
     async def status(self, receipt: Receipt | UUID | str) -> Status:
         """See ``Memstill.status``."""
         return await self._http.ask(calls.status_call(receipt, self._endpoints))
@@ -157,6 +187,11 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
         )
         return found.appended_to(system_prompt)
+
+    def _act_with(self, api_key: str) -> None:
+        self._endpoints = replace(self._endpoints, api_key=api_key or None)
+        self._http = self._http.acting_as(self._endpoints)
+        self.checkpoints = AsyncCheckpoints(self._http, self._endpoints)
 
     async def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
         if self._stream is not None:

@@ -103,9 +103,9 @@ class AsyncOperations(
         """See ``Memstill.cost``."""
         return await self._http.ask(calls.cost_call(user_id, since, self._endpoints))
 
-    async def batches(self) -> BatchPage:
+    async def batches(self, after: UUID | None = None) -> BatchPage:
         """See ``Memstill.batches``."""
-        return await self._http.ask(calls.batches_call(self._endpoints))
+        return await self._http.ask(calls.batches_call(after, self._endpoints))
 
     async def poll_batches(self) -> BatchRun:
         """See ``Memstill.poll_batches``."""
@@ -197,8 +197,13 @@ class AsyncOperations(
         return await self._http.ask(calls.erasure_call(erasure_id, self._endpoints))
 
     async def erasures(self) -> tuple[Erasure, ...]:
-        """The tenant's latest erasures, the newest first."""
-        return (await self._http.ask(calls.erasures_call(self._endpoints))).erasures
+        """See ``Memstill.erasures``."""
+        page = await self._http.ask(calls.erasures_call(None, self._endpoints))
+        found = page.erasures
+        while page.next is not None:
+            page = await self._http.ask(calls.erasures_call(page.next, self._endpoints))
+            found += page.erasures
+        return found
 
     async def jobs(self) -> tuple[JobStatus, ...]:
         """See ``Memstill.jobs``."""

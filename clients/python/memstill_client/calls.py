@@ -17,6 +17,7 @@ from memstill_client.index_replies import Rebuild, ReconcilePage
 from memstill_client.recalls import Recall
 from memstill_client.replies import (
     Accepted,
+    ApiCaller,
     BatchPage,
     BatchRun,
     BulkReply,
@@ -92,6 +93,11 @@ def status_call(receipt: Receipt | UUID | str, endpoints: Endpoints) -> Call[Sta
     return Call("GET", f"/v1/transcripts/{_receipt_uuid(receipt)}", Status, tenant_id=tenant_id)
 
 
+def caller_call(endpoints: Endpoints) -> Call[ApiCaller]:
+    """Ask whom the server takes the client for."""
+    return Call("GET", "/v1/caller", ApiCaller, tenant_id=endpoints.tenant_id)
+
+
 def states_call(
     receipts: Iterable[Receipt | UUID | str], tenant_id: str | None, endpoints: Endpoints
 ) -> Call[States]:
@@ -143,9 +149,9 @@ def cost_call(user_id: str | None, since: date | str | None, endpoints: Endpoint
     return _query_call("/v1/cost", {"user_id": user_id, "since": since}, Cost, endpoints)
 
 
-def batches_call(endpoints: Endpoints) -> Call[BatchPage]:
-    """Ask for the batches of model calls."""
-    return Call("GET", "/v1/batches", BatchPage, tenant_id=endpoints.tenant_id)
+def batches_call(after: UUID | None, endpoints: Endpoints) -> Call[BatchPage]:
+    """Ask for the next page of the batches of model calls."""
+    return page_call("/v1/batches", after, BatchPage, endpoints)
 
 
 def poll_batches_call(endpoints: Endpoints) -> Call[BatchRun]:
@@ -189,9 +195,14 @@ def erasure_call(erasure_id: UUID | str, endpoints: Endpoints) -> Call[Erasure]:
     return Call("GET", path, Erasure, tenant_id=endpoints.tenant_id)
 
 
-def erasures_call(endpoints: Endpoints) -> Call[ErasurePage]:
-    """Ask for the latest erasures."""
-    return Call("GET", "/v1/erasures", ErasurePage, tenant_id=endpoints.tenant_id)
+def erasures_call(after: UUID | None, endpoints: Endpoints) -> Call[ErasurePage]:
+    """Ask for the next page of erasures."""
+    return page_call("/v1/erasures", after, ErasurePage, endpoints)
+
+
+def page_call(path: str, after: UUID | None, reply: type[R], endpoints: Endpoints) -> Call[R]:
+    """Ask for the next page of a list."""
+    return _query_call(path, {"after": after, "limit": PAGE}, reply, endpoints)
 
 
 def recall_call(

@@ -34,6 +34,7 @@ class Erasure(Reply):
 
 
 class ErasurePage(Reply):
-    """The latest erasures."""
+    """Some erasures, the newest first; ``next`` is None on the last page."""
 
     erasures: tuple[Erasure, ...]
+    next: UUID | None = None

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from memstill_client.calls import Call, memory_call
+from memstill_client.calls import Call, memory_call, page_call
 from memstill_client.endpoints import Endpoints
 from memstill_client.jobs import JobTurn
 from memstill_client.replies import Document, Reply
@@ -56,6 +56,15 @@ class DecayTurn(JobTurn):
     position: str | None = None
 
 
+class Forgotten(Reply):
+    """A memory that is told no more; both times are None where something brought it back."""
+
+    id: UUID
+    version: int
+    forgotten_at: datetime | None = None
+    restorable_until: datetime | None = None
+
+
 class LegalHold(Reply):
     """A user whose data nobody deletes, and why; ``released_at`` is None while it holds."""
 
@@ -69,9 +78,10 @@ class LegalHold(Reply):
 
 
 class HoldPage(Reply):
-    """All holds of a tenant."""
+    """Some holds, the newest first; ``next`` is None on the last page."""
 
     holds: tuple[LegalHold, ...]
+    next: UUID | None = None
 
 
 class Lifecycle:
@@ -96,6 +106,18 @@ class Lifecycle:
         """
         return self._http.ask(_pin_call(memory_id, "unpin", self._endpoints)).root
 
+    def forget(self, memory_id: UUID | str) -> Forgotten:
+        """Have a memory told no more: it can be restored for a while, and is then deleted.
+
+        Said again in a session that is pushed afterwards, it is known again; ``erase`` is for what
+        has to be gone everywhere.
+
+        Raises:
+            NotFound: The tenant has no such memory.
+            Refused: It is everyone's, or its user is under a legal hold.
+        """
+        return self._http.ask(_forget_call(memory_id, self._endpoints))
+
     def fading(self, limit: int = 100) -> Fading:
         """What decay would evict now, and why; changes nothing."""
         return self._http.ask(_fading_call(limit, self._endpoints))
@@ -115,8 +137,13 @@ class Lifecycle:
         return self._http.ask(_hold_call(user_id, reason, by, self._endpoints))
 
     def holds(self) -> tuple[LegalHold, ...]:
-        """The tenant's legal holds, those that hold first."""
-        return self._http.ask(_holds_call(self._endpoints)).holds
+        """The tenant's legal holds, the newest first."""
+        page = self._http.ask(_holds_call(None, self._endpoints))
+        found = page.holds
+        while page.next is not None:
+            page = self._http.ask(_holds_call(page.next, self._endpoints))
+            found += page.holds
+        return found
 
     def release_hold(self, hold_id: UUID | str, by: str | None = None) -> LegalHold:
         """Let go.
@@ -141,6 +168,10 @@ class AsyncLifecycle:
         """See ``Memstill.unpin``."""
         return (await self._http.ask(_pin_call(memory_id, "unpin", self._endpoints))).root
 
+    async def forget(self, memory_id: UUID | str) -> Forgotten:
+        """See ``Memstill.forget``."""
+        return await self._http.ask(_forget_call(memory_id, self._endpoints))
+
     async def fading(self, limit: int = 100) -> Fading:
         """See ``Memstill.fading``."""
         return await self._http.ask(_fading_call(limit, self._endpoints))
@@ -155,7 +186,12 @@ class AsyncLifecycle:
 
     async def holds(self) -> tuple[LegalHold, ...]:
         """See ``Memstill.holds``."""
-        return (await self._http.ask(_holds_call(self._endpoints))).holds
+        page = await self._http.ask(_holds_call(None, self._endpoints))
+        found = page.holds
+        while page.next is not None:
+            page = await self._http.ask(_holds_call(page.next, self._endpoints))
+            found += page.holds
+        return found
 
     async def release_hold(self, hold_id: UUID | str, by: str | None = None) -> LegalHold:
         """See ``Memstill.release_hold``."""
@@ -164,6 +200,11 @@ class AsyncLifecycle:
 
 def _pin_call(memory_id: UUID | str, order: str, endpoints: Endpoints) -> Call[Document]:
     return memory_call(memory_id, endpoints, f":{order}", method="POST")
+
+
+def _forget_call(memory_id: UUID | str, endpoints: Endpoints) -> Call[Forgotten]:
+    path = f"/v1/memories/{quote(str(memory_id), safe='')}:forget"
+    return Call("POST", path, Forgotten, tenant_id=endpoints.tenant_id)
 
 
 def _fading_call(limit: int, endpoints: Endpoints) -> Call[Fading]:
@@ -181,8 +222,8 @@ def _hold_call(user_id: str, reason: str, by: str | None, endpoints: Endpoints) 
     )
 
 
-def _holds_call(endpoints: Endpoints) -> Call[HoldPage]:
-    return Call("GET", "/v1/holds", HoldPage, tenant_id=endpoints.tenant_id)
+def _holds_call(after: UUID | None, endpoints: Endpoints) -> Call[HoldPage]:
+    return page_call("/v1/holds", after, HoldPage, endpoints)
 
 
 def _release_call(hold_id: UUID | str, by: str | None, endpoints: Endpoints) -> Call[LegalHold]:

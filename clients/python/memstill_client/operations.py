@@ -129,9 +129,9 @@ class Operations(DeadLetters, Lifecycle, EventLog, ProcedureBook, Exchange, Prof
         """
         return self._http.ask(calls.cost_call(user_id, since, self._endpoints))
 
-    def batches(self) -> BatchPage:
-        """The newest batches that hold sessions of the tenant."""
-        return self._http.ask(calls.batches_call(self._endpoints))
+    def batches(self, after: UUID | None = None) -> BatchPage:
+        """The newest batches that hold sessions of the tenant; those behind ``after``."""
+        return self._http.ask(calls.batches_call(after, self._endpoints))
 
     def poll_batches(self) -> BatchRun:
         """Hand in what waits for a batch and collect what is answered, now.
@@ -224,8 +224,13 @@ class Operations(DeadLetters, Lifecycle, EventLog, ProcedureBook, Exchange, Prof
         return self._http.ask(calls.erasure_call(erasure_id, self._endpoints))
 
     def erasures(self) -> tuple[Erasure, ...]:
-        """The tenant's latest erasures, the newest first."""
-        return (self._http.ask(calls.erasures_call(self._endpoints))).erasures
+        """The tenant's erasures, the newest first."""
+        page = self._http.ask(calls.erasures_call(None, self._endpoints))
+        found = page.erasures
+        while page.next is not None:
+            page = self._http.ask(calls.erasures_call(page.next, self._endpoints))
+            found += page.erasures
+        return found
 
     def jobs(self) -> tuple[JobStatus, ...]:
         """What the server runs by the clock, and the latest run of each."""

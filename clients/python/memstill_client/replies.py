@@ -117,6 +117,19 @@ class Status(Reply):
         return self.state in FINAL_STATES
 
 
+class ApiCaller(Reply):
+    """Whom the server takes the client for.
+
+    Attributes:
+        user_id: The only user that it acts for; None for any of the tenant's.
+        scopes: ``write``, ``read``, ``admin``, ``operate``.
+    """
+
+    tenant_id: str
+    user_id: str | None = None
+    scopes: tuple[str, ...]
+
+
 class States(Reply):
     """How many of the receipts asked for stand in each state."""
 
@@ -267,10 +280,15 @@ class Batch(Reply):
 
 
 class BatchPage(Reply):
-    """The newest batches; not ``is_on`` where backfill is distilled live."""
+    """Some batches, the newest first; not ``is_on`` where backfill is distilled live.
+
+    Attributes:
+        next: Asks for the following ones; None on the last page.
+    """
 
     is_on: bool
     batches: tuple[Batch, ...]
+    next: UUID | None = None
 
 
 class BatchRun(Reply):

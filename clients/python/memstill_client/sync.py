@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from memstill_client import answers, calls
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from memstill_client.pushes import Push, Pushable, TranscriptFields
     from memstill_client.recalls import Recall
-    from memstill_client.replies import Receipt
+    from memstill_client.replies import ApiCaller, Receipt
     from memstill_client.wire import LaneName
 
 
@@ -141,6 +143,23 @@ class Memstill(Operations, RunningSessions):
                 yield from answers.read_lines(reply, chunk, position)
             position += len(chunk)
 
+    def with_key(self, api_key: str) -> Self:
+        """The same client with another API key, as a server needs that acts for many.
+
+        Both share their connections, and are closed together.
+        """
+        other = copy.copy(self)
+        other._act_with(api_key)  # noqa: SLF001 - its own kind
+        return other
+
+    def caller(self) -> ApiCaller:
+        """Whose tenant, which user and what scopes the API key stands for.
+
+        Raises:
+            Refused: The key opens nothing.
+        """
+        return self._http.ask(calls.caller_call(self._endpoints))
+
     def status(self, receipt: Receipt | UUID | str) -> Status:
         """Where a transcript stands.
 
@@ -235,6 +254,11 @@ class Memstill(Operations, RunningSessions):
             query, user_id, session_id, max_memories=max_memories, max_tokens=max_tokens
         )
         return found.appended_to(system_prompt)
+
+    def _act_with(self, api_key: str) -> None:
+        self._endpoints = replace(self._endpoints, api_key=api_key or None)
+        self._http = self._http.acting_as(self._endpoints)
+        self.checkpoints = Checkpoints(self._http, self._endpoints)
 
     def _push_chunk(self, chunk: Sequence[Push], first_position: int) -> list[Receipt]:
         if self._stream is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +50,12 @@ class Transport:
             raise answers.unreachable(error, self._endpoints) from error
         return answers.read_reply(call.reply, reply.status_code, reply.headers, reply.content)
 
+    def acting_as(self, endpoints: Endpoints) -> Transport:
+        """The same connections, for somebody else."""
+        other = copy.copy(self)
+        other._endpoints = endpoints  # noqa: SLF001 - its own kind
+        return other
+
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
@@ -82,6 +89,12 @@ class AsyncTransport:
         except httpx2.RequestError as error:
             raise answers.unreachable(error, self._endpoints) from error
         return answers.read_reply(call.reply, reply.status_code, reply.headers, reply.content)
+
+    def acting_as(self, endpoints: Endpoints) -> AsyncTransport:
+        """See ``Transport.acting_as``."""
+        other = copy.copy(self)
+        other._endpoints = endpoints  # noqa: SLF001 - its own kind
+        return other
 
     async def close(self) -> None:
         """Close the connections."""

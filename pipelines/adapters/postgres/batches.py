@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from pipelines.adapters.postgres.ledger import end_hold
+from pipelines.adapters.postgres.paging import is_behind
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.replies import insert_reply, is_kept
 from pipelines.adapters.postgres.rows import read_transcript
@@ -217,7 +218,7 @@ class PostgresBatches:
             connection.execute(delete(holds).where(holds.c.id.in_(freed)))
             return [ReceiptId(row[0]) for row in connection.execute(released)]
 
-    def report(self, tenant_id: str, limit: int) -> list[BatchReport]:
+    def report(self, tenant_id: str, limit: int, after: BatchId | None = None) -> list[BatchReport]:
         counted = (
             select(
                 batch_items.c.batch,
@@ -232,6 +233,7 @@ class PostgresBatches:
         statement = (
             select(batches, counted)
             .join(counted, counted.c.batch == batches.c.id)
+            .where(is_behind(batches, "created_at", after))
             .order_by(batches.c.created_at.desc(), batches.c.id)
             .limit(limit)
         )

@@ -29,6 +29,7 @@ from pipelines.adapters.postgres.forgetting import (
 )
 from pipelines.adapters.postgres.indexed import is_indexed
 from pipelines.adapters.postgres.legal_holds import find_hold
+from pipelines.adapters.postgres.paging import is_behind
 from pipelines.adapters.postgres.profiles import count_entries
 from pipelines.adapters.postgres.tables import (
     batch_items,
@@ -213,10 +214,12 @@ class PostgresErasures:
             raise NotFound(f"no erasure has the id {key}")
         return _read(row)
 
-    def list_latest(self, tenant_id: str, limit: int) -> list[Erasure]:
+    def list_latest(
+        self, tenant_id: str, limit: int, after: ErasureId | None = None
+    ) -> list[Erasure]:
         statement = (
             select(erasures)
-            .where(erasures.c.tenant_id == tenant_id)
+            .where(erasures.c.tenant_id == tenant_id, is_behind(erasures, "requested_at", after))
             .order_by(erasures.c.requested_at.desc(), erasures.c.id)
             .limit(limit)
         )

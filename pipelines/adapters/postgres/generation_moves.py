@@ -28,7 +28,7 @@ from pipelines.adapters.postgres.commit import waits_anew
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.legal_holds import find_hold
-from pipelines.adapters.postgres.pins import keep_pins
+from pipelines.adapters.postgres.pins import keep_decisions
 from pipelines.adapters.postgres.tables import (
     event_snapshots,
     events,
@@ -262,7 +262,7 @@ def _trade(connection: Connection, places: _Places, side: Side, now: datetime) -
         _void_leases(connection, [places.live, incoming, outgoing], now)
         waiting = _await(connection, places, side, now)
     if waiting is None:
-        keep_pins(connection, places.live, incoming, now)
+        keep_decisions(connection, places.live, incoming, now)
         for table in _TRADED:
             _hand_over(connection, table, places.live, outgoing)
             _hand_over(connection, table, incoming, places.live)

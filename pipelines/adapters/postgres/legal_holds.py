@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import exists, func, insert, select, update
 
+from pipelines.adapters.postgres.paging import is_behind
 from pipelines.adapters.postgres.tables import legal_holds
 from pipelines.adapters.postgres.tombstones import lock_subjects
 from pipelines.errors import NotFound
@@ -61,11 +62,14 @@ class PostgresHolds:
             raise NotFound(f"no legal hold has the id {key}")
         return _read(row)
 
-    def list_holds(self, tenant_id: str) -> list[LegalHold]:
+    def list_holds(
+        self, tenant_id: str, limit: int, after: HoldId | None = None
+    ) -> list[LegalHold]:
         statement = (
             select(legal_holds)
-            .where(legal_holds.c.tenant_id == tenant_id)
-            .order_by(legal_holds.c.released_at.is_not(None), legal_holds.c.placed_at.desc())
+            .where(legal_holds.c.tenant_id == tenant_id, is_behind(legal_holds, "placed_at", after))
+            .order_by(legal_holds.c.placed_at.desc(), legal_holds.c.id)
+            .limit(limit)
         )
         with self._database.transaction(tenant_id) as connection:
             return [_read(row) for row in connection.execute(statement).mappings()]

@@ -8,6 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_among
+from pipelines.adapters.postgres.pins import is_forgotten
 from pipelines.adapters.postgres.tables import installation, memories
 from pipelines.adapters.postgres.touching import Touch, touch
 from pipelines.adapters.postgres.use_rows import add_uses
@@ -72,7 +73,11 @@ def _bring_back(connection: Connection, keys: Collection[MemoryId], now: datetim
     # Recall shows nothing that is evicted: these were used before.
     evicted = (
         select(memories.c.id)
-        .where(is_among(memories.c.id, keys), memories.c.evicted_at.is_not(None))
+        .where(
+            is_among(memories.c.id, keys),
+            memories.c.evicted_at.is_not(None),
+            ~is_forgotten(memories),
+        )
         .order_by(memories.c.id)
         .with_for_update()
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-HEAVY = ("celery", "fastapi", "numpy", "onnxruntime", "openai", "psycopg", "sqlalchemy")
+HEAVY = (
+    "celery", "fastapi", "mcp", "numpy", "onnxruntime", "openai", "psycopg", "sqlalchemy",
+)  # fmt: skip
 
 
 def test_command_loads_no_part_of_a_server_when_it_only_asks_one() -> None:

@@ -1,0 +1,1 @@
+"""Memory as tools of an agent, by the Model Context Protocol."""
