@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    ARRAY,
+    UUID,
     ColumnElement,
     Connection,
-    delete,
-    func,
+    DateTime,
+    any_,
+    bindparam,
     literal,
     or_,
     select,
-    tuple_,
+    text,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -31,10 +34,73 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime, timedelta
 
+    from sqlalchemy.sql.dml import ReturningUpdate
+
     from config.retrieval import PassagePolicy
     from pipelines.adapters.postgres.database import Database
 
-_PORTION = 500
+# Whose lease still holds, locked in the order in which a commit locks them, too.
+_HELD = """
+    WITH held AS MATERIALIZED (
+        SELECT outbox.memory_id, outbox.change = named.change AS is_unchanged
+        FROM unnest(
+            CAST(:ids AS uuid[]), CAST(:changes AS bigint[]), CAST(:fences AS bigint[])
+        ) AS named (memory_id, change, fence)
+        JOIN outbox ON outbox.memory_id = named.memory_id AND outbox.fence = named.fence
+        ORDER BY outbox.memory_id
+        FOR UPDATE OF outbox
+    )
+"""
+_TICK_OFF = text(
+    f"""
+    {_HELD}, ticked_off AS (
+        DELETE FROM outbox USING held
+        WHERE outbox.memory_id = held.memory_id AND held.is_unchanged
+    )
+    UPDATE outbox SET lease_until = NULL FROM held
+    WHERE outbox.memory_id = held.memory_id AND NOT held.is_unchanged
+    """  # noqa: S608 - no value stands in it
+)
+_GIVE_BACK = text(
+    f"""
+    {_HELD}
+    UPDATE outbox SET lease_until = NULL, due_at = :due_at, last_error = :error,
+        attempts = greatest(outbox.attempts - :uncounted, 0)
+    FROM held WHERE outbox.memory_id = held.memory_id
+    """  # noqa: S608
+)
+_READ = select(memories, is_indexed().label(IS_INDEXED)).where(
+    memories.c.id == any_(bindparam("ids", type_=ARRAY(UUID)))
+)
+
+
+def _make_lease(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
+    now = bindparam("now", type_=DateTime(timezone=True))
+    due = (
+        select(outbox.c.memory_id)
+        .where(
+            condition,
+            outbox.c.due_at <= now,
+            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now),
+        )
+        .order_by(outbox.c.due_at, outbox.c.memory_id)
+        .limit(bindparam("limit"))
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(outbox)
+        .where(outbox.c.memory_id.in_(due))
+        .values(
+            lease_until=bindparam("until", type_=DateTime(timezone=True)),
+            fence=outbox.c.fence + 1,
+            attempts=outbox.c.attempts + 1,
+        )
+        .returning(outbox.c.memory_id, outbox.c.change, outbox.c.fence, outbox.c.attempts)
+    )
+
+
+_LEASE_FRESH = _make_lease(outbox.c.attempts == 0)
+_LEASE_TRIED = _make_lease(outbox.c.attempts > 0)
 
 
 class PostgresOutbox:
@@ -57,23 +123,14 @@ class PostgresOutbox:
 
     def tick_off(self, projection: Projection) -> None:
         with self._database.transaction() as connection:
-            for part in _in_order(projection.tickets):
-                held = _held(part)
-                unchanged = tuple_(outbox.c.memory_id, outbox.c.change).in_(
-                    [(ticket.memory_id, ticket.change) for ticket in part]
-                )
-                connection.execute(delete(outbox).where(held, unchanged))
-                connection.execute(update(outbox).where(held).values(lease_until=None))
+            connection.execute(_TICK_OFF, _named(projection.tickets))
 
     def give_back(
         self, projection: Projection, due_at: datetime, error: str, *, is_counted: bool
     ) -> None:
-        values: dict[str, Any] = {"lease_until": None, "due_at": due_at, "last_error": error}
-        if not is_counted:
-            values["attempts"] = func.greatest(outbox.c.attempts - 1, 0)
+        values = {"due_at": due_at, "error": error, "uncounted": int(not is_counted)}
         with self._database.transaction() as connection:
-            for part in _in_order(projection.tickets):
-                connection.execute(update(outbox).where(_held(part)).values(**values))
+            connection.execute(_GIVE_BACK, _named(projection.tickets) | values)
 
     def refill(self, now: datetime) -> int:
         columns = ("memory_id", "tenant_id", "user_id", "enqueued_at", "due_at")
@@ -97,58 +154,39 @@ class PostgresOutbox:
 def _lease_fresh(
     connection: Connection, limit: int, now: datetime, lease: timedelta
 ) -> tuple[Ticket, ...]:
-    return _lease(connection, outbox.c.attempts == 0, limit, now, lease)
+    return _lease(connection, _LEASE_FRESH, limit, now, lease)
 
 
 def _lease_tried(connection: Connection, now: datetime, lease: timedelta) -> tuple[Ticket, ...]:
-    return _lease(connection, outbox.c.attempts > 0, 1, now, lease)
+    return _lease(connection, _LEASE_TRIED, 1, now, lease)
 
 
 def _lease(
     connection: Connection,
-    condition: ColumnElement[bool],
+    statement: ReturningUpdate[Any],
     limit: int,
     now: datetime,
     lease: timedelta,
 ) -> tuple[Ticket, ...]:
-    due = (
-        select(outbox.c.memory_id)
-        .where(
-            condition,
-            outbox.c.due_at <= now,
-            or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now),
-        )
-        .order_by(outbox.c.due_at, outbox.c.memory_id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    statement = (
-        update(outbox)
-        .where(outbox.c.memory_id.in_(due))
-        .values(lease_until=now + lease, fence=outbox.c.fence + 1, attempts=outbox.c.attempts + 1)
-        .returning(outbox.c.memory_id, outbox.c.change, outbox.c.fence, outbox.c.attempts)
-    )
-    return tuple(Ticket(MemoryId(row[0]), *row[1:]) for row in connection.execute(statement))
-
-
-def _held(tickets: Collection[Ticket]) -> ColumnElement[bool]:
-    return tuple_(outbox.c.memory_id, outbox.c.fence).in_(
-        [(ticket.memory_id, ticket.fence) for ticket in tickets]
+    values = {"now": now, "until": now + lease, "limit": limit}
+    return tuple(
+        Ticket(MemoryId(row[0]), *row[1:]) for row in connection.execute(statement, values)
     )
 
 
-def _in_order(tickets: Collection[Ticket]) -> list[list[Ticket]]:
-    """In portions of a bounded statement; in the order in which a commit locks the rows."""
-    ordered = sorted(tickets, key=lambda ticket: ticket.memory_id)
-    return [ordered[at : at + _PORTION] for at in range(0, len(ordered), _PORTION)]
+def _named(tickets: Collection[Ticket]) -> dict[str, Any]:
+    return {
+        "ids": [ticket.memory_id for ticket in tickets],
+        "changes": [ticket.change for ticket in tickets],
+        "fences": [ticket.fence for ticket in tickets],
+    }
 
 
 def _read_projection(
     connection: Connection, tickets: tuple[Ticket, ...], policy: PassagePolicy
 ) -> Projection:
     waiting = [ticket.memory_id for ticket in tickets]
-    statement = select(memories, is_indexed().label(IS_INDEXED)).where(memories.c.id.in_(waiting))
-    found = connection.execute(statement).mappings().all()
+    found = connection.execute(_READ, {"ids": waiting}).mappings().all()
     rows = [row for row in found if row[IS_INDEXED]]
     # What is everyone's rests on the words of single users: those are no other user's business.
     own = [row["id"] for row in rows if row["user_id"] != EVERYONE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import ARRAY, UUID, and_, any_, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_among
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
     from pipelines.model import Memory, Vector
 
 _IS_PENDING = profile_entries.c.embedded_version.is_distinct_from(profile_entries.c.version)
+
+
+# Made once: each projection executes the first of them, and each recall the second.
+_UNEMBEDDED = (
+    select(profile_entries)
+    .where(_IS_PENDING)
+    .order_by(profile_entries.c.version)
+    .limit(bindparam("limit"))
+)
+_THESE = select(profile_entries).where(
+    profile_entries.c.tenant_id == bindparam("of_tenant"),
+    profile_entries.c.user_id == bindparam("of_user"),
+    profile_entries.c.id == any_(bindparam("ids", type_=ARRAY(UUID))),
+    profile_entries.c.embedding.is_not(None),
+)
 
 
 class PostgresProfiles:
@@ -60,24 +75,15 @@ class PostgresProfiles:
     def load_entries(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
         if not ids:
             return []
-        statement = select(profile_entries).where(
-            _is_of(profile_entries, owner),
-            is_among(profile_entries.c.id, list(ids)),
-            profile_entries.c.embedding.is_not(None),
-        )
+        values = {"of_tenant": owner.tenant_id, "of_user": owner.user_id, "ids": list(ids)}
         with self._database.transaction(owner.tenant_id) as connection:
-            rows = connection.execute(statement).mappings().all()
+            rows = connection.execute(_THESE, values).mappings().all()
         return [_read_entry(row).as_memory(read_vector(row["embedding"])) for row in rows]
 
     def find_unembedded(self, limit: int) -> list[ProfileEntry]:
-        statement = (
-            select(profile_entries)
-            .where(_IS_PENDING)
-            .order_by(profile_entries.c.version)
-            .limit(limit)
-        )
         with self._database.transaction() as connection:
-            return [_read_entry(row) for row in connection.execute(statement).mappings()]
+            found = connection.execute(_UNEMBEDDED, {"limit": limit}).mappings()
+            return [_read_entry(row) for row in found]
 
     def keep_vectors(self, vectors: Sequence[tuple[ProfileEntry, Vector]], now: datetime) -> None:
         kept = sorted(vectors, key=lambda pair: pair[0].id)
