@@ -182,6 +182,13 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="This process answers /metrics there, to anybody: docs/observability.md.",
+    )
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
     auth: Literal["auto", "keys", "off"] = Field(

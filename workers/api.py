@@ -45,6 +45,9 @@ from workers.index_routes import add_index_routes
 from workers.job_routes import add_job_routes
 from workers.lifecycle_routes import add_lifecycle_routes
 from workers.memory_routes import add_memory_routes
+from workers.metrics.catalogue import ingesting
+from workers.metrics.requests import TimedRequests
+from workers.metrics_routes import add_metrics_route
 from workers.moments import read_moment
 from workers.openapi import describe
 from workers.payloads import to_transcript
@@ -127,10 +130,12 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     api = FastAPI(title="memstill", version="1", docs_url="/docs", redoc_url=None)
     api.state.container = container
     api.router.route_class = ScopedRoute
+    api.add_middleware(TimedRequests)
     _handle_errors(api)
     _handle_conflicts(api)
     _handle_strangers(api)
     _add_health(api, health or HealthWatch(container.settings, container))
+    add_metrics_route(api, container)
     _add_intake(api, container)
     _add_status(api, container)
     _add_recall(api, container)
@@ -335,7 +340,8 @@ def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Tran
 
 def _accept_one(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Accepted:
     transcript = _parse(container, raw, caller, lane)
-    answer = container.ingest.run([transcript])[0]
+    with ingesting():
+        answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
         raise IdempotencyConflict("idempotency_key", KEY_REUSED)
     return answer
@@ -354,7 +360,8 @@ def _accept_lines(
             good.append((number, _parse(container, line, caller, lane)))
         except InvalidTranscript as error:
             results[number] = _refused_line("invalid_transcript", error.field, error.reason)
-    answers = container.ingest.run([transcript for _, transcript in good])
+    with ingesting():
+        answers = container.ingest.run([transcript for _, transcript in good])
     for (number, transcript), answer in zip(good, answers, strict=True):
         results[number] = _answered_line(transcript, answer)
     return [{"line": number, **results[number]} for number, _ in lines]

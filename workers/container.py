@@ -52,6 +52,7 @@ from workers.clock import SystemClock
 from workers.ground import Ground
 from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
+from workers.metrics.catalogue import ServerMeter
 from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
 from workers.recalling import make_recall_tiers
@@ -170,7 +171,7 @@ def open_container(settings: Settings, app: Celery, clock: Clock | None = None) 
         database.ping()
         check_schema(database)
         clients = undo.enter_context(ExitStack())
-        breakers = Breakers(policies.outage, clock)
+        breakers = Breakers(policies.outage, clock, ServerMeter())
         ground = Ground(settings, policies, app, clock, database, clients, breakers)
         embedder, tokens = make_embedder(ground)
         check_embedder(database, embedder)

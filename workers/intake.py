@@ -28,6 +28,7 @@ from memstill_client.wire import (
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Lane, Owner, Transcript
 from workers.clock import SystemClock
+from workers.metrics.catalogue import Recovery, ingesting, note_recovery
 from workers.opening import delay_seconds
 from workers.payloads import to_transcript
 
@@ -140,6 +141,8 @@ class StreamIntake:
         )
         # Redis before 7 gives an entry that was trimmed as two Nones.
         idle = [entry for entry in claimed[1] if entry[0] is not None]
+        if idle:
+            note_recovery(Recovery.STREAM, len(idle))
         return self._ingest_entries(idle)
 
     def _resume(self) -> None:
@@ -187,7 +190,8 @@ class StreamIntake:
 
     def _ingest_batch(self, entries: Sequence[Entry]) -> None:
         parsed = [self._parse(entry_id, fields) for entry_id, fields in entries]
-        self._ingest.run([item for item in parsed if item is not None])
+        with ingesting():
+            self._ingest.run([item for item in parsed if item is not None])
 
     def _ingest_alone(self, entry: Entry) -> None:
         try:

@@ -7,6 +7,7 @@ from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
 from pipelines.adapters.postgres.exchange import PostgresExchange
 from pipelines.adapters.postgres.fence import check_fence
+from pipelines.adapters.postgres.figures import Figures, PostgresFigures, WorkFigures
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
@@ -29,11 +30,13 @@ from pipelines.adapters.postgres.work import PostgresWorkTable
 __all__ = [
     "Backlog",
     "Database",
+    "Figures",
     "PostgresBatches",
     "PostgresCheckpoints",
     "PostgresDeadLetters",
     "PostgresErasures",
     "PostgresExchange",
+    "PostgresFigures",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
@@ -51,6 +54,7 @@ __all__ = [
     "PostgresSharing",
     "PostgresVerdicts",
     "PostgresWorkTable",
+    "WorkFigures",
     "check_embedder",
     "check_fence",
     "check_restored",
