@@ -59,6 +59,7 @@ STREAM_WAITING = "memstill_stream_waiting"
 STREAM_PENDING = "memstill_stream_pending"
 SERVER_UP = "memstill_server_up"
 
+# No label is called ``job`` or ``instance``: those are Prometheus's own.
 GAUGES: Final[Mapping[str, Told]] = {
     QUEUE_AGE: Told("How long the work has been due that is longest.", ("queue",)),
     QUEUE_DUE: Told("Work that is due and that nobody holds; 10,000 stands for more.", ("queue",)),
@@ -73,8 +74,8 @@ GAUGES: Final[Mapping[str, Told]] = {
         "Memories: structured is what holds now, semantic what can be found in the index.",
         ("scope", "layer"),
     ),
-    JOB_AGE: Told("Since a job last succeeded.", ("job",)),
-    JOB_INTERVAL: Told("How often a job is to run here.", ("job",)),
+    JOB_AGE: Told("Since a job last succeeded.", ("job_name",)),
+    JOB_INTERVAL: Told("How often a job is to run here.", ("job_name",)),
     STREAM_WAITING: Told("Entries of the intake Stream that nobody has read."),
     STREAM_PENDING: Told("Entries of the intake Stream that were read and are not committed."),
     SERVER_UP: Told("1 if a server answered when it was asked for these figures.", ("server",)),
