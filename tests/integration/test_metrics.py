@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import generate_latest
+from typer.testing import CliRunner
 
-from pipelines.errors import ModelUnavailable
+from config.settings import Settings
+from pipelines.errors import ConfigurationError, ModelUnavailable
 from pipelines.stages.keys import KeyScope
 from tests.acceptance.deployment import free_port
 from tests.conftest import copied_database
 from tests.integration.serving import Served, serve, session
-from tests.scraping import Figures
+from workers.cli import app
 from workers.metrics import stored
+from workers.metrics.handing_out import make_registry
+from workers.metrics.reading import Look, read_look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,11 +38,11 @@ def served(
         yield opened
 
 
-def look(served: Served) -> Figures:
+def look(served: Served) -> Look:
     answer = served.ask(served.make_key(), "GET", "/metrics")
     assert 200 == answer.status_code, answer.text
     assert answer.headers["Content-Type"].startswith("text/plain")
-    return Figures(answer.text)
+    return read_look([answer.text])
 
 
 def test_metrics_count_what_becomes_of_sessions_facts_and_memories(served: Served) -> None:
@@ -109,7 +115,7 @@ def test_metrics_name_no_tenant_no_user_and_nothing_said(served: Served) -> None
     served.ask(key, "GET", "/v1/secretive-path")
     served.ask(key, "PATCH", "/v1/profiles/secretive-user", json={})
 
-    told = look(served).text
+    told = served.ask(served.make_key(), "GET", "/metrics").text
 
     assert all(word not in told for word in ("secretive", "Ulaanbaatar", receipt))
 
@@ -132,25 +138,45 @@ def test_stored_figures_are_all_there_when_servers_answer(
 
     # Memories are told by scope: where there are none, there is no scope.
     assert set(stored.GAUGES) - {"agent_memory_entries_total"} <= found.names
-    assert {"distill", "backfill", "consolidate", "project"} == found.labels("memstill_queue_due")
+    assert ["backfill", "consolidate", "distill", "project"] == found.values_of(
+        "memstill_queue_due", "queue"
+    )
     assert 2 == found.sum("memstill_server_up")
 
 
 def test_metrics_are_told_when_no_server_answers() -> None:
     """What a process knows of itself is never held up by what it cannot ask."""
-    from prometheus_client import generate_latest
-
-    from config.settings import Settings
-    from workers.metrics.handing_out import make_registry
-
     nowhere = f"127.0.0.1:{free_port()}"
     settings = Settings.model_validate(
         {"database_url": f"postgresql://x@{nowhere}/x", "redis_url": f"redis://{nowhere}/0"}
     )
 
-    found = Figures(generate_latest(make_registry(settings, with_stored=True)).decode())
+    found = read_look([generate_latest(make_registry(settings, with_stored=True)).decode()])
 
-    assert {"postgresql", "redis"} == found.labels("memstill_server_up")
+    assert ["postgresql", "redis"] == found.values_of("memstill_server_up", "server")
     assert 0 == found.sum("memstill_server_up")
     assert "memstill_queue_age_seconds" not in found.names
     assert "process_cpu_seconds_total" in found.names
+
+
+def test_top_shows_queues_when_it_has_the_key_of_an_operator(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one it says what is missing."""
+    command = ["top", "--json", "--interval", "0.2", "--api", served.url]
+    monkeypatch.setenv("MEMSTILL_API_KEY", served.make_key().text)
+    shown = CliRunner().invoke(app, command)
+    assert {"due": 0, "held": 0, "oldest_seconds": 0.0} == json.loads(shown.stdout)["queues"][
+        "backfill"
+    ]
+
+    monkeypatch.setenv("MEMSTILL_API_KEY", served.make_key("acme", KeyScope.READ).text)
+    with pytest.raises(ConfigurationError, match="scope `operate`"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_top_says_what_to_check_when_nobody_answers() -> None:
+    """The address that it asked."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(ConfigurationError, match=f"nobody answers at {url}/metrics"):
+        CliRunner().invoke(app, ["top", "--once", "--api", url], catch_exceptions=False)
