@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from config.retrieval import Tier
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import parse_transcript
+from memstill_client.wire import TRACE_FIELD, parse_transcript
 from pipelines.errors import (
     AccessRefused,
     DependencyUnavailable,
@@ -56,6 +56,7 @@ from workers.profile_routes import add_profile_routes
 from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
 from workers.session_routes import add_session_routes
+from workers.tracing import read_traceparent
 from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
@@ -261,7 +262,8 @@ def _add_intake(api: FastAPI, container: Container) -> None:
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, container.policies.intake.max_bytes)
-        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane)
+        trace = read_traceparent(request.headers.get(TRACE_FIELD))
+        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane, trace)
         return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
 
     @api.post("/v1/transcripts:bulk")
@@ -271,7 +273,9 @@ def _add_intake(api: FastAPI, container: Container) -> None:
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await _read_body(request, MAX_BULK_BYTES)
-        return {"results": await run_in_threadpool(_accept_lines, container, raw, caller, lane)}
+        trace = read_traceparent(request.headers.get(TRACE_FIELD))
+        lines = await run_in_threadpool(_accept_lines, container, raw, caller, lane, trace)
+        return {"results": lines}
 
 
 def _add_status(api: FastAPI, container: Container) -> None:
@@ -325,7 +329,9 @@ async def _read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Transcript:
+def _parse(
+    container: Container, raw: bytes, caller: Caller, lane: Lane, trace: str | None
+) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
@@ -335,12 +341,15 @@ def _parse(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Tran
         caller=caller.tenant_id if caller.is_named else None,
         user=caller.user_id,
         lane=lane,
+        traceparent=trace,
     )
 
 
-def _accept_one(container: Container, raw: bytes, caller: Caller, lane: Lane) -> Accepted:
-    transcript = _parse(container, raw, caller, lane)
-    with ingesting():
+def _accept_one(
+    container: Container, raw: bytes, caller: Caller, lane: Lane, trace: str | None
+) -> Accepted:
+    transcript = _parse(container, raw, caller, lane, trace)
+    with ingesting(container.ground.tracer):
         answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
         raise IdempotencyConflict("idempotency_key", KEY_REUSED)
@@ -348,7 +357,7 @@ def _accept_one(container: Container, raw: bytes, caller: Caller, lane: Lane) ->
 
 
 def _accept_lines(
-    container: Container, raw: bytes, caller: Caller, lane: Lane
+    container: Container, raw: bytes, caller: Caller, lane: Lane, trace: str | None
 ) -> list[dict[str, Any]]:
     lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
     if len(lines) > MAX_BULK_LINES:
@@ -357,10 +366,10 @@ def _accept_lines(
     good: list[tuple[int, Transcript]] = []
     for number, line in lines:
         try:
-            good.append((number, _parse(container, line, caller, lane)))
+            good.append((number, _parse(container, line, caller, lane, trace)))
         except InvalidTranscript as error:
             results[number] = _refused_line("invalid_transcript", error.field, error.reason)
-    with ingesting():
+    with ingesting(container.ground.tracer):
         answers = container.ingest.run([transcript for _, transcript in good])
     for (number, transcript), answer in zip(good, answers, strict=True):
         results[number] = _answered_line(transcript, answer)

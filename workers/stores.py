@@ -45,8 +45,8 @@ def open_stores(ground: Ground) -> Stores:
     wait = policies.batch.wait if policies.batch.is_on else timedelta()
     ledger = PostgresLedger(database, policies.budget, ground.clock, note_charge)
     return Stores(
-        inbox=MeteredInbox(database, wait, policies.rate),
-        memories=MeteredMemoryStore(database),
+        inbox=MeteredInbox(database, wait, policies.rate, ground.tracer),
+        memories=MeteredMemoryStore(database, ground.tracer),
         ledger=ledger,
         replies=PostgresReplies(database, ledger),
         verdicts=PostgresVerdicts(database),

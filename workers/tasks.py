@@ -86,11 +86,13 @@ def _perform(stage: str, flow: Callable[[Container], Outcome], **ids: str) -> No
     from workers.metrics.catalogue import note_stage
 
     began = perf_counter()
-    outcome = _attempt(flow, ids)
+    outcome = _attempt(stage, flow, ids)
     note_stage(stage, outcome, perf_counter() - began)
 
 
-def _attempt(flow: Callable[[Container], Outcome], ids: Mapping[str, str]) -> Outcome | str:
+def _attempt(
+    stage: str, flow: Callable[[Container], Outcome], ids: Mapping[str, str]
+) -> Outcome | str:
     """What came of it; a text where there is no outcome.
 
     The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
@@ -98,7 +100,10 @@ def _attempt(flow: Callable[[Container], Outcome], ids: Mapping[str, str]) -> Ou
     try:
         from workers.container import current_container
 
-        outcome = flow(current_container())
+        container = current_container()
+        with container.ground.tracer.turn(stage) as say:
+            outcome = flow(container)
+            say(type(outcome).__name__.lower())
     except DependencyUnavailable as error:
         log.warning("task_deferred", error=str(error), **ids)
         return "deferred"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipelines.plan import Change, Plan
     from pipelines.ports import Accepted, Purpose
     from pipelines.stages.cost import Charge
+    from workers.tracing import Tracer
 
 REGISTRY: Final = CollectorRegistry()
 
@@ -184,11 +185,12 @@ def note_stage(stage: str, outcome: Outcome | str, seconds: float) -> None:
 
 
 @contextmanager
-def ingesting() -> Iterator[None]:
+def ingesting(tracer: Tracer) -> Iterator[None]:
     """Around the acceptance of a batch of transcripts."""
     began, said = perf_counter(), "failed"
     try:
-        yield
+        with tracer.turn(INGEST):
+            yield
         said = "done"
     finally:
         note_stage(INGEST, said, perf_counter() - began)
@@ -260,8 +262,12 @@ def note_recovery(kind: Recovery, count: int = 1) -> None:
 class ServerMeter:
     """``CallMeter`` of the breakers: how servers answer, and which count as away."""
 
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
     def note_call(self, dependency: str, outcome: str, seconds: float) -> None:
         DEPENDENCY_SECONDS.labels(dependency, outcome).observe(seconds)
+        self._tracer.note_call(dependency, outcome, seconds)
 
     def note_state(self, dependency: str, *, is_open: bool) -> None:
         BREAKER_OPEN.labels(dependency).set(is_open)

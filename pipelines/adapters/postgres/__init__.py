@@ -24,6 +24,7 @@ from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
 from pipelines.adapters.postgres.schema import check_schema
 from pipelines.adapters.postgres.sharing import PostgresSharing
+from pipelines.adapters.postgres.traces import find_traces, find_traces_of_memories
 from pipelines.adapters.postgres.verdicts import PostgresVerdicts
 from pipelines.adapters.postgres.work import PostgresWorkTable
 
@@ -59,4 +60,6 @@ __all__ = [
     "check_fence",
     "check_restored",
     "check_schema",
+    "find_traces",
+    "find_traces_of_memories",
 ]
