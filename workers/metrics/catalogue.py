@@ -8,21 +8,22 @@ from __future__ import annotations
 from contextlib import contextmanager
 from enum import StrEnum
 from time import perf_counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipelines.model import FactOutcome, MemoryState
 from pipelines.outcome import Done
-from pipelines.plan import Insert, Supersede
+from pipelines.plan import Change, Insert, Supersede
 from pipelines.stages.cost import MICRO
+from pipelines.stages.grounding.refusal import RefusalReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pipelines.model import Refusal
     from pipelines.outcome import Outcome
-    from pipelines.plan import Change, Plan
+    from pipelines.plan import Plan
     from pipelines.ports import Accepted, Purpose
     from pipelines.stages.cost import Charge
     from workers.tracing import Tracer
@@ -168,6 +169,24 @@ RECOVERIES = Counter(
     ("recovery_type",),
     registry=REGISTRY,
 )
+
+
+def _begin_at_nought() -> None:
+    """A series that begins with its first count hides that one from every rate."""
+    for outcome in ("accepted", "duplicate", "erased", "distilled", "postponed", "parked", "dead"):
+        TRANSCRIPTS.labels(outcome)
+    for settled in FactOutcome:
+        if settled is not FactOutcome.PENDING:
+            SETTLED_FACTS.labels(settled.value)
+    for reason in RefusalReason:
+        REFUSED_FACTS.labels(reason.value)
+    for change in get_args(Change):
+        MEMORY_CHANGES.labels(change.__name__.lower())
+    for kind in Recovery:
+        RECOVERIES.labels(kind.value)
+
+
+_begin_at_nought()
 
 INGEST = "ingest"
 # What these do is counted where it is committed: an outcome tells of one transcript alone.

@@ -24,14 +24,15 @@ local waiting = redis.pcall('XLEN', KEYS[1])
 if type(waiting) == 'table' and waiting.err then return told(waiting) end
 if waiting >= tonumber(ARGV[1]) then return -waiting end
 for place = 5, #ARGV, 3 do
-  local fields = {ARGV[2], ARGV[place]}
-  for number = 1, 2 do
-    if ARGV[place + number] ~= '' then
-      fields[#fields + 1] = ARGV[2 + number]
-      fields[#fields + 1] = ARGV[place + number]
-    end
+  local body, lane, trace, answer = ARGV[place], ARGV[place + 1], ARGV[place + 2]
+  if lane == '' and trace == '' then
+    answer = redis.pcall('XADD', KEYS[1], '*', ARGV[2], body)
+  else
+    local fields = {ARGV[2], body}
+    if lane ~= '' then fields[3], fields[4] = ARGV[3], lane end
+    if trace ~= '' then fields[#fields + 1], fields[#fields + 2] = ARGV[4], trace end
+    answer = redis.pcall('XADD', KEYS[1], '*', unpack(fields))
   end
-  local answer = redis.pcall('XADD', KEYS[1], '*', unpack(fields))
   if type(answer) == 'table' and answer.err then return told(answer) end
 end
 return waiting
