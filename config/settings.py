@@ -183,6 +183,20 @@ class Settings(BaseSettings):
     heartbeat_file: Path | None = Field(
         default=None, description="A worker touches it while it gets on: memstill health --worker."
     )
+    traces_url: str | None = Field(
+        default=None,
+        description="OTLP over HTTP, http://collector:4318/v1/traces; takes memstill[traces].",
+    )
+    traces_share: float = Field(
+        default=1.0, ge=0, le=1, description="Of the traces that begin here; the others decide."
+    )
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="This process answers /metrics there, to anybody: docs/observability.md.",
+    )
     api_host: str = "127.0.0.1"
     api_port: int = Field(default=8377, ge=0, le=65535)
     auth: Literal["auto", "keys", "off"] = Field(

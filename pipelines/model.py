@@ -157,6 +157,7 @@ class Transcript:
             generation: what is found in it cites that one.
         pushed_at: When it was appended to the Stream, by the Stream's clock; None for one that
             came another way, or is read from the inbox.
+        traceparent: The trace that it belongs to, as W3C trace context; None if nobody traces.
     """
 
     id: ReceiptId
@@ -173,6 +174,7 @@ class Transcript:
     lane: Lane = Lane.INTERACTIVE
     copy_of: ReceiptId | None = None
     pushed_at: datetime | None = None
+    traceparent: str | None = None
 
     @property
     def ended_at(self) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from config.retrieval import Tier
 from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import TranscriptV1, content_hash, parse_transcript
+from memstill_client.wire import TRACE_FIELD, TranscriptV1, content_hash, parse_transcript
 from pipelines.errors import IdempotencyConflict, InputError
 from pipelines.flows.recall import Question
 from pipelines.flows.recall_tiers import ALL_TIERS
@@ -36,6 +36,9 @@ from workers.index_routes import add_index_routes
 from workers.job_routes import add_job_routes
 from workers.lifecycle_routes import add_lifecycle_routes
 from workers.memory_routes import add_memory_routes
+from workers.metrics.catalogue import ingesting
+from workers.metrics.requests import TimedRequests
+from workers.metrics_routes import add_metrics_route
 from workers.moments import read_moment
 from workers.openapi import describe
 from workers.payloads import to_transcript
@@ -46,6 +49,7 @@ from workers.promote_routes import add_promote_routes
 from workers.redistill_routes import add_redistill_routes
 from workers.requests import Requests
 from workers.session_routes import add_session_routes
+from workers.tracing import read_traceparent
 from workers.views import recalled_view, status_view
 
 if TYPE_CHECKING:
@@ -117,9 +121,11 @@ def create_api(container: Container, health: HealthWatch | None = None) -> FastA
     api.state.container = container
     api.router.route_class = ScopedRoute
     api.state.admission = Admission(container.policies.request)
+    api.add_middleware(TimedRequests)
     handle_problems(api)
     _add_health(api, health or HealthWatch(container.settings, container))
     _add_caller(api)
+    add_metrics_route(api, container)
     _add_intake(api, container)
     _add_status(api, container)
     _add_recall(api, container)
@@ -178,7 +184,8 @@ def _add_intake(api: FastAPI, container: Container) -> None:
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await request.body()
-        answer = await run_in_threadpool(_accept_one, container, raw, caller, lane, key)
+        push = _Push(caller, lane, read_traceparent(request.headers.get(TRACE_FIELD)), key)
+        answer = await run_in_threadpool(_accept_one, container, raw, push)
         return {"receipt": str(answer.receipt), "duplicate": answer.is_duplicate}
 
     @api.post("/v1/transcripts:bulk")
@@ -188,7 +195,8 @@ def _add_intake(api: FastAPI, container: Container) -> None:
         lane: Lane = Lane.INTERACTIVE,
     ) -> dict[str, Any]:
         raw = await request.body()
-        return {"results": await run_in_threadpool(_accept_lines, container, raw, caller, lane)}
+        push = _Push(caller, lane, read_traceparent(request.headers.get(TRACE_FIELD)))
+        return {"results": await run_in_threadpool(_accept_lines, container, raw, push)}
 
 
 def _add_status(api: FastAPI, container: Container) -> None:
@@ -230,20 +238,30 @@ def _add_recall(api: FastAPI, container: Container) -> None:
 # ---- transcripts ------------------------------------------------------------------------------
 
 
-def _parse(
-    container: Container, raw: bytes, caller: Caller, lane: Lane, key: str | None = None
-) -> Transcript:
+@dataclass(frozen=True, slots=True)
+class _Push:
+    """What a request says of its transcripts, beside what stands in them."""
+
+    caller: Caller
+    lane: Lane
+    trace: str | None
+    key: str | None = None
+
+
+def _parse(container: Container, raw: bytes, push: _Push) -> Transcript:
     pushed = parse_transcript(
         raw, now=SystemClock().now(), max_bytes=container.policies.intake.max_bytes
     )
-    if key is not None:
-        pushed = _under_key(pushed, key)
+    if push.key is not None:
+        pushed = _under_key(pushed, push.key)
+    caller = push.caller
     return to_transcript(
         pushed,
         default_tenant=caller.tenant_id,
         caller=caller.tenant_id if caller.is_named else None,
         user=caller.user_id,
-        lane=lane,
+        lane=push.lane,
+        traceparent=push.trace,
     )
 
 
@@ -254,19 +272,16 @@ def _under_key(pushed: TranscriptV1, key: str) -> TranscriptV1:
     return replace(pushed, idempotency_key=named or key)
 
 
-def _accept_one(
-    container: Container, raw: bytes, caller: Caller, lane: Lane, key: str | None
-) -> Accepted:
-    transcript = _parse(container, raw, caller, lane, key)
-    answer = container.ingest.run([transcript])[0]
+def _accept_one(container: Container, raw: bytes, push: _Push) -> Accepted:
+    transcript = _parse(container, raw, push)
+    with ingesting(container.ground.tracer):
+        answer = container.ingest.run([transcript])[0]
     if answer.receipt != transcript.id:
         raise IdempotencyConflict("idempotency_key", KEY_REUSED)
     return answer
 
 
-def _accept_lines(
-    container: Container, raw: bytes, caller: Caller, lane: Lane
-) -> list[dict[str, Any]]:
+def _accept_lines(container: Container, raw: bytes, push: _Push) -> list[dict[str, Any]]:
     lines = [(number, line) for number, line in enumerate(raw.splitlines(), 1) if line.strip()]
     if len(lines) > MAX_BULK_LINES:
         raise InputError("body", f"has {len(lines)} lines; send at most {MAX_BULK_LINES} at once")
@@ -274,10 +289,11 @@ def _accept_lines(
     good: list[tuple[int, Transcript]] = []
     for number, line in lines:
         try:
-            good.append((number, _parse(container, line, caller, lane)))
+            good.append((number, _parse(container, line, push)))
         except InvalidTranscript as error:
             results[number] = _refused_line("invalid_transcript", error.field, error.reason)
-    answers = container.ingest.run([transcript for _, transcript in good])
+    with ingesting(container.ground.tracer):
+        answers = container.ingest.run([transcript for _, transcript in good])
     for (number, transcript), answer in zip(good, answers, strict=True):
         results[number] = _answered_line(transcript, answer)
     return [{"line": number, **results[number]} for number, _ in lines]

@@ -10,17 +10,19 @@ import os
 import signal
 import threading
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 from celery import bootsteps
-from celery.signals import worker_shutdown
+from celery.signals import after_task_publish, beat_init, worker_shutdown
 from celery.worker.state import maybe_shutdown
 from redis import Redis
 from redis.exceptions import RedisError
 
 from workers.heartbeat import BEAT_SECONDS, Heartbeat
+from workers.metrics.handing_out import handing_out, shared_with_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,25 @@ def _close_container(**_: object) -> None:
     from workers.container import close_container
 
     close_container()
+
+
+# Open until the process ends.
+_beat = ExitStack()
+
+
+@beat_init.connect
+def _hand_out_metrics(**_: object) -> None:
+    # Beat is one in a deployment, so it also tells what only the servers know.
+    from config.settings import Settings
+
+    _beat.enter_context(handing_out(Settings(), with_stored=True))
+
+
+@after_task_publish.connect
+def _note_wake_up(sender: str, **_: object) -> None:
+    from workers.metrics.catalogue import WAKE_UPS
+
+    WAKE_UPS.labels(sender).inc()
 
 
 class ContainerStep(bootsteps.StartStopStep):
@@ -87,6 +108,26 @@ class HeartbeatStep(bootsteps.StartStopStep):
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
         self._stop.set()
+
+
+class MetricsStep(bootsteps.StartStopStep):
+    """Answers ``/metrics`` on ``MEMSTILL_METRICS_PORT``, also for children of a prefork pool."""
+
+    def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401
+        from config.settings import Settings
+
+        self._settings = Settings()
+        self._open = ExitStack()
+        self.enabled = self._settings.metrics_port is not None
+        if self.enabled and not is_threaded(parent):
+            # Before the pool forks, and before anything is recorded.
+            self._open.enter_context(shared_with_children())
+
+    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        self._open.enter_context(handing_out(self._settings, with_stored=False))
+
+    def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        self._open.close()
 
 
 class TurnStep(bootsteps.StartStopStep):
@@ -206,7 +247,7 @@ def is_threaded(worker: Any) -> bool:  # noqa: ANN401
 
 def install(app: Celery) -> None:
     """Add the steps and their command-line options to every worker of the application."""
-    for step in (HeartbeatStep, ContainerStep, IntakeStep, ApiStep):
+    for step in (HeartbeatStep, MetricsStep, ContainerStep, IntakeStep, ApiStep):
         app.steps["worker"].add(step)
     app.steps["consumer"].add(TurnStep)
     app.user_options["worker"].update(

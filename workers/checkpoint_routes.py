@@ -26,6 +26,7 @@ from pipelines.stages.checkpoints.chain import NEWEST, Checkpoint, CheckpointId,
 from pipelines.stages.keys import KeyScope
 from workers.callers import Caller, Exporter, Operator, Reader, Writer, read_id
 from workers.idempotency import RequestKey
+from workers.metrics.catalogue import CHECKPOINT_SAVE_SECONDS, Recovery, note_recovery
 
 if TYPE_CHECKING:
     from pipelines.flows.clean_checkpoints import Cleaned
@@ -143,7 +144,9 @@ def _add_saving(api: FastAPI, container: Container) -> None:
             parent=NEWEST if body.parent == NEWEST else _key(body.parent),
             id=_id_of(caller, body, key),
         )
-        return saved_view(flow.save(new))
+        with CHECKPOINT_SAVE_SECONDS.time():
+            saved = flow.save(new)
+        return saved_view(saved)
 
     @api.post("/v1/checkpoints:fork", status_code=201)
     def fork(body: ForkBody, caller: Writer, key: RequestKey = None) -> dict[str, Any]:
@@ -151,7 +154,9 @@ def _add_saving(api: FastAPI, container: Container) -> None:
         caller.require(KeyScope.READ, "forking a thread")
         source = _thread(caller, body.user_id, body.thread_id)
         made = _id_of(caller, body, key)
-        return saved_view(flow.fork(source, _key(body.checkpoint), body.to_thread_id, made))
+        with CHECKPOINT_SAVE_SECONDS.time():
+            saved = flow.fork(source, _key(body.checkpoint), body.to_thread_id, made)
+        return saved_view(saved)
 
 
 def _add_loading(api: FastAPI, container: Container) -> None:
@@ -160,7 +165,10 @@ def _add_loading(api: FastAPI, container: Container) -> None:
     @api.get("/v1/checkpoints:latest")
     def latest(query: Annotated[LoadQuery, Query()], caller: Reader) -> Response:
         thread = _thread(caller, query.user_id, query.thread_id)
-        return loaded_response(flow.load(thread, sound=query.sound))
+        found = flow.load(thread, sound=query.sound)
+        is_newest = found.newest in {None, found.checkpoint.id}
+        note_recovery(Recovery.CHECKPOINT if is_newest else Recovery.SOUND_CHECKPOINT)
+        return loaded_response(found)
 
     @api.get("/v1/checkpoints/{checkpoint}")
     def show(checkpoint: str, query: Annotated[LoadQuery, Query()], caller: Reader) -> Response:

@@ -39,6 +39,7 @@ from workers import (
     promote_commands,
     redistill_commands,
     terminal,
+    top_command,
 )
 from workers.command_options import (
     ApiUrl,
@@ -73,6 +74,7 @@ app.add_typer(dead_commands.app, name="dead")
 app.add_typer(checkpoint_commands.app, name="checkpoints")
 app.command(name="import")(exchange_commands.import_)
 app.command(name="health")(health_commands.health)
+app.command()(top_command.top)
 app.add_typer(key_commands.app, name="keys")
 app.add_typer(lifecycle_commands.holds, name="holds")
 app.command()(lifecycle_commands.decay)

@@ -53,6 +53,8 @@ from workers.clock import SystemClock
 from workers.ground import Ground
 from workers.indexes import make_index
 from workers.lifecycle import Lifecycle, make_lifecycle
+from workers.metrics.catalogue import ServerMeter
+from workers.metrics.metered import TracedOutbox
 from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
 from workers.recalling import make_recall_tiers
@@ -60,6 +62,7 @@ from workers.record import Record, make_record
 from workers.road import make_road
 from workers.session_tier import SessionTier, open_session_tier
 from workers.stores import Stores, open_stores
+from workers.tracing import make_tracer
 from workers.upkeep import IndexUpkeep, make_upkeep
 from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker
 
@@ -145,6 +148,7 @@ class Container:
 
     def close(self) -> None:
         """Give back files and connections."""
+        self.ground.tracer.close()
         self.ground.clients.close()
         self.index.close()
         self.ground.database.close()
@@ -172,8 +176,10 @@ def open_container(settings: Settings, app: Celery, clock: Clock | None = None) 
         database.ping()
         check_schema(database)
         clients = undo.enter_context(ExitStack())
-        breakers = Breakers(policies.outage, clock)
-        ground = Ground(settings, policies, app, clock, database, clients, breakers)
+        tracer = make_tracer(settings)
+        undo.callback(tracer.close)
+        breakers = Breakers(policies.outage, clock, ServerMeter(tracer))
+        ground = Ground(settings, policies, app, clock, database, clients, breakers, tracer)
         embedder, tokens = make_embedder(ground)
         check_embedder(database, embedder)
         check_fence(database)
@@ -183,7 +189,7 @@ def open_container(settings: Settings, app: Celery, clock: Clock | None = None) 
         guarded = BreakingIndex(opened, breakers.of("index", IndexUnavailable))
         index = GatedIndex(guarded, _open_gate(ground))
         index.prepare()
-        outbox = PostgresOutbox(database, policies.passage)
+        outbox = TracedOutbox(database, policies.passage, tracer)
         refill_if_empty(outbox, index, clock)
         made = _compose(ground, _Search(index, outbox, embedder, tokens))
         undo.pop_all()

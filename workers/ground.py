@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.adapters.breaking import Breakers
     from pipelines.adapters.postgres import Database
     from pipelines.ports import Clock
+    from workers.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Ground:
         app: Sends wake-ups.
         clients: Closes connections when the process ends.
         breakers: Shared by all who ask the same server.
+        tracer: Where the work belongs, for whoever collects traces.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Ground:
     database: Database
     clients: ExitStack
     breakers: Breakers
+    tracer: Tracer
 
     def open_redis(self, seconds: float) -> Redis:
         """A connection of its own to Redis, whose answers are waited for so long."""

@@ -22,14 +22,17 @@ from memstill_client.wire import (
     LANE_FIELD,
     MAX_ID_CHARS,
     STREAM_FIELD,
+    TRACE_FIELD,
     parse_transcript,
     stream_key,
 )
 from pipelines.errors import DependencyUnavailable, StoreRefused
 from pipelines.model import Lane, Owner, Transcript
 from workers.clock import SystemClock
+from workers.metrics.catalogue import Recovery, ingesting, note_recovery
 from workers.opening import delay_seconds
 from workers.payloads import to_transcript
+from workers.tracing import NoTracer, read_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from pipelines.flows.ingest import Ingest
     from pipelines.ports import Clock
     from workers.container import Container
+    from workers.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +72,7 @@ def make_intake(container: Container, redis: Redis | None = None) -> StreamIntak
         container.policies.intake,
         key_prefix=settings.key_prefix,
         default_tenant=settings.default_tenant,
+        tracer=container.ground.tracer,
     )
 
 
@@ -83,6 +88,7 @@ class StreamIntake:
         *,
         key_prefix: str,
         default_tenant: str,
+        tracer: Tracer | None = None,
     ) -> None:
         self._redis = redis
         self._ingest = ingest
@@ -90,6 +96,7 @@ class StreamIntake:
         self._policy = policy
         self._key = stream_key(key_prefix)
         self._default_tenant = default_tenant
+        self._tracer = tracer or NoTracer()
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
 
     def run(self, stop: threading.Event) -> None:
@@ -140,6 +147,8 @@ class StreamIntake:
         )
         # Redis before 7 gives an entry that was trimmed as two Nones.
         idle = [entry for entry in claimed[1] if entry[0] is not None]
+        if idle:
+            note_recovery(Recovery.STREAM, len(idle))
         return self._ingest_entries(idle)
 
     def _resume(self) -> None:
@@ -187,7 +196,8 @@ class StreamIntake:
 
     def _ingest_batch(self, entries: Sequence[Entry]) -> None:
         parsed = [self._parse(entry_id, fields) for entry_id, fields in entries]
-        self._ingest.run([item for item in parsed if item is not None])
+        with ingesting(self._tracer):
+            self._ingest.run([item for item in parsed if item is not None])
 
     def _ingest_alone(self, entry: Entry) -> None:
         try:
@@ -209,7 +219,11 @@ class StreamIntake:
             lane = _lane_of(fields)
             pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
             return to_transcript(
-                pushed, default_tenant=self._default_tenant, lane=lane, pushed_at=now
+                pushed,
+                default_tenant=self._default_tenant,
+                lane=lane,
+                pushed_at=now,
+                traceparent=read_traceparent(fields.get(TRACE_FIELD.encode())),
             )
         except InvalidTranscript as error:
             self._refuse(fields[FIELD], str(error), now)

@@ -24,6 +24,7 @@ def to_transcript(
     user: str | None = None,
     lane: Lane = Lane.INTERACTIVE,
     pushed_at: datetime | None = None,
+    traceparent: str | None = None,
 ) -> Transcript:
     """A checked transcript as the model's value, under its receipt.
 
@@ -34,6 +35,7 @@ def to_transcript(
         user: The only user that the caller acts for, if they are bound to one.
         lane: How urgent it is.
         pushed_at: When it was appended to the Stream, if it was.
+        traceparent: The trace of whoever pushed it, if they trace.
 
     Raises:
         InvalidTranscript: It names another tenant or user than the caller's, or a secret as an
@@ -61,6 +63,7 @@ def to_transcript(
         content_hash=content_hash(pushed),
         lane=lane,
         pushed_at=pushed_at,
+        traceparent=traceparent,
         messages=tuple(
             Message(
                 index=index,

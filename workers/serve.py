@@ -10,6 +10,7 @@ from workers.api import create_api, make_listener
 from workers.container import close_container, current_container
 from workers.front import Front
 from workers.health import HealthWatch
+from workers.metrics.handing_out import handing_out
 from workers.opening import open_patiently
 
 JOIN_SECONDS = 15.0
@@ -47,7 +48,8 @@ def serve_api() -> None:
     opener = threading.Thread(target=let_in, name="opener", daemon=True)
     opener.start()
     try:
-        server.run()
+        with handing_out(settings, with_stored=True):
+            server.run()
     finally:
         ended.set()
         opener.join(JOIN_SECONDS)

@@ -15,6 +15,7 @@ from pipelines.model import Owner, Role
 from pipelines.ports import ContextMessage
 from workers.callers import Caller, Reader, Writer
 from workers.idempotency import RequestKey, one_key
+from workers.metrics.catalogue import Recovery, note_recovery
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -185,6 +186,7 @@ def _add_states(api: FastAPI, sessions: Sessions) -> None:
         found = sessions.state(owner_of(caller, user_id), session_id)
         if found is None:
             raise NotFound("nothing is kept of this session")
+        note_recovery(Recovery.SESSION_STATE)
         return dict(found)
 
 

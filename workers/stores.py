@@ -17,6 +17,8 @@ from pipelines.adapters.postgres import (
     PostgresReplies,
     PostgresVerdicts,
 )
+from workers.metrics.catalogue import note_charge
+from workers.metrics.metered import MeteredInbox, MeteredMemoryStore
 
 if TYPE_CHECKING:
     from workers.ground import Ground
@@ -41,10 +43,10 @@ def open_stores(ground: Ground) -> Stores:
     """Nothing is asked of the database here."""
     database, policies = ground.database, ground.policies
     wait = policies.batch.wait if policies.batch.is_on else timedelta()
-    ledger = PostgresLedger(database, policies.budget, ground.clock)
+    ledger = PostgresLedger(database, policies.budget, ground.clock, note_charge)
     return Stores(
-        inbox=PostgresInbox(database, wait, policies.rate),
-        memories=PostgresMemoryStore(database),
+        inbox=MeteredInbox(database, wait, policies.rate, ground.tracer),
+        memories=MeteredMemoryStore(database, ground.tracer),
         ledger=ledger,
         replies=PostgresReplies(database, ledger),
         verdicts=PostgresVerdicts(database),

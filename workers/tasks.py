@@ -6,6 +6,7 @@ that there is something to do.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,7 +26,7 @@ from workers.queues import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from celery import Task
 
@@ -39,39 +40,39 @@ log = structlog.get_logger(__name__)
 def distill(self: Task, receipt: str, **_newer: object) -> None:
     """Distill whoever's turn it is: each that waits has sent a wake-up, and none is its own."""
     lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
-    _perform(lambda container: container.distill.run_next(lane), woken_for=receipt)
+    _perform("distill", lambda container: container.distill.run_next(lane), woken_for=receipt)
 
 
 @shared_task(name=CONSOLIDATE)
 def consolidate(tenant_id: str, user_id: str, **_newer: object) -> None:
     """Consolidate one user, if due."""
     owner = Owner(tenant_id, user_id)
-    _perform(lambda container: container.consolidate.run(owner), tenant_id=tenant_id)
+    _perform("consolidate", lambda container: container.consolidate.run(owner), tenant_id=tenant_id)
 
 
 @shared_task(name=PROJECT)
 def project(**_newer: object) -> None:
     """Project the outbox into the index."""
-    _perform(lambda container: container.project.run())
+    _perform("project", lambda container: container.project.run())
 
 
 @shared_task(name=RUN_JOB)
 def run_job(job: str, **_newer: object) -> None:
     """Do one turn of a job, if it is due; one that a newer release knows is left to it."""
     if job in JOBS:
-        _perform(lambda container: _run_job(container, Job(job)), job=job)
+        _perform(job, lambda container: _run_job(container, Job(job)), job=job)
 
 
 @shared_task(name=SHARE)
 def share(after_tenant: str = "", **_newer: object) -> None:
     """Go on proposing what users of a tenant say alike, behind this tenant."""
-    _perform(lambda container: container.share.run(after_tenant))
+    _perform("share", lambda container: container.share.run(after_tenant))
 
 
 @shared_task(name=REDISTILL)
 def redistill(**_newer: object) -> None:
     """Bring the users of generations on."""
-    _perform(lambda container: container.redistill.run())
+    _perform("redistill", lambda container: container.redistill.run())
 
 
 def _run_job(container: Container, job: Job) -> Outcome:
@@ -80,16 +81,34 @@ def _run_job(container: Container, job: Job) -> Outcome:
     return jobs_of(container).run(job)
 
 
-def _perform(flow: Callable[[Container], Outcome], **ids: str) -> None:
-    # The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
+def _perform(stage: str, flow: Callable[[Container], Outcome], **ids: str) -> None:
+    # Beat loads the tasks, too, and runs none.
+    from workers.metrics.catalogue import note_stage
+
+    began = perf_counter()
+    outcome = _attempt(stage, flow, ids)
+    note_stage(stage, outcome, perf_counter() - began)
+
+
+def _attempt(
+    stage: str, flow: Callable[[Container], Outcome], ids: Mapping[str, str]
+) -> Outcome | str:
+    """What came of it; a text where there is no outcome.
+
+    The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
+    """
     try:
-        # Beat loads the tasks, too, and runs none.
         from workers.container import current_container
 
-        outcome = flow(current_container())
+        container = current_container()
+        with container.ground.tracer.turn(stage) as say:
+            outcome = flow(container)
+            say(type(outcome).__name__.lower())
     except DependencyUnavailable as error:
         log.warning("task_deferred", error=str(error), **ids)
+        return "deferred"
     except Exception:
         log.exception("task_failed", **ids)
-    else:
-        log.debug("task_ended", outcome=type(outcome).__name__, **ids)
+        return "failed"
+    log.debug("task_ended", outcome=type(outcome).__name__, **ids)
+    return outcome

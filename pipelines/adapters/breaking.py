@@ -6,7 +6,8 @@ import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -47,6 +48,32 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ANSWERED: Final = "answered"
+REFUSED: Final = "refused"
+AWAY: Final = "away"
+
+
+class CallMeter(Protocol):
+    """Measures the calls of servers."""
+
+    def note_call(self, dependency: str, outcome: str, seconds: float) -> None:
+        """A server was asked, and ``answered``, ``refused``, or was ``away`` or out of breath."""
+        ...
+
+    def note_state(self, dependency: str, *, is_open: bool) -> None:
+        """A server counts as away from now on, or does not any more."""
+        ...
+
+
+class Unmetered:
+    """Measures nothing."""
+
+    def note_call(self, dependency: str, outcome: str, seconds: float) -> None:
+        """Nobody looks."""
+
+    def note_state(self, dependency: str, *, is_open: bool) -> None:
+        """Nobody looks."""
+
 
 @dataclass(slots=True)
 class Breaker:
@@ -62,6 +89,7 @@ class Breaker:
     policy: OutagePolicy
     clock: Clock
     jitter: Callable[[], float] = random.random
+    meter: CallMeter = field(default_factory=Unmetered)
     _circuit: Circuit = field(default_factory=Circuit)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -88,20 +116,27 @@ class Breaker:
             DependencyUnavailable: The server is away, and was not asked.
         """
         asked = self._enter()
+        began, said = perf_counter(), ANSWERED
         try:
             yield
         except DependencyUnavailable as error:
+            said = AWAY
             # It answered, and asks for patience.
             self._leave(asked, error, is_answer=error.is_outage)
             raise
         except MemstillError:
+            said = REFUSED
             self._succeed()
             raise
         except BaseException:
+            said = REFUSED
             with self._lock:
                 self._circuit = note_nothing(self._circuit, asked)
             raise
-        self._succeed()
+        else:
+            self._succeed()
+        finally:
+            self.meter.note_call(self.name, said, perf_counter() - began)
 
     def _enter(self) -> Asked:
         now = self.clock.now()
@@ -128,6 +163,7 @@ class Breaker:
                 error.retry_after_seconds = wait_seconds(self._circuit, now, self.policy)
             after = self._circuit
         if after.probe_at != before.probe_at:
+            self.meter.note_state(self.name, is_open=True)
             log.warning(
                 "dependency_away",
                 dependency=self.name,
@@ -141,15 +177,17 @@ class Breaker:
         with self._lock:
             before, self._circuit = self._circuit, note_success(now)
         if before.is_open:
+            self.meter.note_state(self.name, is_open=False)
             log.info("dependency_back", dependency=self.name, failures=before.failures)
 
 
 class Breakers:
     """The breakers of one process, one for each server, made when it is first asked for."""
 
-    def __init__(self, policy: OutagePolicy, clock: Clock) -> None:
+    def __init__(self, policy: OutagePolicy, clock: Clock, meter: CallMeter | None = None) -> None:
         self._policy = policy
         self._clock = clock
+        self._meter = meter or Unmetered()
         self._made: dict[str, Breaker] = {}
         self._lock = threading.Lock()
 
@@ -157,7 +195,10 @@ class Breakers:
         """The breaker of the server with this name."""
         with self._lock:
             if name not in self._made:
-                self._made[name] = Breaker(name, unavailable, self._policy, self._clock)
+                self._made[name] = Breaker(
+                    name, unavailable, self._policy, self._clock, meter=self._meter
+                )
+                self._meter.note_state(name, is_open=False)
             return self._made[name]
 
     def all(self) -> list[Breaker]:

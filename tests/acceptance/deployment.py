@@ -65,6 +65,11 @@ class Deployment:
         name = f"worker-{len(self.processes)}@%h"
         return self._start("worker", *pool, "-n", name)
 
+    def start_prefork(self) -> subprocess.Popen[bytes]:
+        """A worker whose children do the work; it reads no Stream."""
+        pool = ("-P", "prefork", "-c", "2", "--without-gossip", "--without-mingle", "--no-intake")
+        return self._start("worker", *pool, "-n", f"worker-{len(self.processes)}@%h")
+
     def start_beat(self) -> subprocess.Popen[bytes]:
         return self._start("beat", "--schedule", str(self.logs / "beat"), "--pidfile", "")
 

@@ -9,7 +9,8 @@ import pytest
 
 from pipelines.model import MemoryState, TranscriptState
 from tests import endpoint as script
-from tests.acceptance.deployment import wait_until
+from tests.acceptance.deployment import free_port, wait_until
+from tests.scraping import look
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +38,10 @@ def test_ten_concurrent_enqueues_of_one_transcript_leave_one_set_of_memories(
     deployment: Deployment,
 ) -> None:
     """The same push, ten times at once over the Stream, is one session with one effect."""
-    deployment.start_worker()
-    deployment.start_worker()
+    ports = [free_port(), free_port()]
+    for port in ports:
+        deployment.env["MEMSTILL_METRICS_PORT"] = str(port)
+        deployment.start_worker()
     pushed = session("s1", "I live in Berlin.", "I prefer short answers.")
 
     with deployment.client() as client, ThreadPoolExecutor(10) as pool:
@@ -51,6 +54,11 @@ def test_ten_concurrent_enqueues_of_one_transcript_leave_one_set_of_memories(
     memories = deployment.memories("alice")
     assert len(status.facts) == len(memories) >= 2
     assert [1] * len(memories) == [len(memory.evidence) for memory in memories]
+
+    def count(outcome: str) -> float:
+        return sum(look(port).sum("memstill_transcripts_total", outcome=outcome) for port in ports)
+
+    assert [1, 9, 1] == [count(outcome) for outcome in ("accepted", "duplicate", "distilled")]
 
 
 def test_session_ends_once_when_its_worker_is_killed_mid_distill(

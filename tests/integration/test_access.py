@@ -55,6 +55,7 @@ SCOPES = {
     ("GET", "/v1/profiles/{user_id:path}"): {READ},
     ("PATCH", "/v1/profiles/{user_id:path}"): {WRITE},
     ("GET", "/v1/cost"): {ADMIN},
+    ("GET", "/metrics"): {KeyScope.OPERATE},
     ("GET", "/v1/batches"): {ADMIN},
     ("POST", "/v1/batches:poll"): {KeyScope.OPERATE},
     ("GET", "/v1/promotions"): {ADMIN},

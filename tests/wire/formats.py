@@ -131,7 +131,7 @@ def _read_pushed(pushed: Any) -> Any:  # noqa: ANN401
 
 def _write_entry() -> dict[str, str]:
     push = Push(to_json(content.TRANSCRIPT_V1), None, None, "backfill")
-    _, _, field, lane_field, lane, body = make_arguments("key", [push], 10)
+    _, _, field, lane_field, _, body, lane, _ = make_arguments("key", [push], 10)
     return {str(field): cast("bytes", body).decode(), str(lane_field): str(lane)}
 
 
@@ -259,6 +259,7 @@ def _read_body(body: dict[str, Any]) -> Any:  # noqa: ANN401
         "user_id": this.owner.user_id,
         "lane": this.lane.value,
         "copy_of": None,
+        "traceparent": None,
         **{
             name: getattr(this, name)
             for name in (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from memstill_client.errors import Busy
-from memstill_client.wire import LANE_FIELD, STREAM_FIELD
+from memstill_client.tracing import current_traceparent
+from memstill_client.wire import LANE_FIELD, STREAM_FIELD, TRACE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,12 +23,15 @@ end
 local waiting = redis.pcall('XLEN', KEYS[1])
 if type(waiting) == 'table' and waiting.err then return told(waiting) end
 if waiting >= tonumber(ARGV[1]) then return -waiting end
-for place = 4, #ARGV, 2 do
-  local lane, body, answer = ARGV[place], ARGV[place + 1]
-  if lane == '' then
+for place = 5, #ARGV, 3 do
+  local body, lane, trace, answer = ARGV[place], ARGV[place + 1], ARGV[place + 2]
+  if lane == '' and trace == '' then
     answer = redis.pcall('XADD', KEYS[1], '*', ARGV[2], body)
   else
-    answer = redis.pcall('XADD', KEYS[1], '*', ARGV[2], body, ARGV[3], lane)
+    local fields = {ARGV[2], body}
+    if lane ~= '' then fields[3], fields[4] = ARGV[3], lane end
+    if trace ~= '' then fields[#fields + 1], fields[#fields + 2] = ARGV[4], trace end
+    answer = redis.pcall('XADD', KEYS[1], '*', unpack(fields))
   end
   if type(answer) == 'table' and answer.err then return told(answer) end
 end
@@ -37,10 +41,14 @@ RETRY_SECONDS: Final = 5.0
 
 
 def make_arguments(key: str, pushes: Sequence[Push], max_waiting: int) -> list[str | bytes | int]:
-    """What the script is called with: the key, the limit, the names of fields, lane and body."""
-    arguments: list[str | bytes | int] = [key, max_waiting, STREAM_FIELD, LANE_FIELD]
+    """What the script is called with: the key, the limit, the names of fields, and their values.
+
+    A field whose value is empty is left out.
+    """
+    arguments: list[str | bytes | int] = [key, max_waiting, STREAM_FIELD, LANE_FIELD, TRACE_FIELD]
+    trace = current_traceparent() or ""
     for push in pushes:
-        arguments += ["" if push.lane == "interactive" else push.lane, push.body]
+        arguments += [push.body, "" if push.lane == "interactive" else push.lane, trace]
     return arguments
 
 

@@ -34,7 +34,8 @@ from memstill_client.replies import (
     States,
     Status,
 )
-from memstill_client.wire import LANE_FIELD
+from memstill_client.tracing import current_traceparent
+from memstill_client.wire import LANE_FIELD, TRACE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -264,6 +265,8 @@ def make_headers(call: Call[R], endpoints: Endpoints) -> dict[str, str]:
         headers["X-Memstill-Tenant"] = call.tenant_id
     if endpoints.api_key is not None:
         headers["Authorization"] = f"Bearer {endpoints.api_key}"
+    if (trace := current_traceparent()) is not None:
+        headers[TRACE_FIELD] = trace
     return headers
 
 

@@ -41,6 +41,7 @@ MAX_FUTURE: Final = timedelta(days=1)
 DEFAULT_TENANT: Final = "default"
 STREAM_FIELD: Final = "transcript"
 LANE_FIELD: Final = "lane"
+TRACE_FIELD: Final = "traceparent"
 NAMESPACE: Final = uuid.UUID("aa6b06db-58cb-5bbc-85e7-f3f65c0c0fb8")
 
 RoleName = Literal["user", "assistant", "system", "tool"]

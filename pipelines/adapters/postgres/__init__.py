@@ -7,6 +7,7 @@ from pipelines.adapters.postgres.dead import PostgresDeadLetters
 from pipelines.adapters.postgres.erasures import PostgresErasures
 from pipelines.adapters.postgres.exchange import PostgresExchange
 from pipelines.adapters.postgres.fence import check_fence
+from pipelines.adapters.postgres.figures import Figures, PostgresFigures, WorkFigures
 from pipelines.adapters.postgres.generations import PostgresGenerations
 from pipelines.adapters.postgres.inbox import PostgresInbox
 from pipelines.adapters.postgres.index_truth import PostgresIndexTruth
@@ -23,17 +24,20 @@ from pipelines.adapters.postgres.pulse import Backlog, PostgresPulse
 from pipelines.adapters.postgres.replies import PostgresReplies
 from pipelines.adapters.postgres.schema import check_schema
 from pipelines.adapters.postgres.sharing import PostgresSharing
+from pipelines.adapters.postgres.traces import find_traces, find_traces_of_memories
 from pipelines.adapters.postgres.verdicts import PostgresVerdicts
 from pipelines.adapters.postgres.work import PostgresWorkTable
 
 __all__ = [
     "Backlog",
     "Database",
+    "Figures",
     "PostgresBatches",
     "PostgresCheckpoints",
     "PostgresDeadLetters",
     "PostgresErasures",
     "PostgresExchange",
+    "PostgresFigures",
     "PostgresGenerations",
     "PostgresInbox",
     "PostgresIndexTruth",
@@ -51,8 +55,11 @@ __all__ = [
     "PostgresSharing",
     "PostgresVerdicts",
     "PostgresWorkTable",
+    "WorkFigures",
     "check_embedder",
     "check_fence",
     "check_restored",
     "check_schema",
+    "find_traces",
+    "find_traces_of_memories",
 ]

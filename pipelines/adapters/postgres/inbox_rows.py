@@ -43,6 +43,7 @@ def transcript_row(item: Transcript, now: datetime) -> dict[str, Any]:
         "due_at": now,
         "lane": item.lane.value,
         "received_at": now,
+        "traceparent": item.traceparent,
     }
 
 

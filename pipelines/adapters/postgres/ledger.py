@@ -48,7 +48,7 @@ from pipelines.stages.cost import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import date, datetime
 
     from config.spending import Budget, BudgetPolicy
@@ -64,12 +64,26 @@ _PARTS = 16
 
 
 class PostgresLedger:
-    """``Ledger`` on PostgreSQL."""
+    """``Ledger`` on PostgreSQL.
 
-    def __init__(self, database: Database, policy: BudgetPolicy, clock: Clock) -> None:
+    Args:
+        database: Where it is.
+        policy: Prices and budgets.
+        clock: Says which day it is.
+        note_charge: Told of each call when it is booked.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        policy: BudgetPolicy,
+        clock: Clock,
+        note_charge: Callable[[Charge, Purpose], None] = lambda *_: None,
+    ) -> None:
         self._database = database
         self._policy = policy
         self._clock = clock
+        self._note_charge = note_charge
 
     # ---- before a call ------------------------------------------------------------------------
 
@@ -146,7 +160,7 @@ class PostgresLedger:
         charge = charge_call(
             hold.estimate, reply.model, usage, size, self._policy, is_batch=hold.is_batch
         )
-        _book(connection, hold.day, charge, paid_for)
+        self._book(connection, hold.day, charge, paid_for)
 
     def book_usage(
         self, connection: Connection, hold: Hold, usage: Usage, paid_for: PaidFor
@@ -155,7 +169,11 @@ class PostgresLedger:
         if usage:
             model, is_batch = hold.estimate.model, hold.is_batch
             charge = charge_call(hold.estimate, model, usage, 0, self._policy, is_batch=is_batch)
-            _book(connection, hold.day, charge, paid_for)
+            self._book(connection, hold.day, charge, paid_for)
+
+    def _book(self, connection: Connection, day: date, charge: Charge, paid_for: PaidFor) -> None:
+        _book(connection, day, charge, paid_for)
+        self._note_charge(charge, paid_for.purpose)
 
     def book_lost(self, hold: Hold, usage: Usage, paid_for: PaidFor) -> None:
         if not usage:

@@ -52,8 +52,8 @@ class PostgresPulse:
             with self._database.transaction() as connection:
                 return Backlog(
                     _oldest_due_seconds(connection, now),
-                    _count_dead(connection),
-                    _count_overdue(connection, now - self._overdue_after),
+                    count_dead(connection),
+                    count_overdue(connection, now - self._overdue_after),
                 )
         finally:
             self._database.close()
@@ -71,13 +71,15 @@ def _oldest_due_seconds(connection: Connection, now: datetime) -> float:
     return 0.0 if due_at is None else (now - due_at).total_seconds()
 
 
-def _count_dead(connection: Connection) -> int:
+def count_dead(connection: Connection) -> int:
+    """Dead letters, ``MAX_COUNTED`` at most."""
     dead = select(transcripts.c.receipt).where(transcripts.c.state == TranscriptState.DEAD.value)
     counted = select(func.count()).select_from(dead.limit(MAX_COUNTED).subquery())
     return int(connection.execute(counted).scalar_one())
 
 
-def _count_overdue(connection: Connection, before: datetime) -> int:
+def count_overdue(connection: Connection, before: datetime) -> int:
+    """Erasures that were asked for before that, and are not proven."""
     statement = select(func.count()).where(
         erasures.c.requested_at <= before, erasures.c.due_at.is_not(None)
     )

@@ -73,6 +73,7 @@ def read_transcript(row: Mapping[Any, Any], body: Mapping[str, Any]) -> Transcri
         redactions=body["redactions"],
         lane=Lane(row["lane"]),
         copy_of=ReceiptId(row["copy_of"]) if row["copy_of"] else None,
+        traceparent=row["traceparent"],
         messages=tuple(read_message(index, item) for index, item in enumerate(body["messages"])),
     )
 

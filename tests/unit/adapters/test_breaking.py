@@ -221,3 +221,39 @@ class OneScore:
     def rerank(self, query: str, texts: Sequence[str]) -> list[float]:
         del query
         return [1.0 for _ in texts]
+
+
+class Notes:
+    """A meter that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.states: list[bool] = []
+
+    def note_call(self, dependency: str, outcome: str, seconds: float) -> None:
+        assert (dependency, True) == ("model", seconds >= 0)
+        self.calls.append(outcome)
+
+    def note_state(self, dependency: str, *, is_open: bool) -> None:
+        assert "model" == dependency
+        self.states.append(is_open)
+
+
+def test_meter_is_told_how_each_call_ended_and_when_the_server_went_and_came() -> None:
+    """What was not asked at all is no call."""
+    endpoint, notes = Endpoint(), Notes()
+    endpoint.breaker.meter = notes
+
+    endpoint.fail(POLICY.failures + 3)
+    assert ["away"] * POLICY.failures == notes.calls
+    assert [True] == notes.states
+
+    endpoint.clock.advance(MINUTE)
+    endpoint.problem = BadReply("x")
+    with pytest.raises(BadReply):
+        endpoint.guarded.complete(REQUEST)
+    endpoint.problem = None
+    endpoint.ask()
+
+    assert ["refused", "answered"] == notes.calls[POLICY.failures :]
+    assert [True, False] == notes.states

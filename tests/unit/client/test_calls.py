@@ -7,12 +7,16 @@ from ssl import CERT_REQUIRED
 from uuid import UUID
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from memstill_client.answers import read_reply
 from memstill_client.calls import (
     MAX_RETRY_AFTER_SECONDS,
     MAX_TRIES,
+    Call,
     Poll,
+    make_headers,
     make_tls,
     retry_delay,
 )
@@ -165,3 +169,19 @@ def test_certificates_are_always_verified_when_there_is_tls(url: str | None) -> 
 def test_block_is_appended_when_something_is_known(prompt: str, block: str, expected: str) -> None:
     """A prompt without memories stays as it was, to the byte."""
     assert expected == Recall(block=block, memories=(), tokens=0).appended_to(prompt)
+
+
+def test_call_carries_the_trace_that_the_agent_is_in() -> None:
+    """Where it is in one; nobody has to hand it over."""
+    call = Call("GET", "/v1/x", Status)
+    where = find_endpoints(
+        api_url="http://x", redis_url=None, tenant_id=None, key_prefix=None, api_key=None
+    )
+
+    expected: dict[str, str] = {}
+    with TracerProvider().get_tracer("agent").start_as_current_span("turn"):
+        TraceContextTextMapPropagator().inject(expected)
+        within = make_headers(call, where)
+
+    assert expected["traceparent"] == within["traceparent"]
+    assert "traceparent" not in make_headers(call, where)

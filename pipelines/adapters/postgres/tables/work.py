@@ -45,6 +45,8 @@ transcripts = Table(
     Column("batch", UUID),
     # The transcript that a generation distills again under this row.
     Column("copy_of", UUID),
+    # W3C trace context of the span that brought it in, where somebody traces.
+    Column("traceparent", Text),
     Column("received_at", Time, nullable=False),
     Column("finished_at", Time),
     Index("transcripts_due", "lane", "due_at", postgresql_where=_OPEN),
