@@ -28,6 +28,8 @@ _JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %
 class Endpoint(asyncio.Protocol):
     """One connection of a client, kept open from call to call."""
 
+    answered = 0
+
     def __init__(self, latency: float) -> None:
         self._latency = latency
         self._received = b""
@@ -43,7 +45,9 @@ class Endpoint(asyncio.Protocol):
             self._received = b""
             reply = _answer(head.split(b" ", 2)[1], body)
             # A chat model thinks; embeddings are back at once.
-            wait = self._latency if b"/chat/" in head[:80] else 0.0
+            is_chat = b"/chat/" in head[:80]
+            wait = self._latency if is_chat else 0.0
+            Endpoint.answered += is_chat
             asyncio.get_running_loop().call_later(wait, self._send, reply)
 
     def _send(self, reply: bytes) -> None:
@@ -58,8 +62,8 @@ def _length_of(head: bytes) -> int:
 
 
 def _answer(path: bytes, body: bytes) -> bytes:
-    if path == b"/health":
-        return b"{}"
+    if path == b"/v1/answered":
+        return orjson.dumps({"answered": Endpoint.answered})
     request = orjson.loads(body)
     if path.endswith(b"/embeddings"):
         return orjson.dumps({"object": "list", "data": _vectors(request["input"])})

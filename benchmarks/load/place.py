@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -102,6 +103,25 @@ class Place:
         """The number that a query gives."""
         with self.database.transaction() as connection:
             return int(connection.exec_driver_sql(query).scalar_one())
+
+    @contextmanager
+    def environment(self) -> Iterator[None]:
+        """This process sees what the workers are told."""
+        before = {name: os.environ.get(name) for name in self.env}
+        os.environ.update(self.env)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+    def calls_answered(self) -> int:
+        """How many chat calls the endpoint has answered."""
+        with urlopen(f"{self.env['MEMSTILL_MODEL_BASE_URL']}/answered", timeout=5) as answer:
+            return int(json.load(answer)["answered"])
 
     def cpu_of_postgres(self) -> float:
         """Seconds of processor that PostgreSQL has taken, ended connections included."""
@@ -212,7 +232,7 @@ def _server_id(directory: Path) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with urlopen(f"http://{HOST}:{port}/health", timeout=5):
+        with urlopen(f"http://{HOST}:{port}/v1/answered", timeout=5):
             return True
     except (URLError, OSError):
         return False

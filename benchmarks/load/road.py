@@ -1,0 +1,87 @@
+"""The road of sessions from the Stream into the index: how many a second, and what one costs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celery import group
+
+from benchmarks.load.bare import CALL, make_bare_app
+from benchmarks.load.figures import Bound, Figure, share
+from benchmarks.load.place import cpu_of, megabytes_of, wait_until
+from benchmarks.load.sessions import make_sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.load.place import Place
+
+PROCESSES = 2
+MAX_WORKER_MS, MAX_POSTGRES_MS, MIN_RATE, MIN_SHARE, MAX_MEGABYTES = 20.0, 15.0, 60.0, 0.8, 160.0
+_FINAL = "SELECT count(*) FROM transcripts WHERE state IN ('done', 'dead')"
+_DEAD = "SELECT count(*) FROM transcripts WHERE state = 'dead'"
+_LEFT = (
+    "SELECT (SELECT count(*) FROM facts WHERE outcome = 'pending') + (SELECT count(*) FROM outbox)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What sessions took; milliseconds of processor are of one session."""
+
+    rate: float
+    worker_ms: float
+    postgres_ms: float
+
+
+def measure_road(place: Place, users: int, rounds: int) -> Iterator[Figure]:
+    """Each user has a session in each round; those before the first are not counted."""
+    workers = place.start_workers(PROCESSES)
+    _play(place, workers, users, range(1))
+    spent = _play(place, workers, users, range(1, 1 + rounds))
+    resident = max(megabytes_of(worker) for worker in workers)
+    place.stop(*workers)
+    calls = _call_bare(place, users * rounds)
+    yield Figure("a session in workers", spent.worker_ms, "ms", limit=MAX_WORKER_MS)
+    yield Figure("a session in PostgreSQL", spent.postgres_ms, "ms", limit=MAX_POSTGRES_MS)
+    yield Figure("sessions", spent.rate, "/s", calls, MIN_RATE, Bound.AT_LEAST)
+    yield share("sessions per bare model call", spent.rate, calls, MIN_SHARE, Bound.AT_LEAST)
+    yield Figure("resident worker", resident, "MB", limit=MAX_MEGABYTES)
+
+
+def _play(place: Place, workers: list[int], users: int, rounds: range) -> Spent:
+    sessions = list(make_sessions(users, rounds))
+    before = place.count(_FINAL)
+    worker_cpu, postgres_cpu = cpu_of(workers), place.cpu_of_postgres()
+    started = time.perf_counter()
+    with place.client() as client:
+        client.enqueue_many(sessions)
+    wait_until(
+        lambda: place.count(_FINAL) - before >= len(sessions) and not place.count(_LEFT),
+        "all sessions can be recalled",
+    )
+    seconds = time.perf_counter() - started
+    if dead := place.count(_DEAD):
+        raise RuntimeError(f"{dead} sessions are dead letters")
+    return Spent(
+        rate=len(sessions) / seconds,
+        worker_ms=1e3 * (cpu_of(workers) - worker_cpu) / len(sessions),
+        postgres_ms=1e3 * (place.cpu_of_postgres() - postgres_cpu) / len(sessions),
+    )
+
+
+def _call_bare(place: Place, count: int) -> float:
+    """Model calls a second of the same processes, if they do nothing else."""
+    with place.environment():
+        app = make_bare_app()
+        workers = place.start_celery("benchmarks.load.bare", PROCESSES)
+        answered = place.calls_answered()
+        started = time.perf_counter()
+        text = '{"session": 1}\n' + '["user", "I walked to the lake with Ana."]\n' * 10
+        group(app.signature(CALL, (text,)) for _ in range(count)).apply_async()
+        wait_until(lambda: place.calls_answered() - answered >= count, "all calls are answered")
+        seconds = time.perf_counter() - started
+    place.stop(*workers)
+    return count / seconds
