@@ -22,9 +22,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.to
 	@$(COMPILE_ALL)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-render.lock
 	@echo "installing what lint and tests need ..."
 	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes --no-deps --ignore-requires-python -r requirements-render.lock
 	@$(COMPILE_ALL)
 	@touch $@
 
@@ -101,10 +102,11 @@ YEAR_OPTIONS = $(foreach name,USERS DAYS SESSIONS,$(if $($(name)),--$(call lower
 year: $(VENV)/.installed-dev ## USERS= DAYS= SESSIONS=: a simulated year, decay and retention included
 	@$(BIN)/python -m tests.year $(YEAR_OPTIONS)
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
-	$(LOCK) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
-	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version
+lock: $(VENV)/.installed-dev ## resolve the packages anew into the hashed lock files
+	$(LOCK) 3.11 --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
+	$(LOCK) 3.11 --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) 3.14 --group render -o requirements-render.lock
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .eval

@@ -17,6 +17,7 @@ from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_bu
 from config.checkpoints import LONGEST, SHORTEST, CheckpointPolicy
 from config.langgraph import LangGraphPolicy
 from config.operation import (
+    TASK_BUDGET,
     BatchPolicy,
     ErasePolicy,
     LeasePolicy,
@@ -29,7 +30,7 @@ from config.personal import PersonalDataSchema, PersonalDataSetting, make_person
 from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 from config.retrieval import VerbatimPolicy
-from config.schedule import IntervalsSetting, Job, SchedulePolicy
+from config.schedule import CRON_JOBS, IntervalsSetting, Job, SchedulePolicy
 from config.sessions import WorkingPolicy
 
 
@@ -64,7 +65,9 @@ class Settings(BaseSettings):
     model_base_url: str | None = None
     model_api_key: SecretStr | None = None
     model_name: str = "gpt-4o-mini"
-    model_timeout_seconds: float = Field(default=40.0, gt=0, le=55)
+    model_timeout_seconds: float = Field(
+        default=40.0, gt=0, le=TASK_BUDGET.total_seconds() - 5, description="Of one call."
+    )
     prompt: str = Field(
         default="v1",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,40}$",
@@ -129,6 +132,10 @@ class Settings(BaseSettings):
     schedule: IntervalsSetting = Field(
         default_factory=dict,
         description='Seconds between runs of jobs: {"sweep": 5, "share": 3600}; memstill jobs.',
+    )
+    beat: Literal["all", "frequent"] = Field(
+        default="all",
+        description="What beat fires: all jobs, or none that CronJobs fire: docs/kubernetes.md.",
     )
     reconcile_seconds: float = Field(
         default=86_400.0, gt=0, description="The index is compared with the rows this often."
@@ -203,6 +210,11 @@ class Settings(BaseSettings):
     def needs_keys(self) -> bool:
         """Whether the API asks for keys."""
         return self.auth == "keys" or (self.auth == "auto" and not self.is_on_loopback)
+
+    def beat_schedule(self) -> SchedulePolicy:
+        """The jobs that beat fires."""
+        schedule = self.policies().schedule
+        return schedule if self.beat == "all" else schedule.without(*CRON_JOBS)
 
     def _unwanted_jobs(self) -> Iterator[Job]:
         if self.model_batch != "on":

@@ -16,6 +16,7 @@ from kombu.entity import Queue
 from config.logs import configure_logs
 from config.settings import Settings
 from workers import bootsteps
+from workers.heartbeat import BEAT_LOOP_SECONDS
 from workers.queues import BACKFILL, QUEUES, RUN_JOB
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def make_app(settings: Settings) -> Celery:
         worker_redirect_stdouts=False,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
-        beat_schedule=_beat_schedule(settings.policies().schedule),
+        beat_schedule=_beat_schedule(settings.beat_schedule()),
+        beat_scheduler="workers.beat:NotingScheduler",
+        beat_max_loop_interval=BEAT_LOOP_SECONDS,
         timezone="UTC",
     )
     bootsteps.install(app)

@@ -10,17 +10,19 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 from celery import bootsteps
 from celery.signals import worker_shutdown
+from celery.worker import state
 from celery.worker.state import maybe_shutdown
 from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.heartbeat import BEAT_SECONDS, Heartbeat
+from workers.heartbeat import BEAT_SECONDS, INTAKE, STUCK_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +74,9 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self.enabled = settings.heartbeat_file is not None
         self._stop = threading.Event()
         if settings.heartbeat_file is not None:
-            parent.memstill_heartbeat = Heartbeat(settings.heartbeat_file, broker_check(settings))
+            parent.memstill_heartbeat = Heartbeat(
+                settings.heartbeat_file, broker_check(settings), is_pool_stuck=pool_check(parent)
+            )
 
     def start(self, parent: Any) -> None:  # noqa: ANN401
         heartbeat: Heartbeat = parent.memstill_heartbeat
@@ -118,11 +122,13 @@ class IntakeStep(bootsteps.StartStopStep):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+    def start(self, parent: Any) -> None:  # noqa: ANN401
         from workers.container import current_container
         from workers.intake import make_intake
 
-        intake = make_intake(current_container())
+        heartbeat = getattr(parent, "memstill_heartbeat", None)
+        note = (lambda: None) if heartbeat is None else partial(heartbeat.note_turn, INTAKE)
+        intake = make_intake(current_container(), note_turn=note)
         self._thread = start_thread("intake", lambda: intake.run(self._stop), self._stop)
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
@@ -197,6 +203,22 @@ def broker_check(settings: Settings) -> Callable[[], bool]:
             return False
 
     return is_there
+
+
+def pool_check(worker: Any) -> Callable[[], bool]:  # noqa: ANN401
+    """Whether every slot of the pool is held by a task that will not end."""
+
+    def is_stuck() -> bool:
+        before = time.time() - STUCK_SECONDS
+        try:
+            started = [request.time_start for request in list(state.active_requests)]
+        except RuntimeError:
+            # The set changed while it was read: some task has just begun or ended.
+            return False
+        held = sum(at is not None and at < before for at in started)
+        return bool(held >= worker.concurrency)
+
+    return is_stuck
 
 
 def is_threaded(worker: Any) -> bool:  # noqa: ANN401

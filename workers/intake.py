@@ -32,7 +32,7 @@ from workers.opening import delay_seconds
 from workers.payloads import to_transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from config.policy import IntakePolicy
     from pipelines.flows.ingest import Ingest
@@ -55,7 +55,11 @@ Fields = dict[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
 
-def make_intake(container: Container, redis: Redis | None = None) -> StreamIntake:
+def make_intake(
+    container: Container,
+    redis: Redis | None = None,
+    note_turn: Callable[[], None] = lambda: None,
+) -> StreamIntake:
     """The intake of a process, on a connection of its own unless it is given one."""
     settings = container.settings
     own = redis or Redis.from_url(
@@ -68,6 +72,7 @@ def make_intake(container: Container, redis: Redis | None = None) -> StreamIntak
         container.policies.intake,
         key_prefix=settings.key_prefix,
         default_tenant=settings.default_tenant,
+        note_turn=note_turn,
     )
 
 
@@ -83,6 +88,7 @@ class StreamIntake:
         *,
         key_prefix: str,
         default_tenant: str,
+        note_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
         self._ingest = ingest
@@ -90,12 +96,14 @@ class StreamIntake:
         self._policy = policy
         self._key = stream_key(key_prefix)
         self._default_tenant = default_tenant
+        self._note_turn = note_turn
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set; a server that is away is waited for, ever more patiently."""
         failures = 0
         while not stop.is_set():
+            self._note_turn()
             try:
                 self.prepare()
                 self._resume()
@@ -127,6 +135,7 @@ class StreamIntake:
 
     def read_once(self) -> int:
         """Take over what idles, else read what is new, and ingest it; returns how many."""
+        self._note_turn()
         return self.take_over() or self._read(">", BLOCK_MS)
 
     def take_over(self) -> int:
@@ -173,6 +182,7 @@ class StreamIntake:
         self._redis.xclaim(self._key, GROUP, self._consumer, 0, list(ids), justid=True)
 
     def _ingest_portion(self, entries: Sequence[Entry]) -> None:
+        self._note_turn()
         try:
             self._ingest_batch(entries)
         except StoreRefused:
