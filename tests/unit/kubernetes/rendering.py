@@ -32,11 +32,11 @@ def render(overlay: str) -> tuple[Resource, ...]:
 
 def render_folder(folder: Path) -> tuple[Resource, ...]:
     """In a process of its own: the library brings Go's runtime along."""
-    if platform.system() == "Linux":
+    if (platform.system(), platform.machine()) == ("Linux", "x86_64"):
         return tuple(json.loads(_run(sys.executable, "-c", _RENDER, str(folder))))
-    # The package holds the library for Linux alone.
+    # The package holds the library for one platform alone.
     kustomize = shutil.which("kustomize")
-    assert kustomize, "install kustomize 5: the locked package has it for Linux alone"
+    assert kustomize, "install kustomize 5: the locked package has it for Linux on x86-64 alone"
     return tuple(yaml.safe_load_all(_run(kustomize, "build", str(folder))))
 
 
