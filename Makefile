@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test tests check code lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
+	chaos rabbitmq eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
 	lock clean
 
 help: ## list the verbs
@@ -40,7 +40,7 @@ test: $(VENV)/.installed-dev ## everything that CI runs
 	@$(MAKE) --no-print-directory -j 2 code tests
 code: lint types imports
 tests: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(NO_RABBITMQ)
 
 check: test ## lint, types, import contracts, tests
 
@@ -55,7 +55,17 @@ imports: $(VENV)/.installed-dev ## the layers import only downwards (import-lint
 	$(BIN)/lint-imports
 
 unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
-	$(BIN)/python -m pytest tests/$@
+	$(BIN)/python -m pytest tests/$@ $(NO_RABBITMQ)
+
+# It takes a RabbitMQ, which no package index has: fetched from Debian where none is installed.
+RABBITMQ_TESTS := tests/acceptance/test_rabbitmq.py
+NO_RABBITMQ := --ignore=$(RABBITMQ_TESTS)
+$(VENV)/.rabbitmq: .ci/rabbitmq $(VENV)/.installed-dev
+	@echo "fetching RabbitMQ into $(VENV)/rabbitmq ..."
+	@.ci/rabbitmq $(CURDIR)/$(VENV)/rabbitmq
+	@touch $@
+rabbitmq: $(VENV)/.rabbitmq ## RabbitMQ in the place of Redis: nothing acknowledged is lost
+	$(BIN)/python -m pytest $(RABBITMQ_TESTS)
 
 # SEED, SESSIONS, USERS, FAULTS, WORKERS, GAP, DATASET, REPORT name options of tests.chaos.
 CHAOS_VALUES := SEED SESSIONS USERS FAULTS WORKERS GAP DRAIN DATASET REPORT

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
@@ -33,6 +33,8 @@ from config.retrieval import VerbatimPolicy
 from config.schedule import CRON_JOBS, IntervalsSetting, Job, SchedulePolicy
 from config.sessions import WorkingPolicy
 
+BROKER_SCHEMES = ("amqp://", "amqps://")
+
 
 class Settings(BaseSettings):
     """Everything that differs between installations. Each field is ``MEMSTILL_<NAME>``."""
@@ -47,7 +49,12 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://localhost:6379/0"),
-        description="Broker and intake Stream: redis://, rediss:// or unix://.",
+        description="Running sessions, and broker and intake Stream unless broker_url is given: "
+        "redis://, rediss:// or unix://.",
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="A RabbitMQ for wake-ups and intake instead: docs/rabbitmq.md.",
     )
     index_url: str = Field(
         default="pgvector",
@@ -197,6 +204,14 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+
+    @field_validator("broker_url")
+    @classmethod
+    def _is_of_rabbitmq(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(BROKER_SCHEMES):
+            # Without the value: it may hold a password.
+            raise ValueError(f"must begin with {' or '.join(BROKER_SCHEMES)}")
+        return url
 
     @property
     def is_on_loopback(self) -> bool:

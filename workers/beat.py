@@ -9,7 +9,7 @@ from celery.beat import PersistentScheduler
 from config.settings import Settings
 
 
-class NotingScheduler(PersistentScheduler):  # type: ignore[misc] # celery has no types
+class NotingScheduler(PersistentScheduler):
     """Touches ``MEMSTILL_HEARTBEAT_FILE`` after each look at what is due.
 
     Whether a message could be sent makes no difference: beat waits for a broker as workers do.

@@ -19,9 +19,10 @@ from celery import bootsteps
 from celery.signals import worker_shutdown
 from celery.worker import state
 from celery.worker.state import maybe_shutdown
-from redis import Redis
 from redis.exceptions import RedisError
 
+from pipelines.errors import QueueUnavailable
+from workers.broker import make_probe
 from workers.heartbeat import BEAT_SECONDS, INTAKE, STUCK_SECONDS, Heartbeat
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class TurnStep(bootsteps.StartStopStep):
 
 
 class IntakeStep(bootsteps.StartStopStep):
-    """Reads the intake Stream in a thread of a threaded worker."""
+    """Reads what agents push in a thread of a threaded worker."""
 
     requires = (ContainerStep,)
 
@@ -124,11 +125,11 @@ class IntakeStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:  # noqa: ANN401
         from workers.container import current_container
-        from workers.intake import make_intake
+        from workers.intakes import open_intake
 
         heartbeat = getattr(parent, "memstill_heartbeat", None)
         note = (lambda: None) if heartbeat is None else partial(heartbeat.note_turn, INTAKE)
-        intake = make_intake(current_container(), note_turn=note)
+        intake = open_intake(current_container(), note)
         self._thread = start_thread("intake", lambda: intake.run(self._stop), self._stop)
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
@@ -190,17 +191,15 @@ def wait_unless_stopped(seconds: float) -> None:
 
 
 def broker_check(settings: Settings) -> Callable[[], bool]:
-    """Asks the broker for a sign of life."""
-    redis = Redis.from_url(
-        settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2
-    )
+    """Whether the broker gives a sign of life."""
+    look = make_probe(settings)
 
     def is_there() -> bool:
         try:
-            with redis:
-                return bool(redis.ping())
-        except RedisError:
+            look()
+        except (RedisError, QueueUnavailable):
             return False
+        return True
 
     return is_there
 
@@ -234,6 +233,6 @@ def install(app: Celery) -> None:
     app.user_options["worker"].update(
         {
             click.Option(["--api"], is_flag=True, help="Serve the HTTP API in this process."),
-            click.Option(["--no-intake"], is_flag=True, help="Do not read the intake Stream."),
+            click.Option(["--no-intake"], is_flag=True, help="Do not read the intake."),
         }
     )

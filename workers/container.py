@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from pipelines.adapters.breaking import Breakers, BreakingIndex
-from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
@@ -51,6 +50,7 @@ from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.clock import SystemClock
 from workers.ground import Ground
 from workers.indexes import make_index
+from workers.intakes import open_waiting
 from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
@@ -296,8 +296,7 @@ def _make_erase(
     share: Share,
     waker: Waker,
 ) -> Erase:
-    settings = ground.settings
-    stream = IntakeStream(ground.open_redis(15), settings.key_prefix, settings.default_tenant)
+    stream = open_waiting(ground.settings, lambda: ground.open_redis(15), 15)
     return Erase(
         PostgresErasures(ground.database),
         stores.memories,

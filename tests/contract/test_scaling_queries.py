@@ -51,18 +51,20 @@ def test_distillers_are_scaled_by_what_is_due_and_what_is_leased(
     assert 0 == count(database_url, "memstill-distill")
     made = [make_transcript("Tea.", session=f"s{number}") for number in range(4)]
     inbox.accept([*made[:3], replace(made[3], lane=Lane.BACKFILL)], START)
-    assert 4 == count(database_url, "memstill-distill")
+    assert 3 == count(database_url, "memstill-distill")
+    assert 1 == count(database_url, "memstill-backfill")
 
     claims = inbox.claim_together(made[0].id, lambda _, it: list(it), day(1), LEASE, 1)
 
-    assert 4 == count(database_url, "memstill-distill")
+    assert 3 == count(database_url, "memstill-distill")
     assert claims
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE transcripts SET state = 'done' WHERE state = 'distilling'")
         connection.execute(
             "UPDATE transcripts SET due_at = now() + interval '1 hour' WHERE lane = 'backfill'"
         )
-    assert 4 - len(claims) - 1 == count(database_url, "memstill-distill")
+    assert 3 - len(claims) == count(database_url, "memstill-distill")
+    assert 0 == count(database_url, "memstill-backfill")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from pydantic import ValidationError
 
+from memstill_client.wire import intake_queue
+
 from tests.unit.kubernetes.rendering import (
     MANIFESTS,
     OVERLAYS,
@@ -70,7 +72,7 @@ def test_schemas_refuse_what_is_misspelt_or_of_another_type() -> None:
 @pytest.mark.parametrize("component", ["archive", "langgraph"])
 def test_component_adds_a_cronjob_like_the_others(component: str, tmp_path: Path) -> None:
     """With the same pod, whatever overlay takes it in."""
-    folder = _overlay_with(component, tmp_path)
+    folder = _overlay_with(tmp_path, component)
 
     found = of_kind(render_folder(folder), "CronJob")
 
@@ -146,14 +148,28 @@ def test_everything_that_chooses_pods_chooses_some(overlay: str) -> None:
         assert "replicas" not in target["spec"], "each apply would undo the scaling"
 
 
-def _overlay_with(component: str, tmp_path: Path) -> Path:
+def test_intake_is_scaled_by_its_queue_where_rabbitmq_takes_the_place_of_redis(
+    tmp_path: Path,
+) -> None:
+    """The Stream is asked by nobody then."""
+    resources = render_folder(_overlay_with(tmp_path, "keda", "rabbitmq"))
+
+    scaled = of_kind(resources, "ScaledObject")["memstill-intake"]
+    queue, rows = scaled["spec"]["triggers"]
+    assert intake_queue("memstill") == queue["metadata"]["queueName"]
+    assert "postgresql" == rows["type"]
+    for resource in (scaled, of_kind(resources, "TriggerAuthentication")["memstill-rabbitmq"]):
+        check(resource, NEWEST)
+
+
+def _overlay_with(tmp_path: Path, *components: str) -> Path:
     folder = tmp_path / "overlay"
     folder.mkdir()
     # Kustomize wants relative paths.
     up = "/".join([".."] * len(folder.resolve().parts[1:]))
     lines = {
         "resources": [f"{up}{MANIFESTS}/base"],
-        "components": [f"{up}{MANIFESTS}/components/{component}"],
+        "components": [f"{up}{MANIFESTS}/components/{component}" for component in components],
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(lines))
     return folder

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from config.settings import Settings
-from workers.app import broker_url, make_app
+from workers.app import make_app
+from workers.broker import broker_url
 from workers.queues import BACKFILL, DISTILL, QUEUES, RUN_JOB, BackfillLast
 
 
