@@ -40,7 +40,12 @@ class Settings(BaseSettings):
     """Everything that differs between installations. Each field is ``MEMSTILL_<NAME>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MEMSTILL_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="MEMSTILL_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        # An address may hold a password.
+        hide_input_in_errors=True,
     )
 
     database_url: SecretStr = Field(

@@ -12,7 +12,6 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from pydantic import ValidationError
 
 from memstill_client.wire import intake_queue
-
 from tests.unit.kubernetes.rendering import (
     MANIFESTS,
     OVERLAYS,
