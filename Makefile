@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test tests check code lint types imports unit contract integration acceptance eval \
-	chaos eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
+	chaos rabbitmq eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
 	lock clean
 
 help: ## list the verbs
@@ -22,9 +22,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml clients/python/pyproject.to
 	@$(COMPILE_ALL)
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
+$(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock requirements-render.lock
 	@echo "installing what lint and tests need ..."
 	@$(PIP) install --no-compile --require-hashes --no-deps -r requirements-dev.lock
+	@$(PIP) install --no-compile --require-hashes --no-deps --ignore-requires-python -r requirements-render.lock
 	@$(COMPILE_ALL)
 	@touch $@
 
@@ -39,7 +40,7 @@ test: $(VENV)/.installed-dev ## everything that CI runs
 	@$(MAKE) --no-print-directory -j 2 code tests
 code: lint types imports
 tests: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(NO_RABBITMQ)
 
 check: test ## lint, types, import contracts, tests
 
@@ -54,7 +55,17 @@ imports: $(VENV)/.installed-dev ## the layers import only downwards (import-lint
 	$(BIN)/lint-imports
 
 unit contract integration acceptance: $(VENV)/.installed-dev ## one folder of tests
-	$(BIN)/python -m pytest tests/$@
+	$(BIN)/python -m pytest tests/$@ $(NO_RABBITMQ)
+
+# It takes a RabbitMQ, which no package index has: fetched from Debian where none is installed.
+RABBITMQ_TESTS := tests/acceptance/test_rabbitmq.py
+NO_RABBITMQ := --ignore=$(RABBITMQ_TESTS)
+$(VENV)/.rabbitmq: .ci/rabbitmq $(VENV)/.installed-dev
+	@echo "fetching RabbitMQ into $(VENV)/rabbitmq ..."
+	@.ci/rabbitmq $(CURDIR)/$(VENV)/rabbitmq
+	@touch $@
+rabbitmq: $(VENV)/.rabbitmq ## RabbitMQ in the place of Redis: nothing acknowledged is lost
+	$(BIN)/python -m pytest $(RABBITMQ_TESTS)
 
 # SEED, SESSIONS, USERS, FAULTS, WORKERS, GAP, DATASET, REPORT name options of tests.chaos.
 CHAOS_VALUES := SEED SESSIONS USERS FAULTS WORKERS GAP DRAIN DATASET REPORT
@@ -101,10 +112,11 @@ YEAR_OPTIONS = $(foreach name,USERS DAYS SESSIONS,$(if $($(name)),--$(call lower
 year: $(VENV)/.installed-dev ## USERS= DAYS= SESSIONS=: a simulated year, decay and retention included
 	@$(BIN)/python -m tests.year $(YEAR_OPTIONS)
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
-lock: $(VENV)/.installed-dev ## resolve the packages anew into the two hashed lock files
-	$(LOCK) --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
-	$(LOCK) --group dev -c requirements.lock -o requirements-dev.lock
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version
+lock: $(VENV)/.installed-dev ## resolve the packages anew into the hashed lock files
+	$(LOCK) 3.11 --no-emit-package memstill-client --group build pyproject.toml -o requirements.lock
+	$(LOCK) 3.11 --group dev -c requirements.lock -o requirements-dev.lock
+	$(LOCK) 3.14 --group render -o requirements-render.lock
 
 clean: ## remove what the other verbs made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .eval

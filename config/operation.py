@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+TASK_BUDGET = timedelta(seconds=60)
+"""A task that waits for others ends within this: each of its waits is bounded below it."""
+
+STOP_GRACE = TASK_BUDGET + timedelta(seconds=45)
+"""A worker that is told to stop is given so long before it is killed."""
+
 
 @dataclass(frozen=True, slots=True)
 class LeasePolicy:

@@ -88,6 +88,21 @@ JOBS: Mapping[Job, JobPolicy] = MappingProxyType(
 )
 
 
+CRON_JOBS = frozenset(
+    {
+        Job.SHARE,
+        Job.DECAY,
+        Job.PURGE,
+        Job.CLEAN_CHECKPOINTS,
+        Job.LEARN_PROCEDURES,
+        Job.CLEAN_LANGGRAPH,
+        Job.SNAPSHOT_EVENTS,
+        Job.ARCHIVE,
+    }
+)
+"""What nobody waits for: beat may leave it to CronJobs (``MEMSTILL_BEAT=frequent``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class SchedulePolicy:
     """Which jobs run, and how often.

@@ -10,13 +10,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.budgets import BudgetsSchema, BudgetsSetting, PricesSetting, make_budget_policy
 from config.checkpoints import LONGEST, SHORTEST, CheckpointPolicy
 from config.langgraph import LangGraphPolicy
 from config.operation import (
+    TASK_BUDGET,
     BatchPolicy,
     ErasePolicy,
     LeasePolicy,
@@ -30,15 +31,22 @@ from config.policy import GlobalPolicy, IntakePolicy, JudgePolicy, Policies
 from config.rates import RatesSchema, RatesSetting, make_rate_policy
 from config.requests import RequestPolicy
 from config.retrieval import VerbatimPolicy
-from config.schedule import IntervalsSetting, Job, SchedulePolicy
+from config.schedule import CRON_JOBS, IntervalsSetting, Job, SchedulePolicy
 from config.sessions import WorkingPolicy
+
+BROKER_SCHEMES = ("amqp://", "amqps://")
 
 
 class Settings(BaseSettings):
     """Everything that differs between installations. Each field is ``MEMSTILL_<NAME>``."""
 
     model_config = SettingsConfigDict(
-        env_prefix="MEMSTILL_", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix="MEMSTILL_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        # An address may hold a password.
+        hide_input_in_errors=True,
     )
 
     database_url: SecretStr = Field(
@@ -47,7 +55,12 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr = Field(
         default=SecretStr("redis://localhost:6379/0"),
-        description="Broker and intake Stream: redis://, rediss:// or unix://.",
+        description="Running sessions, and broker and intake Stream unless broker_url is given: "
+        "redis://, rediss:// or unix://.",
+    )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="A RabbitMQ for wake-ups and intake instead: docs/rabbitmq.md.",
     )
     index_url: str = Field(
         default="pgvector",
@@ -65,7 +78,9 @@ class Settings(BaseSettings):
     model_base_url: str | None = None
     model_api_key: SecretStr | None = None
     model_name: str = "gpt-4o-mini"
-    model_timeout_seconds: float = Field(default=40.0, gt=0, le=55)
+    model_timeout_seconds: float = Field(
+        default=40.0, gt=0, le=TASK_BUDGET.total_seconds() - 5, description="Of one call."
+    )
     prompt: str = Field(
         default="v1",
         pattern=r"^[a-z0-9][a-z0-9._-]{0,40}$",
@@ -130,6 +145,10 @@ class Settings(BaseSettings):
     schedule: IntervalsSetting = Field(
         default_factory=dict,
         description='Seconds between runs of jobs: {"sweep": 5, "share": 3600}; memstill jobs.',
+    )
+    beat: Literal["all", "frequent"] = Field(
+        default="all",
+        description="What beat fires: all jobs, or none that CronJobs fire: docs/kubernetes.md.",
     )
     reconcile_seconds: float = Field(
         default=86_400.0, gt=0, description="The index is compared with the rows this often."
@@ -216,6 +235,14 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
 
+    @field_validator("broker_url")
+    @classmethod
+    def _is_of_rabbitmq(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not url.get_secret_value().startswith(BROKER_SCHEMES):
+            # Without the value: it may hold a password.
+            raise ValueError(f"must begin with {' or '.join(BROKER_SCHEMES)}")
+        return url
+
     @property
     def is_on_loopback(self) -> bool:
         """Whether only this machine can reach the API."""
@@ -228,6 +255,11 @@ class Settings(BaseSettings):
     def needs_keys(self) -> bool:
         """Whether the API asks for keys."""
         return self.auth == "keys" or (self.auth == "auto" and not self.is_on_loopback)
+
+    def beat_schedule(self) -> SchedulePolicy:
+        """The jobs that beat fires."""
+        schedule = self.policies().schedule
+        return schedule if self.beat == "all" else schedule.without(*CRON_JOBS)
 
     def _unwanted_jobs(self) -> Iterator[Job]:
         if self.model_batch != "on":

@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
     from pipelines.adapters.postgres.dump_tools import DumpTools
     from pipelines.flows.backup import Restored
-    from pipelines.ports import Erasure, Manifest
+    from pipelines.ports import Erasure, IntakeBacklog, Manifest
 
 PATIENCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Where the database is, and Redis where there is one to ask."""
+    """Where the database is, and Redis or RabbitMQ where there is one to ask."""
 
     database_url: str
     redis_url: str | None
+    broker_url: str | None = None
 
 
 def backup(
@@ -125,8 +126,12 @@ def find_servers(data: Path | None) -> Iterator[Servers]:
 
     settings = Settings()
     if data is None and "database_url" in settings.model_fields_set:
+        redis_url = settings.redis_url.get_secret_value()
+        broker = settings.broker_url
         yield Servers(
-            settings.database_url.get_secret_value(), settings.redis_url.get_secret_value()
+            settings.database_url.get_secret_value(),
+            redis_url,
+            None if broker is None else broker.get_secret_value(),
         )
         return
     directory = data or default_data_dir()
@@ -156,31 +161,40 @@ def find_target(data: Path | None) -> Iterator[str]:
 
 
 def _back_up(servers: Servers, file: Path, *, replaces: bool) -> Manifest:
-    from redis import Redis
-
     from pipelines.adapters.backup_files import ZipBackups
-    from pipelines.adapters.intake_stream import IntakeStream
     from pipelines.adapters.postgres.snapshots import PostgresSnapshots
     from pipelines.flows.backup import BackUp
 
-    settings, tools = Settings(), _tools()
-    redis = Redis.from_url(servers.redis_url, socket_timeout=5) if servers.redis_url else None
-    prefix, tenant = settings.key_prefix, settings.default_tenant
-    stream = None if redis is None else IntakeStream(redis, prefix, tenant)
-    try:
+    tools = _tools()
+    with _open_backlog(servers) as backlog:
         return BackUp(
             PostgresSnapshots(servers.database_url, tools),
             ZipBackups(),
             tools,
-            stream,
+            backlog,
             SystemClock(),
             time.sleep,
             PATIENCE,
             version("memstill"),
         ).run(file, replaces=replaces)
-    finally:
-        if redis is not None:
-            redis.close()
+
+
+@contextmanager
+def _open_backlog(servers: Servers) -> Iterator[IntakeBacklog | None]:
+    """What waits in the intake of these servers."""
+    from redis import Redis
+
+    from pipelines.adapters.intake_queue import IntakeQueue
+    from pipelines.adapters.intake_stream import IntakeStream
+
+    settings = Settings()
+    if servers.broker_url is not None:
+        yield IntakeQueue(servers.broker_url, settings.key_prefix, SystemClock(), 5)
+    elif servers.redis_url is None:
+        yield None
+    else:
+        with Redis.from_url(servers.redis_url, socket_timeout=5) as redis:
+            yield IntakeStream(redis, settings.key_prefix, settings.default_tenant)
 
 
 def _restore(url: str, file: Path, journal: Sequence[Erasure]) -> Restored:

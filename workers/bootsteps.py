@@ -11,17 +11,20 @@ import signal
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 from celery import bootsteps
 from celery.signals import after_task_publish, beat_init, worker_shutdown
+from celery.worker import state
 from celery.worker.state import maybe_shutdown
-from redis import Redis
 from redis.exceptions import RedisError
 
-from workers.heartbeat import BEAT_SECONDS, Heartbeat
+from pipelines.errors import QueueUnavailable
+from workers.broker import make_probe
+from workers.heartbeat import BEAT_SECONDS, INTAKE, STUCK_SECONDS, Heartbeat
 from workers.metrics.handing_out import handing_out, shared_with_children
 
 if TYPE_CHECKING:
@@ -93,7 +96,9 @@ class HeartbeatStep(bootsteps.StartStopStep):
         self.enabled = settings.heartbeat_file is not None
         self._stop = threading.Event()
         if settings.heartbeat_file is not None:
-            parent.memstill_heartbeat = Heartbeat(settings.heartbeat_file, broker_check(settings))
+            parent.memstill_heartbeat = Heartbeat(
+                settings.heartbeat_file, broker_check(settings), is_pool_stuck=pool_check(parent)
+            )
 
     def start(self, parent: Any) -> None:  # noqa: ANN401
         heartbeat: Heartbeat = parent.memstill_heartbeat
@@ -148,7 +153,7 @@ class TurnStep(bootsteps.StartStopStep):
 
 
 class IntakeStep(bootsteps.StartStopStep):
-    """Reads the intake Stream in a thread of a threaded worker."""
+    """Reads what agents push in a thread of a threaded worker."""
 
     requires = (ContainerStep,)
 
@@ -159,11 +164,13 @@ class IntakeStep(bootsteps.StartStopStep):
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+    def start(self, parent: Any) -> None:  # noqa: ANN401
         from workers.container import current_container
-        from workers.intake import make_intake
+        from workers.intakes import open_intake
 
-        intake = make_intake(current_container())
+        heartbeat = getattr(parent, "memstill_heartbeat", None)
+        note = (lambda: None) if heartbeat is None else partial(heartbeat.note_turn, INTAKE)
+        intake = open_intake(current_container(), note)
         self._thread = start_thread("intake", lambda: intake.run(self._stop), self._stop)
 
     def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
@@ -225,19 +232,33 @@ def wait_unless_stopped(seconds: float) -> None:
 
 
 def broker_check(settings: Settings) -> Callable[[], bool]:
-    """Asks the broker for a sign of life."""
-    redis = Redis.from_url(
-        settings.redis_url.get_secret_value(), socket_timeout=2, socket_connect_timeout=2
-    )
+    """Whether the broker gives a sign of life."""
+    look = make_probe(settings)
 
     def is_there() -> bool:
         try:
-            with redis:
-                return bool(redis.ping())
-        except RedisError:
+            look()
+        except (RedisError, QueueUnavailable):
             return False
+        return True
 
     return is_there
+
+
+def pool_check(worker: Any) -> Callable[[], bool]:  # noqa: ANN401
+    """Whether every slot of the pool is held by a task that will not end."""
+
+    def is_stuck() -> bool:
+        before = time.time() - STUCK_SECONDS
+        try:
+            started = [request.time_start for request in list(state.active_requests)]
+        except RuntimeError:
+            # The set changed while it was read: some task has just begun or ended.
+            return False
+        held = sum(at is not None and at < before for at in started)
+        return bool(held >= worker.concurrency)
+
+    return is_stuck
 
 
 def is_threaded(worker: Any) -> bool:  # noqa: ANN401
@@ -253,6 +274,6 @@ def install(app: Celery) -> None:
     app.user_options["worker"].update(
         {
             click.Option(["--api"], is_flag=True, help="Serve the HTTP API in this process."),
-            click.Option(["--no-intake"], is_flag=True, help="Do not read the intake Stream."),
+            click.Option(["--no-intake"], is_flag=True, help="Do not read the intake."),
         }
     )

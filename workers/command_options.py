@@ -41,7 +41,9 @@ UserId = Annotated[str, typer.Option("--user", help="Whose memories.")]
 def connect(api_url: str | None, data: Path | None, tenant: str | None) -> Iterator[Memstill]:
     """A client of the stack that ``--api`` names, or that runs on ``--data``."""
     url = api_url or read_endpoints(data or default_data_dir()).api_url
-    with Memstill(api_url=url, redis_url="", tenant_id=tenant, timeout=30.0) as client:
+    with Memstill(
+        api_url=url, redis_url="", broker_url="", tenant_id=tenant, timeout=30.0
+    ) as client:
         yield client
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from pipelines.adapters.breaking import Breakers, BreakingIndex
-from pipelines.adapters.intake_stream import IntakeStream
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
@@ -52,6 +51,7 @@ from workers.checkpointing import Checkpointing, make_checkpointing
 from workers.clock import SystemClock
 from workers.ground import Ground
 from workers.indexes import make_index
+from workers.intakes import open_waiting
 from workers.lifecycle import Lifecycle, make_lifecycle
 from workers.metrics.catalogue import ServerMeter
 from workers.metrics.metered import TracedOutbox
@@ -306,8 +306,7 @@ def _make_erase(
     share: Share,
     waker: Waker,
 ) -> Erase:
-    settings = ground.settings
-    stream = IntakeStream(ground.open_redis(15), settings.key_prefix, settings.default_tenant)
+    stream = open_waiting(ground.settings, lambda: ground.open_redis(15), 15)
     return Erase(
         PostgresErasures(ground.database),
         stores.memories,

@@ -38,7 +38,10 @@ def run_demo(console: Console) -> int:
             lambda line: console.print(f"  {line}"),
             {"MEMSTILL_AUTH": "off"},
         )
-        with stack, Memstill(api_url=stack.endpoints.api_url, redis_url="") as client:
+        with (
+            stack,
+            Memstill(api_url=stack.endpoints.api_url, redis_url="", broker_url="") as client,
+        ):
             statuses = [_push(console, client, session) for session in _load_sessions()]
             known = sorted(client.memories(USER), key=lambda memory: memory["valid_from"])
             _show_changes(console, known)

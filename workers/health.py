@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from pipelines.adapters.postgres import Backlog, PostgresPulse
 from pipelines.errors import MemstillError
+from workers.broker import make_probe
 from workers.clock import SystemClock
 from workers.readiness import DEGRADED, NOT_READY, READY
 
@@ -30,7 +30,7 @@ LOOK_SECONDS = 2.0
 STALE_SECONDS = LOOK_SECONDS + 5.0
 PROBE_TIMEOUT_SECONDS = 2.0
 
-POSTGRES, REDIS, INDEX = "postgresql", "redis", "index"
+POSTGRES, REDIS, RABBITMQ, INDEX = "postgresql", "redis", "rabbitmq", "index"
 # Without these nothing can be taken in.
 NEEDED = frozenset({POSTGRES})
 
@@ -120,21 +120,15 @@ class HealthWatch:
         """Begin to look."""
         policy = self.settings.policies().erase
         pulse = PostgresPulse(self.settings.database_url.get_secret_value(), policy.warn)
-        redis = Redis.from_url(
-            self.settings.redis_url.get_secret_value(),
-            socket_timeout=PROBE_TIMEOUT_SECONDS,
-            socket_connect_timeout=PROBE_TIMEOUT_SECONDS,
-        )
 
         def look_at_postgres() -> None:
             self._backlog = pulse.read(SystemClock().now())
 
-        def look_at_redis() -> None:
-            with redis:
-                redis.ping()
-
         self._watch(POSTGRES, look_at_postgres)
-        self._watch(REDIS, look_at_redis)
+        # Running sessions are in Redis, whoever the broker is.
+        self._watch(REDIS, make_probe(self.settings.model_copy(update={"broker_url": None})))
+        if self.settings.broker_url is not None:
+            self._watch(RABBITMQ, make_probe(self.settings))
         self._watch_index()
 
     def stop(self) -> None:

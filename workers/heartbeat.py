@@ -13,27 +13,36 @@ if TYPE_CHECKING:
 BEAT_SECONDS = 5.0
 # A machine may be busy; a worker that stands still for so long does so for good.
 PATIENCE_SECONDS = 60.0
+# Three times the longest lease: whatever a task still holds then, others took over long ago.
+STUCK_SECONDS = 900.0
+# The loops that are watched.
+MESSAGES, INTAKE = "messages", "intake"
+# Beat looks at least so often what is due, and shows each time that it gets on.
+BEAT_LOOP_SECONDS = 20.0
 
 
 @dataclass(slots=True)
 class Heartbeat:
     """Touches the file while the worker gets on.
 
-    It gets on while its loop of messages turns. That loop stands still, too, while the broker is
-    away: then the worker waits, and killing it would bring nothing back.
+    It gets on while each of its loops turns, of messages and of intake, and a slot of its pool is
+    not held for ever. Loops stand still, too, while the broker is away: then the worker waits,
+    and killing it would bring nothing back.
 
     Attributes:
-        is_broker_there: Asked only when the loop stands still.
+        is_broker_there: Asked only when a loop stands still.
+        is_pool_stuck: Whether every slot is held by a task that will not end.
     """
 
     path: Path
     is_broker_there: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
-    _turned_at: float | None = field(default=None)
+    is_pool_stuck: Callable[[], bool] = lambda: False
+    _turned_at: dict[str, float] = field(default_factory=dict)
 
-    def note_turn(self) -> None:
-        """The loop of messages has turned."""
-        self._turned_at = self.clock()
+    def note_turn(self, loop: str = MESSAGES) -> None:
+        """A loop has turned."""
+        self._turned_at[loop] = self.clock()
 
     def beat(self) -> None:
         """Touch the file, unless the worker stands still."""
@@ -41,8 +50,11 @@ class Heartbeat:
             self.path.touch()
 
     def _gets_on(self) -> bool:
+        if self.is_pool_stuck():
+            return False
         # Before the first turn it is starting, or waits for a server to start with.
-        if self._turned_at is None or self.clock() - self._turned_at < PATIENCE_SECONDS:
+        now, turned_at = self.clock(), list(self._turned_at.values())
+        if all(now - at < PATIENCE_SECONDS for at in turned_at):
             return True
         return not self.is_broker_there()
 

@@ -6,36 +6,26 @@ had read is taken over after ``claim_idle``, so nothing that was acknowledged to
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from memstill_client.errors import InvalidTranscript
-from memstill_client.wire import (
-    LANE_FIELD,
-    MAX_ID_CHARS,
-    STREAM_FIELD,
-    TRACE_FIELD,
-    parse_transcript,
-    stream_key,
-)
-from pipelines.errors import DependencyUnavailable, StoreRefused
-from pipelines.model import Lane, Owner, Transcript
+from memstill_client.wire import LANE_FIELD, STREAM_FIELD, TRACE_FIELD, stream_key
+from pipelines.errors import DependencyUnavailable
 from workers.clock import SystemClock
-from workers.metrics.catalogue import Recovery, ingesting, note_recovery
+from workers.intake_entries import Entry, Taking, believe
+from workers.metrics.catalogue import Recovery, note_recovery
 from workers.opening import delay_seconds
-from workers.payloads import to_transcript
 from workers.tracing import NoTracer, read_traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from config.policy import IntakePolicy
     from pipelines.flows.ingest import Ingest
@@ -48,18 +38,19 @@ log = structlog.get_logger(__name__)
 GROUP = "intake"
 BLOCK_MS = 1_000
 PORTION_BYTES = 8 * 1024 * 1024
-BELIEVED_AGE = timedelta(days=30)
-# The clock of Redis may be ahead of ours; what it has dated is compared with its own marks.
-BELIEVED_AHEAD = timedelta(minutes=10)
 FORGET_CONSUMER_AFTER = timedelta(hours=1)
 
 FIELD = STREAM_FIELD.encode()
 
 Fields = dict[bytes, bytes]
-Entry = tuple[bytes, Fields]
+StreamEntry = tuple[bytes, Fields]
 
 
-def make_intake(container: Container, redis: Redis | None = None) -> StreamIntake:
+def make_intake(
+    container: Container,
+    redis: Redis | None = None,
+    note_turn: Callable[[], None] = lambda: None,
+) -> StreamIntake:
     """The intake of a process, on a connection of its own unless it is given one."""
     settings = container.settings
     own = redis or Redis.from_url(
@@ -73,6 +64,7 @@ def make_intake(container: Container, redis: Redis | None = None) -> StreamIntak
         key_prefix=settings.key_prefix,
         default_tenant=settings.default_tenant,
         tracer=container.ground.tracer,
+        note_turn=note_turn,
     )
 
 
@@ -89,20 +81,21 @@ class StreamIntake:
         key_prefix: str,
         default_tenant: str,
         tracer: Tracer | None = None,
+        note_turn: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
-        self._ingest = ingest
+        self._taking = Taking(ingest, policy, default_tenant, tracer or NoTracer())
         self._clock = clock
         self._policy = policy
         self._key = stream_key(key_prefix)
-        self._default_tenant = default_tenant
-        self._tracer = tracer or NoTracer()
+        self._note_turn = note_turn
         self._consumer = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
 
     def run(self, stop: threading.Event) -> None:
         """Read until ``stop`` is set; a server that is away is waited for, ever more patiently."""
         failures = 0
         while not stop.is_set():
+            self._note_turn()
             try:
                 self.prepare()
                 self._resume()
@@ -134,6 +127,7 @@ class StreamIntake:
 
     def read_once(self) -> int:
         """Take over what idles, else read what is new, and ingest it; returns how many."""
+        self._note_turn()
         return self.take_over() or self._read(">", BLOCK_MS)
 
     def take_over(self) -> int:
@@ -158,7 +152,7 @@ class StreamIntake:
 
     def _read(self, after: str, block_ms: int | None) -> int:
         answer = cast(
-            "list[tuple[bytes, list[Entry]]] | None",
+            "list[tuple[bytes, list[StreamEntry]]] | None",
             self._redis.xreadgroup(
                 GROUP,
                 self._consumer,
@@ -169,7 +163,7 @@ class StreamIntake:
         )
         return self._ingest_entries(answer[0][1]) if answer else 0
 
-    def _ingest_entries(self, entries: Sequence[Entry]) -> int:
+    def _ingest_entries(self, entries: Sequence[StreamEntry]) -> int:
         portions = _portions(entries, PORTION_BYTES)
         for number, portion in enumerate(portions):
             if number:
@@ -181,63 +175,31 @@ class StreamIntake:
         # Large entries take long: nobody shall take over what is still waiting here.
         self._redis.xclaim(self._key, GROUP, self._consumer, 0, list(ids), justid=True)
 
-    def _ingest_portion(self, entries: Sequence[Entry]) -> None:
-        try:
-            self._ingest_batch(entries)
-        except StoreRefused:
-            # One of them; the others must not wait for it.
-            for entry in entries:
-                self._ingest_alone(entry)
+    def _ingest_portion(self, entries: Sequence[StreamEntry]) -> None:
+        self._note_turn()
+        self._taking.take([read for entry in entries if (read := self.read_entry(entry))])
         ids = [entry_id for entry_id, _ in entries]
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.xack(self._key, GROUP, *ids)
             pipeline.xdel(self._key, *ids)
             pipeline.execute()
 
-    def _ingest_batch(self, entries: Sequence[Entry]) -> None:
-        parsed = [self._parse(entry_id, fields) for entry_id, fields in entries]
-        with ingesting(self._tracer):
-            self._ingest.run([item for item in parsed if item is not None])
-
-    def _ingest_alone(self, entry: Entry) -> None:
-        try:
-            self._ingest_batch([entry])
-        except StoreRefused as error:
-            pushed_at = _pushed_at(entry[0], self._clock.now())
-            self._refuse(entry[1].get(FIELD, b""), f"cannot be stored: {error}", pushed_at)
-
-    def _parse(self, entry_id: bytes, fields: Fields) -> Transcript | None:
-        now = _pushed_at(entry_id, self._clock.now())
+    def read_entry(self, entry: StreamEntry) -> Entry | None:
+        """What an entry says; None without any field: it was deleted while it was pending."""
+        entry_id, fields = entry
+        pushed_at = believe(int(entry_id.partition(b"-")[0]), self._clock.now())
         if FIELD not in fields:
-            # Without any field it was deleted while it was pending.
-            if fields:
-                self._refuse(
-                    repr(fields).encode(), f"the Stream entry has no {STREAM_FIELD!r}", now
-                )
-            return None
-        try:
-            lane = _lane_of(fields)
-            pushed = parse_transcript(fields[FIELD], now=now, max_bytes=self._policy.max_bytes)
-            return to_transcript(
-                pushed,
-                default_tenant=self._default_tenant,
-                lane=lane,
-                pushed_at=now,
-                traceparent=read_traceparent(fields.get(TRACE_FIELD.encode())),
-            )
-        except InvalidTranscript as error:
-            self._refuse(fields[FIELD], str(error), now)
-            return None
-
-    def _refuse(self, payload: bytes, reason: str, pushed_at: datetime) -> None:
-        kept = payload[: self._policy.max_bytes].decode("utf-8", "replace")
-        owner = _owner_named_in(payload, self._default_tenant) or Owner(self._default_tenant, "")
-        self._ingest.refuse(owner, kept.replace("\x00", "\ufffd"), reason, pushed_at)
+            problem = f"the Stream entry has no {STREAM_FIELD!r}"
+            return Entry(repr(fields).encode(), None, pushed_at, problem) if fields else None
+        lane = fields.get(LANE_FIELD.encode())
+        named = None if lane is None else lane.decode("utf-8", "replace")
+        trace = read_traceparent(fields.get(TRACE_FIELD.encode()))
+        return Entry(fields[FIELD], named, pushed_at, traceparent=trace)
 
 
-def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:
+def _portions(entries: Sequence[StreamEntry], limit: int) -> list[list[StreamEntry]]:
     """Entries in their order, cut so that a portion is one entry or below the limit of bytes."""
-    portions: list[list[Entry]] = []
+    portions: list[list[StreamEntry]] = []
     size = limit
     for entry in entries:
         weight = sum(map(len, entry[1].values()))
@@ -247,35 +209,3 @@ def _portions(entries: Sequence[Entry], limit: int) -> list[list[Entry]]:
         portions[-1].append(entry)
         size += weight
     return portions
-
-
-def _lane_of(fields: Fields) -> Lane:
-    named = fields.get(LANE_FIELD.encode(), Lane.INTERACTIVE.value.encode())
-    lane = next((lane for lane in Lane if lane.value.encode() == named), None)
-    if lane is None:
-        raise InvalidTranscript(LANE_FIELD, f"must be one of {', '.join(Lane)}")
-    return lane
-
-
-def _owner_named_in(payload: bytes, default_tenant: str) -> Owner | None:
-    """Whose a refused payload says it is, so that its tenant can find it."""
-    try:
-        names = json.loads(payload)
-        owner = Owner(names.get("tenant_id") or default_tenant, names["user_id"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return None
-    return owner if all(map(_is_name, owner.names)) else None
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= MAX_ID_CHARS and name.isprintable()
-
-
-def _pushed_at(entry_id: bytes, now: datetime) -> datetime:
-    # The entry's own time: a session without times is dated alike however often it is read.
-    # An id that somebody made up is no time, and every later id is forced above it.
-    milliseconds = int(entry_id.partition(b"-")[0])
-    earliest = (now - BELIEVED_AGE).timestamp() * 1000
-    if not earliest <= milliseconds <= (now + BELIEVED_AHEAD).timestamp() * 1000:
-        return now
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

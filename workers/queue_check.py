@@ -15,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from memstill_client.wire import stream_key
 from pipelines.errors import QueueUnavailable
 from workers.intake import GROUP, make_intake
+from workers.intakes import open_waiting
 
 if TYPE_CHECKING:
     from workers.container import Container
@@ -48,6 +49,8 @@ def check_queue(container: Container, *, repairs: bool) -> QueueReport:
     Raises:
         QueueUnavailable: Redis does not answer.
     """
+    if container.settings.broker_url is not None:
+        return _check_rabbitmq(container, repairs=repairs)
     url = container.settings.redis_url.get_secret_value()
     try:
         with closing(Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)) as redis:
@@ -57,6 +60,15 @@ def check_queue(container: Container, *, repairs: bool) -> QueueReport:
                 _take_over(make_intake(container, redis))
     except (RedisError, OSError) as error:
         raise QueueUnavailable(f"Redis: {type(error).__name__}") from error
+    if repairs:
+        container.sweep.run()
+    return report
+
+
+def _check_rabbitmq(container: Container, *, repairs: bool) -> QueueReport:
+    """The broker hands on by itself what a consumer that died had read: nothing is stranded."""
+    waiting = open_waiting(container.settings, lambda: container.ground.open_redis(5), 5)
+    report = QueueReport(waiting.length(), 0, _count_due(container), _count_woken(container))
     if repairs:
         container.sweep.run()
     return report

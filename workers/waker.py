@@ -6,12 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 
 from pipelines.model import Lane
 from pipelines.ports import Waiting
 from workers.aside import MAX_WAITING, Aside
+from workers.broker import BROKER_ERRORS
 from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, REDISTILL, SHARE
 
 if TYPE_CHECKING:
@@ -39,8 +38,9 @@ class CeleryWaker:
                 channel = connection.default_channel
                 own = [QUEUES[task] for task in (DISTILL, CONSOLIDATE, PROJECT)]
                 queues = (*own, BACKFILL, QUEUES[REDISTILL])
-                return Waiting(*(_length(channel, queue) for queue in queues))
-        except (OperationalError, RedisError, OSError):
+                known = self._app.amqp.queues
+                return Waiting(*(_length(known[queue], channel) for queue in queues))
+        except BROKER_ERRORS:
             # Nothing can be sent either; whoever tries will say so.
             return Waiting()
 
@@ -69,7 +69,7 @@ class CeleryWaker:
                     self._app.send_task(
                         task, args, queue=queue or QUEUES[task], producer=producer, retry=False
                     )
-        except (OperationalError, RedisError, OSError) as error:
+        except BROKER_ERRORS as error:
             # The sweep finds the rows when the broker is back.
             log.warning("wakeup_lost", task=task, count=len(calls), error=type(error).__name__)
 
@@ -162,6 +162,6 @@ class BackgroundWaker:
             log.warning("wakeup_lost", error="the broker does not answer")
 
 
-def _length(channel: Any, queue: str) -> int:  # noqa: ANN401 - kombu has no types
-    found: int = channel.queue_declare(queue, durable=True, auto_delete=False).message_count
+def _length(queue: Any, channel: Any) -> int:  # noqa: ANN401 - kombu has no types
+    found: int = queue.bind(channel).queue_declare().message_count
     return found

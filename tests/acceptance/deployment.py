@@ -81,7 +81,7 @@ class Deployment:
 
     def start_api(self) -> subprocess.Popen[bytes]:
         """The API as a process of its own."""
-        return self._run("api", sys.executable, "-m", "workers.cli", "api")
+        return self.run("api", sys.executable, "-m", "workers.cli", "api")
 
     def kill(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGKILL)
@@ -135,9 +135,10 @@ class Deployment:
             self._database.close()
 
     def _start(self, role: str, *options: str) -> subprocess.Popen[bytes]:
-        return self._run(role, sys.executable, "-m", "celery", "-A", "workers.app", role, *options)
+        return self.run(role, sys.executable, "-m", "celery", "-A", "workers.app", role, *options)
 
-    def _run(self, role: str, *command: str) -> subprocess.Popen[bytes]:
+    def run(self, role: str, *command: str) -> subprocess.Popen[bytes]:
+        """Start any process; it is ended with the others."""
         log = (self.logs / f"{role}-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
             command,

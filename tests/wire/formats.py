@@ -144,7 +144,9 @@ def _read_entry(entry: dict[str, Any]) -> Any:  # noqa: ANN401
         key_prefix="test",
         default_tenant="default",
     )
-    return intake._parse(b"1-0", {k.encode(): str(v).encode() for k, v in entry.items()})
+    read = intake.read_entry((b"1-0", {k.encode(): str(v).encode() for k, v in entry.items()}))
+    assert read is not None
+    return intake._taking.read(read)
 
 
 class _Clock:

@@ -76,7 +76,11 @@ def evaluate(plan: Plan, console: Console) -> Summary:
         with _open_api(plan, Path(scratch), console) as url:
             tenant = plan.tenant_id or dataset.tenant_id
             with Memstill(
-                api_url=url, redis_url="", tenant_id=tenant, timeout=REQUEST_SECONDS
+                api_url=url,
+                redis_url="",
+                broker_url="",
+                tenant_id=tenant,
+                timeout=REQUEST_SECONDS,
             ) as client:
                 return _Evaluation(plan, dataset, client, console).run()
 

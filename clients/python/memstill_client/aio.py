@@ -14,6 +14,7 @@ from memstill_client.checkpoints import AsyncCheckpoints
 from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import NotFound, Unavailable
 from memstill_client.pushes import make_chunks, make_push
+from memstill_client.queues import AsyncQueue
 from memstill_client.replies import Status
 from memstill_client.sessions import AsyncRunningSessions
 from memstill_client.streams import AsyncStream
@@ -48,6 +49,7 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
         timeout: float = 10.0,
         api_key: str | None = None,
         max_waiting: int | None = None,
+        broker_url: str | None = None,
     ) -> None:
         self._endpoints = find_endpoints(
             api_url=api_url,
@@ -56,17 +58,23 @@ class AsyncMemstill(AsyncOperations, AsyncRunningSessions):
             key_prefix=key_prefix,
             api_key=api_key,
             max_waiting=max_waiting,
+            broker_url=broker_url,
         )
         self._http = AsyncTransport(self._endpoints, timeout)
         self.checkpoints = AsyncCheckpoints(self._http, self._endpoints)
-        url = self._endpoints.redis_url
-        self._stream = None if url is None else AsyncStream(url, self._endpoints, timeout)
+        self._stream = self._open_intake(timeout)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _open_intake(self, timeout: float) -> AsyncStream | AsyncQueue | None:
+        found = self._endpoints
+        if found.broker_url is not None:
+            return AsyncQueue(found.broker_url, found, timeout)
+        return None if found.redis_url is None else AsyncStream(found.redis_url, found, timeout)
 
     async def close(self) -> None:
         """Close the connections; the client is of no use afterwards."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 API_SCHEMES = ("http://", "https://")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+BROKER_SCHEMES = ("amqp://", "amqps://")
 ENDPOINTS_FILE = "endpoints.json"
 MAX_WAITING = 100_000
 
@@ -26,9 +27,10 @@ class Endpoints:
 
     Attributes:
         tenant_id: None leaves it to the API key. Over a Stream somebody must name the tenant,
-            so it is never None beside a ``redis_url``.
+            so it is never None beside a ``redis_url`` or a ``broker_url``.
         is_tenant_given: The tenant was named, not assumed.
         max_waiting: Nothing is pushed over the Stream while so many transcripts wait in it.
+        broker_url: A RabbitMQ that takes the place of the Stream.
     """
 
     api_url: str | None
@@ -38,6 +40,7 @@ class Endpoints:
     key_prefix: str
     api_key: str | None
     max_waiting: int = MAX_WAITING
+    broker_url: str | None = None
 
     def need_api_url(self) -> str:
         """The HTTP address, which everything but a push over the Stream needs."""
@@ -54,6 +57,7 @@ def find_endpoints(
     key_prefix: str | None,
     api_key: str | None,
     max_waiting: int | None = None,
+    broker_url: str | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Endpoints:
     """Choose the addresses; an empty string is the same as none.
@@ -66,17 +70,19 @@ def find_endpoints(
     """
     api_url = _given(api_url, environ, "MEMSTILL_API_URL")
     redis_url = _given(redis_url, environ, "MEMSTILL_REDIS_URL")
-    if api_url is None and redis_url is None:
+    broker_url = _given(broker_url, environ, "MEMSTILL_BROKER_URL")
+    if api_url is None and redis_url is None and broker_url is None:
         api_url, redis_url = _running_stack(environ)
     tenant = _given(tenant_id, environ, "MEMSTILL_TENANT")
     return Endpoints(
         api_url=_check_url("api_url", api_url, API_SCHEMES),
         redis_url=_check_url("redis_url", redis_url, REDIS_SCHEMES),
-        tenant_id=tenant or (DEFAULT_TENANT if redis_url else None),
+        tenant_id=tenant or (DEFAULT_TENANT if redis_url or broker_url else None),
         is_tenant_given=tenant is not None,
         key_prefix=_given(key_prefix, environ, "MEMSTILL_KEY_PREFIX") or "memstill",
         api_key=_given(api_key, environ, "MEMSTILL_API_KEY"),
         max_waiting=_read_limit(max_waiting, environ),
+        broker_url=_check_url("broker_url", broker_url, BROKER_SCHEMES),
     )
 
 

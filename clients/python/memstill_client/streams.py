@@ -66,7 +66,7 @@ class Stream:
         Raises:
             Busy: Too much waits; nothing was appended.
         """
-        receipts = [_receipt(push) for push in pushes]
+        receipts = [receipt_of(push) for push in pushes]
         arguments = make_arguments(self._key, pushes, self._max_waiting)
         with _redis_errors(self._url, self._key):
             try:
@@ -97,7 +97,7 @@ class AsyncStream:
 
     async def push(self, pushes: Sequence[Push]) -> list[Receipt]:
         """See ``Stream.push``."""
-        receipts = [_receipt(push) for push in pushes]
+        receipts = [receipt_of(push) for push in pushes]
         arguments = make_arguments(self._key, pushes, self._max_waiting)
         with _redis_errors(self._url, self._key):
             try:
@@ -153,10 +153,10 @@ def _translate(error: RedisError, redis_url: str, key: str) -> Unavailable | Ref
     )
 
 
-def _receipt(push: Push) -> Receipt:
+def receipt_of(push: Push) -> Receipt:
     """The receipt that the intake will give this push, known before it is read."""
     if push.receipt is None:
-        raise NotConfigured("a push over the Stream needs a tenant; pass tenant_id")
+        raise NotConfigured("a push over a queue needs a tenant; pass tenant_id")
     return Receipt(push.receipt, None, push.tenant_id)
 
 

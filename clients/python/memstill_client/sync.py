@@ -13,6 +13,7 @@ from memstill_client.endpoints import find_endpoints
 from memstill_client.errors import InvalidTranscript, NotFound, Refused, Unavailable
 from memstill_client.operations import Operations
 from memstill_client.pushes import make_chunks, make_push
+from memstill_client.queues import Queue
 from memstill_client.replies import Status
 from memstill_client.sessions import RunningSessions
 from memstill_client.streams import Stream
@@ -34,14 +35,15 @@ class Memstill(Operations, RunningSessions):
     """Push transcripts and recall memories; one connection pool, safe to share by threads.
 
     What is not given comes from ``MEMSTILL_API_URL``, ``MEMSTILL_REDIS_URL``,
-    ``MEMSTILL_TENANT``, ``MEMSTILL_KEY_PREFIX`` and ``MEMSTILL_API_KEY``; with neither address,
-    from the memstill that runs on this machine.
+    ``MEMSTILL_BROKER_URL``, ``MEMSTILL_TENANT``, ``MEMSTILL_KEY_PREFIX`` and
+    ``MEMSTILL_API_KEY``; with no address, from the memstill that runs on this machine.
 
     Args:
         redis_url: Where known, transcripts go over the Stream, otherwise over HTTP.
         timeout: Seconds for one try of one request; up to three tries are made.
         max_waiting: Nothing is pushed over the Stream while so many transcripts wait in it;
             ``MEMSTILL_MAX_WAITING``, else 100,000.
+        broker_url: A RabbitMQ that transcripts go over instead of the Stream.
 
     Raises:
         NotConfigured: No address is known, or one is none.
@@ -57,6 +59,7 @@ class Memstill(Operations, RunningSessions):
         timeout: float = 10.0,
         api_key: str | None = None,
         max_waiting: int | None = None,
+        broker_url: str | None = None,
     ) -> None:
         self._endpoints = find_endpoints(
             api_url=api_url,
@@ -65,17 +68,23 @@ class Memstill(Operations, RunningSessions):
             key_prefix=key_prefix,
             api_key=api_key,
             max_waiting=max_waiting,
+            broker_url=broker_url,
         )
         self._http = Transport(self._endpoints, timeout)
         self.checkpoints = Checkpoints(self._http, self._endpoints)
-        url = self._endpoints.redis_url
-        self._stream = None if url is None else Stream(url, self._endpoints, timeout)
+        self._stream = self._open_intake(timeout)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open_intake(self, timeout: float) -> Stream | Queue | None:
+        found = self._endpoints
+        if found.broker_url is not None:
+            return Queue(found.broker_url, found, timeout)
+        return None if found.redis_url is None else Stream(found.redis_url, found, timeout)
 
     def close(self) -> None:
         """Close the connections; the client is of no use afterwards."""

@@ -9,6 +9,7 @@ import pytest
 
 from memstill_client.endpoints import Endpoints, find_endpoints
 from memstill_client.errors import NotConfigured
+from memstill_client.queues import _options_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +125,43 @@ def test_limit_that_is_no_number_is_refused(stated: str) -> None:
     """With the name of the setting."""
     with pytest.raises(NotConfigured, match="MEMSTILL_MAX_WAITING"):
         find({"MEMSTILL_REDIS_URL": "redis://x", "MEMSTILL_MAX_WAITING": stated})
+
+
+def test_rabbitmq_takes_the_place_of_the_stream_and_names_the_tenant() -> None:
+    """Whoever pushes over a queue has to say whose it is, with no key that does."""
+    found = find_endpoints(
+        api_url=None,
+        redis_url=None,
+        tenant_id=None,
+        key_prefix=None,
+        api_key=None,
+        environ={"MEMSTILL_BROKER_URL": "amqp://rabbit/memstill"},
+    )
+    assert ("amqp://rabbit/memstill", "default") == (found.broker_url, found.tenant_id)
+
+    with pytest.raises(NotConfigured, match="broker_url must begin with amqp://, amqps://"):
+        find_endpoints(
+            api_url=None,
+            redis_url=None,
+            tenant_id=None,
+            key_prefix=None,
+            api_key=None,
+            broker_url="redis://host",
+            environ={},
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("amqp://rabbit", ("rabbit:5672", "guest", "guest", "/")),
+        ("amqp://a%40b:p%2Fw@rabbit:5673/x%2Fy", ("rabbit:5673", "a@b", "p/w", "x/y")),
+        ("amqps://u:p@rabbit//", ("rabbit:5671", "u", "p", "/")),
+    ],
+)
+def test_address_of_rabbitmq_is_read_part_by_part(url: str, expected: tuple[str, ...]) -> None:
+    """With what is encoded in it, and the usual ports."""
+    parts = _options_of(url)
+
+    assert expected == tuple(parts[key] for key in ("host", "userid", "password", "virtual_host"))
+    assert url.startswith("amqps") == bool(parts["ssl"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from config.settings import Settings
-from workers.app import broker_url, make_app
+from workers.app import make_app
+from workers.broker import broker_url
 from workers.queues import BACKFILL, DISTILL, QUEUES, RUN_JOB, BackfillLast
 
 
@@ -56,3 +58,27 @@ def test_queues_take_turns_and_backfill_is_always_last() -> None:
     assert [QUEUES[RUN_JOB], QUEUES[DISTILL], BACKFILL] == cycle.consume(3)
     options = make_app(Settings()).conf.broker_transport_options
     assert f"{BackfillLast.__module__}:BackfillLast" == options["queue_order_strategy"]
+
+
+def test_app_on_rabbitmq_keeps_wakeups_in_quorum_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One address moves the broker; over TLS the certificate must be the host's."""
+    monkeypatch.setenv("MEMSTILL_BROKER_URL", "amqps://user:pw@rabbit.example/memstill")
+
+    conf = make_app(Settings()).conf
+
+    assert "amqps://user:pw@rabbit.example/memstill" == conf.broker_url
+    assert "rabbit.example" == conf.broker_use_ssl["server_hostname"]
+    assert {*QUEUES.values(), BACKFILL} == {queue.name for queue in conf.task_queues}
+    assert [{"x-queue-type": "quorum"}] * 6 == [it.queue_arguments for it in conf.task_queues]
+
+
+def test_address_of_another_broker_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may hold a password."""
+    monkeypatch.setenv("MEMSTILL_BROKER_URL", "kafka://user:secret@host")
+
+    with pytest.raises(ValidationError, match="must begin with amqp:// or amqps://") as refused:
+        Settings()
+
+    assert "secret" not in str(refused.value)

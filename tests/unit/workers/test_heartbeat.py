@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from celery.worker import state
 from typer.testing import CliRunner
 
+from config.schedule import Job
+from config.settings import Settings
 from pipelines.errors import ConfigurationError
+from workers.app import make_app
+from workers.bootsteps import pool_check
 from workers.cli import app
-from workers.heartbeat import PATIENCE_SECONDS, Heartbeat, age_seconds
+from workers.heartbeat import (
+    BEAT_LOOP_SECONDS,
+    INTAKE,
+    PATIENCE_SECONDS,
+    STUCK_SECONDS,
+    Heartbeat,
+    age_seconds,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +97,59 @@ def test_command_says_what_to_set_when_there_is_no_file(monkeypatch: pytest.Monk
 
     assert isinstance(done.exception, ConfigurationError)
     assert "MEMSTILL_HEARTBEAT_FILE" in str(done.exception)
+
+
+def test_worker_stops_beating_when_its_intake_stands_still(worker: Worker) -> None:
+    """Though its messages go on: one loop does not speak for the other."""
+    worker.heartbeat.note_turn(INTAKE)
+    worker.now += PATIENCE_SECONDS
+    worker.heartbeat.note_turn()
+    assert not worker.beats()
+
+    worker.heartbeat.note_turn(INTAKE)
+    assert worker.beats()
+
+
+def test_worker_stops_beating_when_every_slot_of_its_pool_is_held_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as one is free, or has begun lately, work goes on."""
+    now = time.time()
+    held = [SimpleNamespace(time_start=now - 2 * STUCK_SECONDS) for _ in range(2)]
+    running = [*held, SimpleNamespace(time_start=None)]
+    monkeypatch.setattr(state, "active_requests", running)
+    is_stuck = pool_check(SimpleNamespace(concurrency=3))
+    heartbeat = Heartbeat(tmp_path / "heartbeat", lambda: True, is_pool_stuck=is_stuck)
+    heartbeat.note_turn()
+    heartbeat.beat()
+    assert heartbeat.path.exists()
+
+    running[2] = SimpleNamespace(time_start=now)
+    assert not is_stuck()
+    running[2] = held[0]
+    assert is_stuck()
+    heartbeat.path.unlink()
+    heartbeat.beat()
+    assert not heartbeat.path.exists()
+
+
+def test_beat_touches_the_file_whenever_it_has_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And looks often enough for whoever asks how old the file is."""
+    path = tmp_path / "heartbeat"
+    monkeypatch.setenv("MEMSTILL_HEARTBEAT_FILE", str(path))
+    monkeypatch.setenv("MEMSTILL_SCHEDULE", json.dumps(dict.fromkeys(Job, 3600)))
+    made = make_app(Settings())
+    service = made.Beat().Service(
+        made,
+        max_interval=made.conf.beat_max_loop_interval,
+        schedule_filename=str(tmp_path / "schedule"),
+        scheduler_cls=made.conf.beat_scheduler,
+    )
+
+    seconds = service.scheduler.tick()
+    service.scheduler.close()
+
+    assert path.exists()
+    assert seconds <= BEAT_LOOP_SECONDS < PATIENCE_SECONDS
