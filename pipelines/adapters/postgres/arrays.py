@@ -1,10 +1,10 @@
-"""Conditions on many keys or owners at once."""
+"""Conditions on many keys or owners at once, and on names that indexes know."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, UUID, and_, any_, false, literal, or_
+from sqlalchemy import ARRAY, UUID, and_, any_, false, literal, literal_column, or_
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,6 +20,14 @@ def is_among(column: ColumnElement[Any], keys: Collection[Any]) -> ColumnElement
     They are one parameter together: ``IN`` takes one for each, and a statement has 65,535 at most.
     """
     return column == any_(literal(list(keys), ARRAY(UUID)))
+
+
+def is_named(column: ColumnElement[str], *names: str) -> ColumnElement[bool]:
+    """Whether a column has one of these values, spelled out as a partial index does it.
+
+    A prepared plan does not know what a parameter will be, and leaves such an index aside.
+    """
+    return column.in_([literal_column(f"'{name}'") for name in names])
 
 
 def is_any(table: Table, whose: Collection[Owner]) -> ColumnElement[bool]:

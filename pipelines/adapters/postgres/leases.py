@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import array
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.rows import read_transcript
 from pipelines.adapters.postgres.tables import replies, transcripts
@@ -218,7 +219,7 @@ _NOW = bindparam("now", type_=DateTime(timezone=True))
 _LEASE_ONE = _make_lease(
     and_(
         transcripts.c.receipt == bindparam("lead"),
-        transcripts.c.state.in_(OPEN_STATES),
+        is_named(transcripts.c.state, *OPEN_STATES),
         _is_due(),
     )
 )
@@ -236,7 +237,7 @@ _LOCK_SHORT = (
         transcripts.c.user_id == bindparam("user_id"),
         transcripts.c.receipt != bindparam("lead"),
         transcripts.c.lane == bindparam("lane"),
-        transcripts.c.state.in_(WAITING_STATES),
+        is_named(transcripts.c.state, *WAITING_STATES),
         ~transcripts.c.alone,
         _is_due(),
         func.coalesce(_size_of_original(), func.pg_column_size(transcripts.c.body)) <= _SHORT_BYTES,

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    DateTime,
     Select,
+    Text,
     and_,
+    bindparam,
     case,
     func,
     select,
-    true,
     tuple_,
     update,
 )
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.tables import transcripts
 from pipelines.model import Lane, Owner, ReceiptId, TranscriptState
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 # Between two turns of one user; only which comes first depends on it, not when.
 GAP = timedelta(seconds=1)
 
-_is_waiting = transcripts.c.state.in_(WAITING_STATES)
+_is_waiting = is_named(transcripts.c.state, *WAITING_STATES)
 _is_in_line = and_(_is_waiting, transcripts.c.turn_at.is_not(None))
 
 
@@ -50,36 +53,15 @@ def find_in_line(
     with_suspects: bool,
 ) -> list[Place]:
     """The first in the line of the next tenant behind ``after_tenant``, or of the first one."""
-    is_free = and_(
-        _is_in_line,
-        transcripts.c.lane == lane.value,
-        transcripts.c.due_at <= now,
-        true() if with_suspects else transcripts.c.deaths == 0,
-    )
-    following = _first_tenant(and_(is_free, transcripts.c.tenant_id > after_tenant))
-    tenant = func.coalesce(following.scalar_subquery(), _first_tenant(is_free).scalar_subquery())
-    statement = (
-        _places()
-        .where(is_free, transcripts.c.tenant_id == tenant)
-        .order_by(transcripts.c.turn_at)
-        .limit(limit)
-    )
-    return [_read_place(row) for row in connection.execute(statement).mappings()]
+    statement = _WITH_SUSPECTS if with_suspects else _WITHOUT_SUSPECTS
+    values = {"lane": lane.value, "after_tenant": after_tenant, "now": now, "limit": limit}
+    return [_read_place(row) for row in connection.execute(statement, values).mappings()]
 
 
 def find_orphans(connection: Connection, lane: Lane, now: datetime, limit: int) -> list[Place]:
     """Those whose worker let the lease run out."""
-    statement = (
-        _places()
-        .where(
-            transcripts.c.state == TranscriptState.DISTILLING.value,
-            transcripts.c.lease_until <= now,
-            transcripts.c.lane == lane.value,
-        )
-        .order_by(transcripts.c.lease_until)
-        .limit(limit)
-    )
-    return [_read_place(row) for row in connection.execute(statement).mappings()]
+    values = {"lane": lane.value, "now": now, "limit": limit}
+    return [_read_place(row) for row in connection.execute(_ORPHANS, values).mappings()]
 
 
 def give_turns(connection: Connection, rows: Iterable[dict[str, Any]], now: datetime) -> None:
@@ -133,6 +115,17 @@ def _find_latest(connection: Connection, owners: Collection[Owner]) -> dict[Owne
     return {Owner(row[0], row[1]): row[2] for row in connection.execute(statement)}
 
 
+def _read_place(row: Mapping[Any, Any]) -> Place:
+    return Place(ReceiptId(row["receipt"]), _owner_of(row))
+
+
+def _owner_of(row: Mapping[Any, Any]) -> Owner:
+    return Owner(row["tenant_id"], row["user_id"])
+
+
+# ---- statements, made once: each transcript that is distilled executes them ---------------------
+
+
 def _first_tenant(condition: ColumnElement[bool]) -> Select[tuple[str]]:
     return (
         select(transcripts.c.tenant_id).where(condition).order_by(transcripts.c.tenant_id).limit(1)
@@ -143,9 +136,32 @@ def _places() -> Select[tuple[Any, str, str]]:
     return select(transcripts.c.receipt, transcripts.c.tenant_id, transcripts.c.user_id)
 
 
-def _read_place(row: Mapping[Any, Any]) -> Place:
-    return Place(ReceiptId(row["receipt"]), _owner_of(row))
+def _make_line(*conditions: ColumnElement[bool]) -> Select[Any]:
+    is_free = and_(
+        _is_in_line, transcripts.c.lane == _LANE, transcripts.c.due_at <= _NOW, *conditions
+    )
+    is_behind = transcripts.c.tenant_id > bindparam("after_tenant")
+    following = _first_tenant(and_(is_free, is_behind)).scalar_subquery()
+    tenant = func.coalesce(following, _first_tenant(is_free).scalar_subquery())
+    return (
+        _places()
+        .where(is_free, transcripts.c.tenant_id == tenant)
+        .order_by(transcripts.c.turn_at)
+        .limit(bindparam("limit"))
+    )
 
 
-def _owner_of(row: Mapping[Any, Any]) -> Owner:
-    return Owner(row["tenant_id"], row["user_id"])
+_LANE = bindparam("lane", type_=Text)
+_NOW = bindparam("now", type_=DateTime(timezone=True))
+_WITH_SUSPECTS = _make_line()
+_WITHOUT_SUSPECTS = _make_line(transcripts.c.deaths == 0)
+_ORPHANS = (
+    _places()
+    .where(
+        is_named(transcripts.c.state, TranscriptState.DISTILLING.value),
+        transcripts.c.lease_until <= _NOW,
+        transcripts.c.lane == _LANE,
+    )
+    .order_by(transcripts.c.lease_until)
+    .limit(bindparam("limit"))
+)

@@ -17,13 +17,13 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal_column,
     or_,
     select,
     union,
     update,
 )
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.commit import write_plan
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.rows import (
@@ -294,9 +294,8 @@ def _select_candidates() -> CompoundSelect[Any]:
     return union(same, unseen_by_the_index, near, _select_slotted())
 
 
-# As an index of the active ones alone is made: a parameter would not do.
-_IS_ACTIVE = memories.c.state == literal_column(f"'{MemoryState.ACTIVE.value}'")
-_IS_PENDING = facts.c.outcome == literal_column(f"'{FactOutcome.PENDING.value}'")
+_IS_ACTIVE = is_named(memories.c.state, MemoryState.ACTIVE.value)
+_IS_PENDING = is_named(facts.c.outcome, FactOutcome.PENDING.value)
 _NOW = bindparam("now", type_=DateTime(timezone=True))
 _CLAIM = (
     update(owners)
@@ -317,7 +316,7 @@ _CLAIM = (
         owners.c.attempts,
         owners.c.generation,
         owners.c.deaths,
-        exists().where(_is_owned(transcripts), transcripts.c.state.in_(OPEN_STATES)),
+        exists().where(_is_owned(transcripts), is_named(transcripts.c.state, *OPEN_STATES)),
         exists().where(_is_owned(reviews)),
     )
 )
@@ -344,7 +343,7 @@ _PENDING = (
 )
 _UNDISTILLED = select(func.min(transcripts.c.ended_at)).where(
     _is_owned(transcripts),
-    transcripts.c.state.in_(OPEN_STATES),
+    is_named(transcripts.c.state, *OPEN_STATES),
     transcripts.c.received_at > bindparam("received_after"),
 )
 _OLDEST_PENDING = (
