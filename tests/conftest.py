@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "migrated"
 
-# Time is not what these tests are about, and a busy machine is slow.
-settings.register_profile("memstill", deadline=None)
+# Time is not what these tests are about, and a busy machine is slow. Those who want to try more for
+# longer have verbs of their own.
+settings.register_profile("memstill", deadline=None, max_examples=60)
 settings.load_profile("memstill")
 
 

@@ -478,9 +478,10 @@ def test_redact_changes_nothing_when_it_is_repeated(text: str) -> None:
 )
 def test_redact_takes_linear_time_when_a_text_is_hostile(piece: str) -> None:
     """Ten times the text takes about ten times as long, never a hundred times."""
-    small, large = (_seconds(piece * (size // len(piece))) for size in (20_000, 200_000))
+    small, large = (piece * (size // len(piece)) for size in (20_000, 200_000))
 
-    assert large < 40 * max(small, 0.005)
+    # A machine may stumble once; what takes a hundred times as long does so each time.
+    assert any(_seconds(large) < 40 * max(_seconds(small), 0.005) for _ in range(3))
 
 
 def _seconds(text: str) -> float:
