@@ -34,7 +34,7 @@ def make_session(user_id: str, number: int, dice: Random) -> dict[str, Any]:
     messages = []
     for turn in range(4):
         at = (started + timedelta(minutes=turn)).isoformat()
-        messages.append({"role": "user", "content": _say(dice), "created_at": at})
+        messages.append({"role": "user", "content": say(dice), "created_at": at})
         reply = "I see. Thank you for telling me about it; I will keep it in mind for next time."
         messages.append({"role": "assistant", "content": reply, "created_at": at})
     return {
@@ -46,7 +46,8 @@ def make_session(user_id: str, number: int, dice: Random) -> dict[str, Any]:
     }
 
 
-def _say(dice: Random) -> str:
+def say(dice: Random) -> str:
+    """A sentence of some fifteen tokens; there are some fifty thousand."""
     who, where, what = dice.choice(PEOPLE), dice.choice(PLACES), dice.choice(THINGS)
     return dice.choice(
         [

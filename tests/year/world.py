@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from config.settings import Settings
 from memstill_client.wire import parse_transcript
+from pipelines.errors import DependencyUnavailable
 from pipelines.flows.recall import Question
 from pipelines.model import MemoryId, Owner
 from pipelines.outcome import Snoozed
@@ -32,6 +34,13 @@ if TYPE_CHECKING:
 START = datetime(2024, 1, 1, 8, tzinfo=UTC)
 TENANT = "default"
 _AT_ONCE = 10_000
+# As a worker does: a server, or the whole machine, may be away for a moment of so long a campaign.
+_patiently = retry(
+    retry=retry_if_exception_type(DependencyUnavailable),
+    wait=wait_fixed(1),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class World:
     container: Container
     clock: ManualClock
 
+    @_patiently
     def push(self, sessions: Sequence[Mapping[str, Any]]) -> None:
         """Take sessions of one user in, and bring them all the way into memories."""
         now = self.clock.now()
@@ -77,15 +87,18 @@ class World:
             self.container.distill.run(transcript.id)
         self.container.consolidate.run(transcripts[0].owner)
 
+    @_patiently
     def recall(self, user_id: str, query: str) -> list[MemoryId]:
         """What an agent is told."""
         told = self.container.recall.run(Question(Owner(TENANT, user_id), query, 5, 200))
         return [item.memory.id for item in told.memories]
 
+    @_patiently
     def project(self) -> None:
         """Bring the index up to date."""
         self.container.project.run()
 
+    @_patiently
     def run(self, job: Job) -> Mapping[str, int]:
         """Run a job to its end, as a worker would."""
         jobs = jobs_of(self.container)

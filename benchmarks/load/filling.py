@@ -1,0 +1,106 @@
+"""Users who have many memories already, written straight into the truth and the index."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import insert, text
+
+from benchmarks.load.sessions import START, say
+from pipelines.adapters.postgres.rows import evidence_row, memory_row
+from pipelines.adapters.postgres.tables import evidence, memories
+from pipelines.model import Evidence, Kind, Memory, MemoryId, ReceiptId, Role, Scope
+from pipelines.ports import IndexPoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipelines.model import Owner, Vector
+    from workers.container import Container
+
+_AT_ONCE = 1_000
+# What a memory is found by beside its statement: some of the messages around it.
+_PASSAGE = 3
+
+
+def fill(container: Container, owner: Owner, count: int, size: int, seed: int = 1) -> None:
+    """Give an owner so many memories, each said once.
+
+    The vectors, each of ``size`` numbers, point anywhere: like statements are not near each other.
+    """
+    for start in range(0, count, _AT_ONCE):
+        part = list(_make(owner, start, min(count, start + _AT_ONCE), size, seed))
+        made = [memory for memory, _ in part]
+        with container.database.transaction() as connection:
+            connection.execute(insert(memories), [memory_row(memory, START) for memory in made])
+            rows = [evidence_row(memory.id, item) for memory in made for item in memory.evidence]
+            connection.execute(insert(evidence), rows)
+        container.index.apply([_point(memory, passage) for memory, passage in part], [])
+
+
+def tidy(container: Container) -> None:
+    """As autovacuum would have left it."""
+    engine = container.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
+
+
+def _make(owner: Owner, first: int, end: int, size: int, seed: int) -> Iterator[tuple[Memory, str]]:
+    dice = Random(f"{seed}/{owner}/{first}")
+    vectors = np.random.default_rng([seed, first, abs(hash(owner)) % 2**32])
+    for number in range(first, end):
+        vector = vectors.standard_normal(size, dtype=np.float32)
+        statement = f"{say(dice)} It was number {number}."
+        passage = " ".join(say(dice) for _ in range(_PASSAGE))
+        yield _memory(owner, statement, number, vector / np.linalg.norm(vector)), passage
+
+
+def _memory(owner: Owner, statement: str, number: int, vector: Vector) -> Memory:
+    at = START - timedelta(minutes=number)
+    session_id = f"old-{number // 10}"
+    said = Evidence(
+        transcript_id=ReceiptId(uuid.uuid4()),
+        session_id=session_id,
+        message_id=f"m{number}",
+        message_index=number % 10,
+        role=Role.USER,
+        speaker="user",
+        quote=statement,
+        said_at=at,
+        event_at=at,
+    )
+    return Memory(
+        id=MemoryId(uuid.uuid4()),
+        owner=owner,
+        scope=Scope.USER,
+        session_id=session_id,
+        statement=statement,
+        subject="user",
+        kind=Kind.EVENT,
+        importance=0.5,
+        valid_from=at,
+        confirmed_at=at,
+        evidence=(said,),
+        vector=vector,
+        distilled_by="bench/1",
+    )
+
+
+def _point(memory: Memory, passage: str) -> IndexPoint:
+    return IndexPoint(
+        memory_id=memory.id,
+        owner=memory.owner,
+        scope=memory.scope,
+        session_id=memory.session_id,
+        version=memory.version,
+        vector=memory.vector,
+        text=f"{memory.statement} {passage}",
+        state=memory.state,
+        valid_from=memory.valid_from,
+    )
