@@ -59,6 +59,9 @@ class RankPolicy:
         diversity: Share of the order that being unlike those above decides; .4 lost again.
         same_message_penalty: Taken off where a memory above rests on the same message.
         legs: Candidates taken from the dense and from the lexical search each.
+        considered: So many candidates are read and ordered for each memory that is wanted, the
+            most promising first.
+        least_considered: At least so many.
         reranked: So many of the first are handed to a reranker, where there is one.
     """
 
@@ -69,6 +72,8 @@ class RankPolicy:
     diversity: float = 0.3
     same_message_penalty: float = 0.1
     legs: int = 100
+    considered: int = 3
+    least_considered: int = 60
     reranked: int = 50
 
 

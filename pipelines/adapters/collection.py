@@ -127,4 +127,4 @@ def read_scanned(memory_id: object, fields: Mapping[str, Any]) -> IndexedPoint:
 def merge_hits(cosines: Mapping[MemoryId, float], lexical: Mapping[MemoryId, float]) -> list[Hit]:
     """Every scored candidate with both of its scores, best cosine first."""
     hits = [Hit(key, cosine, lexical.get(key)) for key, cosine in cosines.items()]
-    return sorted(hits, key=lambda hit: (-hit.cosine, str(hit.memory_id)))
+    return sorted(hits, key=lambda hit: (-hit.cosine, hit.memory_id.int))

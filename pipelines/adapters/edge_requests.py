@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from qdrant_edge import (
     Distance,
@@ -20,7 +20,6 @@ from qdrant_edge import (
     MatchValue,
     Modifier,
     Point,
-    Prefetch,
     Query,
     QueryRequest,
     RangeFloat,
@@ -34,7 +33,7 @@ from pipelines.adapters.lexical import document_vector, query_vector
 from pipelines.model import MemoryId, MemoryState, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from qdrant_edge import ConditionType, EdgeShard, ScoredPoint
@@ -87,23 +86,23 @@ def to_point(point: IndexPoint) -> Point:
     )
 
 
-def search_requests(
+def search_legs(
     owner: Owner, visible: Filter, vector: Vector, text: str, limit: int
-) -> list[QueryRequest]:
-    """The candidates of both legs, scored once by cosine and once by words."""
+) -> tuple[QueryRequest, QueryRequest | None]:
+    """The best by cosine, and the best by words; None where there is no word to search by."""
+    dense = QueryRequest(limit=limit, query=dense_query(vector), filter=visible)
     words = query_vector(text)
-    dense, by_owner = dense_query(vector), SearchParams(idf=IdfParams(corpus=owned_by(owner)))
     if not words:
-        return [QueryRequest(limit=limit, query=dense, filter=visible)]
+        return dense, None
     lexical = Query.Nearest(SparseVector(list(words.indices), list(words.values)), using=LEXICAL)
-    legs = [
-        Prefetch(limit=limit, query=dense, filter=visible),
-        Prefetch(limit=limit, query=lexical, filter=visible, params=by_owner),
-    ]
-    return [
-        QueryRequest(limit=2 * limit, query=dense, prefetches=legs),
-        QueryRequest(limit=2 * limit, query=lexical, prefetches=legs, params=by_owner),
-    ]
+    by_owner = SearchParams(idf=IdfParams(corpus=owned_by(owner)))
+    return dense, QueryRequest(limit=limit, query=lexical, filter=visible, params=by_owner)
+
+
+def only_among(leg: QueryRequest, keys: Collection[MemoryId]) -> QueryRequest:
+    """The same question, asked of these alone."""
+    wanted = Filter(must=[HasIdCondition(set(keys))])
+    return QueryRequest(limit=len(keys), query=leg.query, filter=wanted, params=leg.params)
 
 
 def dense_query(vector: Vector) -> Query:
@@ -113,7 +112,8 @@ def dense_query(vector: Vector) -> Query:
 
 def id_of(point: ScoredPoint) -> MemoryId:
     """The memory that a point stands for."""
-    return MemoryId(uuid.UUID(str(point.id)))
+    # Here they are all of that type, which to make anew costs more than to search.
+    return MemoryId(cast("uuid.UUID", point.id))
 
 
 def _is(field: str, value: str) -> FieldCondition:

@@ -14,6 +14,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from pipelines.stages.composed import compatible
 from pipelines.stages.stems import stem
@@ -22,6 +23,8 @@ K1 = 1.2
 B = 0.75
 AVERAGE_LENGTH = 60
 """Content words of a usual statement with the passage that it comes from."""
+MAX_ASKED = 64
+"""A search costs so much more with each word; a question of a few sentences has fewer."""
 
 # A script that writes no spaces gives one term per character, others one per word.
 _WORD = re.compile(
@@ -75,8 +78,12 @@ def document_vector(text: str) -> SparseText:
 
 
 def query_vector(text: str) -> SparseText:
-    """What is asked for: every distinct term once. Empty if the text has no content word."""
-    indices = tuple(sorted({_term_number(term) for term in select_terms(text)}))
+    """What is asked for: every distinct term once. Empty if the text has no content word.
+
+    Of a text with more than ``MAX_ASKED`` distinct words the first ones are asked for.
+    """
+    distinct = dict.fromkeys(_term_number(term) for term in select_terms(text))
+    indices = tuple(sorted(islice(distinct, MAX_ASKED)))
     return SparseText(indices, (1.0,) * len(indices))
 
 

@@ -32,7 +32,7 @@ from pipelines.adapters.collection import (
     successor_name,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
-from pipelines.adapters.pgvector_queries import NEIGHBOURS, SEARCH
+from pipelines.adapters.pgvector_queries import NEIGHBOURS, make_search
 from pipelines.errors import (
     ConfigurationError,
     EmbeddingMismatch,
@@ -170,16 +170,17 @@ class PgvectorTable:
         *,
         as_of: datetime | None = None,
     ) -> list[Hit]:
+        terms = query_vector(text).indices
         values = {
             **_owner_values(owner),
+            **{f"term_{number}": term for number, term in enumerate(terms)},
             "session_id": session_id,
             "as_of": None if as_of is None else as_of.timestamp(),
             "vector": _to_text(vector),
-            "terms": list(query_vector(text).indices),
             "limit": limit,
         }
         with self._transaction() as connection:
-            rows = connection.execute(self._sql(SEARCH), values).all()
+            rows = connection.execute(self._sql(make_search(len(terms))), values).all()
         cosines = {_id_of(row.memory_id): float(row.cosine) for row in rows}
         lexical = {_id_of(row.memory_id): float(row.score) for row in rows if row.score is not None}
         return merge_hits(cosines, lexical)

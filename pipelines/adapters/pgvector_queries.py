@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
-# Words are weighed row by row, not joined: before the first ANALYZE of a fresh table a join is
-# planned for one row, and took ten times as long.
-SEARCH = """
+from functools import lru_cache
+
+# Every row is read once, and only narrow rows are kept of it. Words are weighed row by row, not
+# joined: before the first ANALYZE of a fresh table a join is planned for one row, and took ten
+# times as long.
+_SEARCH = """
 WITH query AS MATERIALIZED (
     SELECT CAST(:vector AS vector) AS vector
 ), mine AS MATERIALIZED (
-    SELECT memory_id, terms, weights, 1 - (embedding <=> query.vector) AS cosine,
+    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine,
            (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
                WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
                ELSE valid_from <= :as_of AND :as_of < valid_to
-           END AS is_visible
+           END AS is_visible{weights}
     FROM {table} CROSS JOIN query
     WHERE tenant_id = :tenant_id AND user_id = :user_id
 ), rarity AS MATERIALIZED (
-    SELECT term, ln(
-        1 + CAST(2 * (everything - holding) + 1 AS double precision) / (2 * holding + 1)
-    ) AS idf
-    FROM unnest(CAST(:terms AS bigint[])) AS asked (term)
-    CROSS JOIN (SELECT count(*) AS everything FROM mine) AS total
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS holding FROM mine WHERE asked.term = ANY (terms)
-    ) AS part
-), scored AS (
-    SELECT memory_id, cosine, (
-        SELECT sum(idf * weights[array_position(terms, term)]) FROM rarity
-    ) AS score
-    FROM mine WHERE is_visible
-), ranked AS (
-    SELECT memory_id, cosine, score,
-           row_number() OVER (ORDER BY cosine DESC, memory_id) AS by_cosine,
-           row_number() OVER (ORDER BY score DESC NULLS LAST, memory_id) AS by_score
-    FROM scored
+    SELECT everything{rarity} FROM (SELECT count(*) AS everything{holding} FROM mine) AS counted
+), scored AS MATERIALIZED (
+    SELECT memory_id, cosine, {score} AS score FROM mine CROSS JOIN rarity WHERE is_visible
 )
-SELECT memory_id, cosine, score FROM ranked
-WHERE by_cosine <= :limit OR (score IS NOT NULL AND by_score <= :limit)
+(SELECT memory_id, cosine, score FROM scored ORDER BY cosine DESC, memory_id LIMIT :limit)
+UNION
+(SELECT memory_id, cosine, score FROM scored WHERE score IS NOT NULL
+ ORDER BY score DESC, memory_id LIMIT :limit)
 """
+_WEIGHT = "weights[array_position(terms, CAST(:term_{n} AS bigint))] AS weight_{n}"
+_HOLDING = "count(weight_{n}) AS holding_{n}"
+# The inverse document frequency of BM25, in this user's own rows.
+_RARITY = (
+    "ln(1 + CAST(2 * (everything - holding_{n}) + 1 AS double precision) / (2 * holding_{n} + 1))"
+    " AS rarity_{n}"
+)
+_SHARE = "coalesce(weight_{n} * rarity_{n}, 0)"
+
+
+@lru_cache
+def make_search(terms: int) -> str:
+    """The candidates of both legs with both of their scores.
+
+    Args:
+        terms: How many words are asked for, as parameters ``term_0``, ``term_1`` and so on.
+    """
+    numbers = range(terms)
+    found = ", ".join(f"weight_{n}" for n in numbers)
+    score = " + ".join(_SHARE.format(n=n) for n in numbers)
+    return _SEARCH.format(
+        table="{table}",
+        weights="".join(f",\n           {_WEIGHT.format(n=n)}" for n in numbers),
+        holding="".join(f", {_HOLDING.format(n=n)}" for n in numbers),
+        rarity="".join(f", {_RARITY.format(n=n)}" for n in numbers),
+        score=f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END"
+        if terms
+        else "CAST(NULL AS double precision)",
+    )
+
+
 NEIGHBOURS = """
 WITH queries AS MATERIALIZED (
     SELECT number, CAST(item AS vector) AS vector

@@ -38,9 +38,10 @@ from pipelines.adapters.edge_requests import (
     index_fields,
     make_config,
     not_newer_than,
+    only_among,
     owned_by,
     removal_of,
-    search_requests,
+    search_legs,
     to_point,
     visible_to,
 )
@@ -172,11 +173,15 @@ class EdgeCollection:
         as_of: datetime | None = None,
     ) -> list[Hit]:
         visible = visible_to(owner, session_id, as_of)
-        requests = search_requests(owner, visible, vector, text, limit)
+        dense, lexical = search_legs(owner, visible, vector, text, limit)
         with self._using() as opened:
-            legs = opened.shard.query_batch(QueryBatchRequest(requests))
-        scores = [{id_of(point): point.score for point in leg} for leg in legs]
-        return merge_hits(scores[0], scores[1] if len(scores) > 1 else {})
+            if lexical is None:
+                return merge_hits(_ask(opened.shard, [dense])[0], {})
+            cosines, weights = _ask(opened.shard, [dense, lexical])
+            # Each leg then scores what only the other one found: cheaper than to search twice.
+            cosines |= _ask_about(opened.shard, dense, weights.keys() - cosines)
+            weights |= _ask_about(opened.shard, lexical, cosines.keys() - weights)
+        return merge_hits(cosines, weights)
 
     def neighbours(
         self, owner: Owner, vectors: Sequence[Vector], limit: int
@@ -368,6 +373,17 @@ class EdgeIndex(EdgeCollection):
                 f"the index folder {self._root} cannot be made ({error.strerror}): name a "
                 "writable one in MEMSTILL_INDEX_URL"
             ) from error
+
+
+def _ask(shard: EdgeShard, requests: list[QueryRequest]) -> list[dict[MemoryId, float]]:
+    answers = shard.query_batch(QueryBatchRequest(requests))
+    return [{id_of(point): point.score for point in answer} for answer in answers]
+
+
+def _ask_about(
+    shard: EdgeShard, leg: QueryRequest, keys: Collection[MemoryId]
+) -> dict[MemoryId, float]:
+    return _ask(shard, [only_among(leg, keys)])[0] if keys else {}
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pipelines.errors import BadReply, DependencyUnavailable, InputError, ModelR
 from pipelines.model import MemoryState, Owner, Scope
 from pipelines.stages.budget import SMALLEST_LINE, fit, render_line
 from pipelines.stages.injection.fence import bullet, fence_sections
-from pipelines.stages.rank import Candidate, Ranked, rank, reorder
+from pipelines.stages.rank import Candidate, Ranked, promising, rank, reorder
 from pipelines.stages.redaction.redact import redact
 from pipelines.stages.sharing.share import without_own
 
@@ -154,19 +154,31 @@ class Recall:
         return own + [_beside(item, best) for item in shared if item.memory.id in ids]
 
     def _candidates(self, question: Question, vector: Vector) -> list[Candidate]:
-        """What the index proposes and the store has.
+        """What the index proposes and the store has, as far as it may come near the top.
 
         While a generation takes the place of another, memories of both stand in the index and
         crowd each other out: then it is asked for more.
         """
         wanted = legs = max(self.policy.legs, question.max_memories)
+        enough = max(self.policy.least_considered, self.policy.considered * question.max_memories)
         while True:
-            hits = self._search(question, vector, legs)
-            rows = self.store.load_memories(question.owner, [hit.memory_id for hit in hits])
-            is_crowded = len(rows) < wanted <= legs <= len(hits) and legs < MAX_CROWD * wanted
-            if not is_crowded:
-                return _hydrate(question, hits, rows)
+            hits = promising(self._search(question, vector, legs), self.policy)
+            found = self._load(question, hits, enough)
+            is_crowded = len(found) < min(wanted, enough) and legs <= len(hits)
+            if not is_crowded or legs >= MAX_CROWD * wanted:
+                return found
             legs *= 2
+
+    def _load(self, question: Question, hits: Sequence[Hit], enough: int) -> list[Candidate]:
+        """The first of the hits that can be told, and hardly more of them than enough."""
+        found: list[Candidate] = []
+        for start in range(0, len(hits), enough):
+            part = hits[start : start + enough]
+            rows = self.store.load_memories(question.owner, [hit.memory_id for hit in part])
+            found += _hydrate(question, part, rows)
+            if len(found) >= enough:
+                break
+        return found
 
     def _search(self, question: Question, vector: Vector, legs: int) -> list[Hit]:
         return self.index.search(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pipelines.model import Memory, MemoryId, ReceiptId, Slot
 
     _Message = tuple[ReceiptId, int]
+
+
+ScoredT = TypeVar("ScoredT", bound="Scored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,26 @@ class Ranked:
 
     memory: Memory
     score: float
+
+
+class Scored(Protocol):
+    """Something that the index has found."""
+
+    @property
+    def cosine(self) -> float:
+        """Similarity to the query, -1 to 1."""
+        ...
+
+    @property
+    def lexical(self) -> float | None:
+        """By words, comparable within one search only; None where it shares none."""
+        ...
+
+
+def promising(found: Sequence[ScoredT], policy: RankPolicy) -> list[ScoredT]:
+    """Best first by what the index says alone; equals stay as they stood."""
+    best = _best(found)
+    return sorted(found, key=lambda item: -_relevance(item, best, policy))
 
 
 def rank(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) -> list[Ranked]:
@@ -81,16 +104,24 @@ def _holds(memory: Memory, now: datetime) -> bool:
 
 
 def _scored(candidates: Sequence[Candidate], now: datetime, policy: RankPolicy) -> list[Ranked]:
-    best = max((item.lexical or 0.0 for item in candidates), default=0.0) or 1.0
+    best = _best(candidates)
     return [
         Ranked(
             item.memory,
-            policy.dense_weight * item.cosine
-            + policy.lexical_weight * (item.lexical or 0.0) / best
+            _relevance(item, best, policy)
             + policy.strength_weight * _freshness(item.memory, now, policy.half_life),
         )
         for item in candidates
     ]
+
+
+def _best(found: Sequence[Scored]) -> float:
+    return max((item.lexical or 0.0 for item in found), default=0.0) or 1.0
+
+
+def _relevance(found: Scored, best: float, policy: RankPolicy) -> float:
+    lexical = (found.lexical or 0.0) / best
+    return policy.dense_weight * found.cosine + policy.lexical_weight * lexical
 
 
 def _freshness(memory: Memory, now: datetime, half_life: timedelta) -> float:
@@ -99,14 +130,14 @@ def _freshness(memory: Memory, now: datetime, half_life: timedelta) -> float:
     return strength(idle, max(1, len(memory.sessions)), half_life)
 
 
-def _precedence(ranked: Ranked) -> tuple[float, float, str]:
+def _precedence(ranked: Ranked) -> tuple[float, float, int]:
     memory = ranked.memory
-    return (-ranked.score, -memory.confirmed_at.timestamp(), str(memory.id))
+    return (-ranked.score, -memory.confirmed_at.timestamp(), memory.id.int)
 
 
-def _age(ranked: Ranked) -> tuple[datetime, datetime, str]:
+def _age(ranked: Ranked) -> tuple[datetime, datetime, int]:
     memory = ranked.memory
-    return (memory.valid_from, memory.confirmed_at, str(memory.id))
+    return (memory.valid_from, memory.confirmed_at, memory.id.int)
 
 
 def _shown_once(ranked: Sequence[Ranked]) -> list[Ranked]:
@@ -124,21 +155,23 @@ def _spread(ranked: Sequence[Ranked], policy: RankPolicy) -> list[Ranked]:
     if not ranked:
         return []
     vectors = np.stack([item.memory.vector for item in ranked])
-    likeness = vectors @ vectors.T
+    likeness = policy.diversity * (vectors @ vectors.T).astype(np.float64)
     messages = [_messages(item) for item in ranked]
     places = _places_by_message(messages)
     worth = (1 - policy.diversity) * np.array([item.score for item in ranked])
-    nearest = np.zeros(len(ranked))
-    told = np.zeros(len(ranked), dtype=bool)
+    toll, left = np.zeros(len(ranked)), worth.copy()
+    told: set[int] = set()
     order: list[int] = []
     for _ in ranked:
-        toll = policy.diversity * nearest + policy.same_message_penalty * told
-        chosen = int(np.argmax(worth - toll))
+        chosen = int(left.argmax())
         order.append(chosen)
         worth[chosen] = -np.inf
-        nearest = np.maximum(nearest, likeness[chosen])
-        for message in messages[chosen]:
-            told[places[message]] = True
+        np.maximum(toll, likeness[chosen], out=toll)
+        again = {place for message in messages[chosen] for place in places.pop(message, ())}
+        for place in again - told:
+            worth[place] -= policy.same_message_penalty
+        told |= again
+        np.subtract(worth, toll, out=left)
     return [ranked[place] for place in order]
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from pipelines.adapters.pgvector import PgvectorIndex
-from pipelines.adapters.pgvector_queries import SEARCH
+from pipelines.adapters.pgvector_queries import make_search
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.model import Owner
 from tests.contract.points import ALICE, SIZE, along, make_point
@@ -86,12 +86,12 @@ def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
     index.prepare()
     owners = [Owner("acme", f"user{number}") for number in range(40)]
     index.apply([make_point("tea", owner=owner) for owner in owners for _ in range(25)], [])
-    asked = {"terms": [1], "session_id": None, "limit": 5, "as_of": None}
+    asked = {"term_0": 1, "session_id": None, "limit": 5, "as_of": None}
     values = {"vector": str(along(0).tolist()), **asked}
     with engine.connect() as connection:
         connection.execute(text(f'ANALYZE "{key_prefix}.some-model-{SIZE}"'))
         lines = connection.scalars(
-            text(f"EXPLAIN {index._sql(SEARCH)}"),
+            text(f"EXPLAIN {index._sql(make_search(1))}"),
             {**values, "tenant_id": "acme", "user_id": "user7"},
         ).all()
     plan = "\n".join(lines)

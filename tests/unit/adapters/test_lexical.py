@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pipelines.adapters.lexical import (
     AVERAGE_LENGTH,
     K1,
+    MAX_ASKED,
     document_vector,
     inverse_document_frequency,
     query_vector,
@@ -68,11 +69,20 @@ def test_document_vector_is_well_formed_for_any_text(text: str) -> None:
     assert len(vector.indices) == len(vector.values)
 
 
+def test_query_vector_asks_for_the_first_words_of_a_long_text() -> None:
+    """What a search costs is bounded, however much is asked."""
+    words = [f"w{number}" for number in range(2 * MAX_ASKED)]
+    first = query_vector(" ".join(words[:MAX_ASKED]))
+    assert MAX_ASKED == len(first.indices)
+    assert first == query_vector(" ".join(words))
+
+
 @given(st.text(max_size=200))
 def test_query_vector_asks_each_term_of_the_document_once(text: str) -> None:
     """A text is found by its own words, each of weight one."""
-    query = query_vector(text)
-    assert document_vector(text).indices == query.indices
+    query, stored = query_vector(text), document_vector(text).indices
+    assert min(MAX_ASKED, len(stored)) == len(query.indices)
+    assert set(query.indices) <= set(stored)
     assert set(query.values) <= {1.0}
     assert bool(query) == bool(select_terms(text))
 
