@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from amqp.exceptions import AMQPError
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 BROKER_ERRORS = (OperationalError, RedisError, AMQPError, OSError)
 PROBE_SECONDS = 2.0
+_REDIS_TRANSPORT = "workers.redis_transport:Transport"
 
 
 def make_broker(settings: Settings) -> dict[str, Any]:
     """What Celery is told of the broker and its queues."""
     names = list(dict.fromkeys([*QUEUES.values(), BACKFILL]))
     if settings.broker_url is None:
+        TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), _REDIS_TRANSPORT))
         return {
             "broker_url": broker_url(settings.redis_url.get_secret_value()),
             "broker_transport_options": _redis_options(settings.key_prefix),

@@ -79,7 +79,8 @@ def _call_bare(place: Place, count: int) -> float:
         workers = place.start_celery("benchmarks.load.bare", PROCESSES)
         answered = place.calls_answered()
         started = time.perf_counter()
-        text = '{"session": 1}\n' + '["user", "I walked to the lake with Ana."]\n' * 10
+        said = [f'[{number}, "user", "I walked to the lake with Ana."]' for number in range(8)]
+        text = "\n".join(['{"session": 1}', *said])
         group(app.signature(CALL, (text,)) for _ in range(count)).apply_async()
         wait_until(lambda: place.calls_answered() - answered >= count, "all calls are answered")
         seconds = time.perf_counter() - started

@@ -8,15 +8,17 @@ memories each, and any number of users.
 
 from __future__ import annotations
 
+import struct
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-import numpy as np
-import orjson
 import structlog
+from psycopg import adapters
+from psycopg.adapt import Dumper
 from psycopg.errors import UndefinedTable
+from psycopg.pq import Format
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,7 +34,7 @@ from pipelines.adapters.collection import (
     successor_name,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
-from pipelines.adapters.pgvector_queries import NEIGHBOURS, make_search
+from pipelines.adapters.pgvector_queries import make_neighbours, make_search
 from pipelines.errors import (
     ConfigurationError,
     EmbeddingMismatch,
@@ -54,6 +56,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_HEAD = struct.Struct(">HH")
+# There is a statement for each number of vectors up to this one.
+_ASKED_AT_ONCE = 32
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
 _HAS_EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -85,8 +90,6 @@ CREATE TABLE {table} (
 CREATE INDEX ON {table} (tenant_id, user_id)
 """
 
-# A vector travels as pgvector's text form: the driver needs ten times longer for an array, and
-# the binary form must be registered on each connection, which the caller shares with others.
 _UPSERT = """
 INSERT INTO {table} AS stored
 VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
@@ -125,6 +128,7 @@ class PgvectorTable:
 
     def __init__(self, engine: Engine, name: str, size: int) -> None:
         self._engine = engine
+        self._autocommitting = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._table = self._quote(name)
         self._size = size
@@ -176,10 +180,10 @@ class PgvectorTable:
             **{f"term_{number}": term for number, term in enumerate(terms)},
             "session_id": session_id,
             "as_of": None if as_of is None else as_of.timestamp(),
-            "vector": _to_text(vector),
+            "vector": BinaryVector(vector),
             "limit": limit,
         }
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = connection.execute(self._sql(make_search(len(terms))), values).all()
         cosines = {_id_of(row.memory_id): float(row.cosine) for row in rows}
         lexical = {_id_of(row.memory_id): float(row.score) for row in rows if row.score is not None}
@@ -188,17 +192,23 @@ class PgvectorTable:
     def neighbours(
         self, owner: Owner, vectors: Sequence[Vector], limit: int
     ) -> list[list[MemoryId]]:
+        found: list[list[MemoryId]] = []
+        with self._reading() as connection:
+            for start in range(0, len(vectors), _ASKED_AT_ONCE):
+                part = vectors[start : start + _ASKED_AT_ONCE]
+                found += self._nearest(connection, owner, part, limit)
+        return found
+
+    def _nearest(
+        self, connection: Connection, owner: Owner, vectors: Sequence[Vector], limit: int
+    ) -> list[list[MemoryId]]:
+        values = {**_owner_values(owner), "limit": limit}
+        values |= {f"vector_{n}": BinaryVector(vector) for n, vector in enumerate(vectors)}
         found: list[list[MemoryId]] = [[] for _ in vectors]
-        if not vectors:
-            return found
-        values = {
-            **_owner_values(owner),
-            "vectors": [_to_text(vector) for vector in vectors],
-            "limit": limit,
-        }
-        with self._transaction() as connection:
-            for number, memory_id in connection.execute(self._sql(NEIGHBOURS), values):
-                found[number - 1].append(_id_of(memory_id))
+        for number, memory_id in connection.execute(
+            self._sql(make_neighbours(len(vectors))), values
+        ):
+            found[number].append(_id_of(memory_id))
         return found
 
     def count(self, owner: Owner) -> int:
@@ -226,10 +236,20 @@ class PgvectorTable:
         return self._engine.dialect.identifier_preparer.quote(name)
 
     @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """For a single statement: without the round trips that begin and end a transaction."""
+        with self._translated(), self._autocommitting.connect() as connection:
+            yield connection
+
+    @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        with self._translated(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
-            with self._engine.begin() as connection:
-                yield connection
+            yield
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             raise IndexUnavailable(f"pgvector: {type(error).__name__}") from error
         except DBAPIError as error:
@@ -344,16 +364,32 @@ def _to_row(point: IndexPoint) -> dict[str, object]:
     return {
         **payload_of(point),
         "memory_id": point.memory_id,
-        "vector": _to_text(point.vector),
+        "vector": BinaryVector(point.vector),
         "terms": list(words.indices),
         "weights": list(words.values),
     }
 
 
-def _to_text(vector: Vector) -> str:
-    """With as few digits as tell each number from its neighbours."""
-    numbers = np.ascontiguousarray(vector)
-    return orjson.dumps(numbers, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+class BinaryVector:
+    """A vector as pgvector sends and receives it: its length, then the numbers."""
+
+    def __init__(self, vector: Vector) -> None:
+        self.content = _HEAD.pack(len(vector), 0) + vector.astype(">f4").tobytes()
+
+
+class _BinaryVectorDumper(Dumper):
+    """Of no type by itself, because each database numbers the types of extensions its own way.
+
+    The server takes it for what the statement casts it to.
+    """
+
+    format = Format.BINARY
+
+    def dump(self, obj: BinaryVector) -> bytes:
+        return obj.content
+
+
+adapters.register_dumper(BinaryVector, _BinaryVectorDumper)
 
 
 def _write_order(point: IndexPoint) -> tuple[MemoryId, int]:

@@ -59,16 +59,19 @@ def make_search(terms: int) -> str:
     )
 
 
-NEIGHBOURS = """
-WITH queries AS MATERIALIZED (
-    SELECT number, CAST(item AS vector) AS vector
-    FROM unnest(CAST(:vectors AS text[])) WITH ORDINALITY AS asked (item, number)
-)
+_NEIGHBOURS = """
 SELECT number, memory_id
-FROM queries CROSS JOIN LATERAL (
-    SELECT memory_id, embedding <=> queries.vector AS distance FROM {table}
+FROM (VALUES {queries}) AS asked (number, vector) CROSS JOIN LATERAL (
+    SELECT memory_id, embedding <=> asked.vector AS distance FROM {table}
     WHERE tenant_id = :tenant_id AND user_id = :user_id AND state = 'active'
     ORDER BY distance, memory_id LIMIT :limit
 ) AS nearest
 ORDER BY number, distance, memory_id
 """
+
+
+@lru_cache
+def make_neighbours(vectors: int) -> str:
+    """What is nearest to each of so many vectors, parameters ``vector_0`` and so on."""
+    queries = ", ".join(f"({n}, CAST(:vector_{n} AS vector))" for n in range(vectors))
+    return _NEIGHBOURS.format(table="{table}", queries=queries)

@@ -31,7 +31,9 @@ from pipelines.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
+    from psycopg.abc import Params, QueryNoTemplate
     from sqlalchemy import Engine
 
 APPLICATION = "memstill"
@@ -76,6 +78,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "connect_timeout": connect_seconds,
+                "cursor_factory": _BinaryCursor,
                 # Who takes something away from the schema looks for those who do not know of it.
                 "application_name": f"{APPLICATION}/{max(known_revisions())}",
                 **_SIGNS_OF_LIFE,
@@ -132,6 +135,22 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+class _BinaryCursor(psycopg.Cursor[Any]):
+    """Has the server send numbers, times and embeddings as they are, and not written out."""
+
+    def execute(  # type: ignore[override] # nobody here has a template
+        self,
+        query: QueryNoTemplate,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        # Without parameters there may be several commands, of which nothing can come but text.
+        wanted = True if params and binary is None else binary
+        return super().execute(query, params, prepare=prepare, binary=wanted)
 
 
 def _refuse_ended(connection: psycopg.Connection, *_: object) -> None:
