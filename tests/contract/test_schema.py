@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from pipelines.adapters.postgres import Database
 from pipelines.adapters.postgres.tables import metadata
 
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
-def test_migrated_database_has_the_tables_of_the_code(database_url: str) -> None:
+
+def test_migrated_database_has_the_tables_of_the_code(engine: Engine) -> None:
     """No table, column, index or constraint is missing, left over, or of another type."""
-    database = Database(database_url)
-    with database.transaction() as connection:
+    with engine.begin() as connection:
         names = set(metadata.tables)
         context = MigrationContext.configure(
             connection,
@@ -22,6 +25,5 @@ def test_migrated_database_has_the_tables_of_the_code(database_url: str) -> None
             },
         )
         differences = compare_metadata(context, metadata)
-    database.close()
 
     assert [] == differences
