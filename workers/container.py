@@ -57,6 +57,7 @@ from workers.metrics.catalogue import ServerMeter
 from workers.metrics.metered import TracedOutbox
 from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
+from workers.queues import CONSOLIDATE, is_served_by
 from workers.recalling import make_recall_tiers
 from workers.record import Record, make_record
 from workers.road import make_road
@@ -64,7 +65,7 @@ from workers.session_tier import SessionTier, open_session_tier
 from workers.stores import Stores, open_stores
 from workers.tracing import make_tracer
 from workers.upkeep import IndexUpkeep, make_upkeep
-from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker
+from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker, KeepingWaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,6 +99,7 @@ class Container:
     distill: Distill
     consolidate: Consolidate
     project: Project
+    waker: KeepingWaker
     recall: Recall
     recall_tiers: RecallTiers
     sessions: SessionTier
@@ -210,9 +212,10 @@ def _compose(ground: Ground, search: _Search) -> Container:
     policies, database, clock = ground.policies, ground.database, ground.clock
     index, embedder = search.index, search.embedder
     stores, sender = open_stores(ground), CeleryWaker(ground.app)
-    waker, later = GatheringWaker(sender), BackgroundWaker(sender)
-    for each in (waker, later):
+    gathering, later = GatheringWaker(sender), BackgroundWaker(sender)
+    for each in (gathering, later):
         ground.clients.callback(each.close)
+    waker = KeepingWaker(gathering, lambda: is_served_by(ground.app, CONSOLIDATE))
     road = make_road(ground, stores, embedder, index, search.outbox, waker=waker, later=later)
     lifecycle = make_lifecycle(ground, later)
     record = make_record(ground, stores.memories, embedder, later)
@@ -241,6 +244,7 @@ def _compose(ground: Ground, search: _Search) -> Container:
         distill=road.distill,
         consolidate=road.consolidate,
         project=road.project,
+        waker=waker,
         recall=recall,
         recall_tiers=make_recall_tiers(ground, recall, sessions, procedures),
         sessions=sessions,

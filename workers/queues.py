@@ -9,6 +9,8 @@ from pipelines.model import Lane
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celery import Celery
+
 DISTILL = "memstill.distill"
 CONSOLIDATE = "memstill.consolidate"
 PROJECT = "memstill.project"
@@ -27,6 +29,11 @@ QUEUES = {
 
 # Distilling that nobody waits for has a queue of its own.
 BACKFILL = "backfill"
+
+
+def is_served_by(app: Celery, task: str) -> bool:
+    """Whether this process, if it is a worker, takes such wake-ups."""
+    return QUEUES[task] in app.amqp.queues.consume_from
 
 
 def lane_of_queue(queue: str | None) -> Lane:

@@ -40,14 +40,21 @@ log = structlog.get_logger(__name__)
 def distill(self: Task, receipt: str, **_newer: object) -> None:
     """Distill whoever's turn it is: each that waits has sent a wake-up, and none is its own."""
     lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
-    _perform("distill", lambda container: container.distill.run_next(lane), woken_for=receipt)
+    owners: list[Owner] = []
+
+    def run(container: Container) -> Outcome:
+        with container.waker.keep(owners):
+            return container.distill.run_next(lane)
+
+    _perform("distill", run, woken_for=receipt)
+    for owner in owners:
+        _consolidate(owner)
 
 
 @shared_task(name=CONSOLIDATE)
 def consolidate(tenant_id: str, user_id: str, **_newer: object) -> None:
     """Consolidate one user, if due."""
-    owner = Owner(tenant_id, user_id)
-    _perform("consolidate", lambda container: container.consolidate.run(owner), tenant_id=tenant_id)
+    _consolidate(Owner(tenant_id, user_id))
 
 
 @shared_task(name=PROJECT)
@@ -73,6 +80,11 @@ def share(after_tenant: str = "", **_newer: object) -> None:
 def redistill(**_newer: object) -> None:
     """Bring the users of generations on."""
     _perform("redistill", lambda container: container.redistill.run())
+
+
+def _consolidate(owner: Owner) -> None:
+    of = {"tenant_id": owner.tenant_id}
+    _perform("consolidate", lambda container: container.consolidate.run(owner), **of)
 
 
 def _run_job(container: Container, job: Job) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -14,7 +15,7 @@ from workers.broker import BROKER_ERRORS
 from workers.queues import BACKFILL, CONSOLIDATE, DISTILL, PROJECT, QUEUES, REDISTILL, SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from celery import Celery
 
@@ -121,6 +122,54 @@ class GatheringWaker:
         # Before it is sent: what is committed from here on needs another one.
         self._is_waiting.release()
         self._waker.wake_index()
+
+
+class KeepingWaker:
+    """``Waker`` whose consolidations a thread may keep to itself.
+
+    Whoever distilled goes on with the user by itself, where its worker consolidates, too: a
+    message to itself would cost as much as a tenth of the work. If it dies before, the sweep
+    finds the user, as with a wake-up that was lost.
+
+    Args:
+        may_keep: Whether this process consolidates.
+    """
+
+    def __init__(self, waker: Waker, may_keep: Callable[[], bool]) -> None:
+        self._waker = waker
+        self._may_keep = may_keep
+        self._of_thread = threading.local()
+
+    @contextmanager
+    def keep(self, owners: list[Owner]) -> Iterator[None]:
+        """Put here, and not on the queue, whom this thread wants to be consolidated."""
+        self._of_thread.kept = owners if self._may_keep() else None
+        try:
+            yield
+        finally:
+            self._of_thread.kept = None
+
+    def count_waiting(self) -> Waiting:
+        return self._waker.count_waiting()
+
+    def wake_distill(self, receipts: Sequence[ReceiptId], lane: Lane = Lane.INTERACTIVE) -> None:
+        self._waker.wake_distill(receipts, lane)
+
+    def wake_consolidate(self, owners: Sequence[Owner]) -> None:
+        kept: list[Owner] | None = getattr(self._of_thread, "kept", None)
+        if kept is None:
+            self._waker.wake_consolidate(owners)
+        else:
+            kept.extend(owner for owner in owners if owner not in kept)
+
+    def wake_index(self) -> None:
+        self._waker.wake_index()
+
+    def wake_redistill(self) -> None:
+        self._waker.wake_redistill()
+
+    def wake_share(self, after_tenant: str) -> None:
+        self._waker.wake_share(after_tenant)
 
 
 class BackgroundWaker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,7 +21,7 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.flows.again import insist, is_outage
-from pipelines.flows.turns import Turns
+from pipelines.flows.turns import AT_THE_HEAD, Turns
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from config.retrieval import VerbatimPolicy
     from pipelines.model import Draft, Fact, Lane, Owner, ReceiptId, Refusal, Transcript
-    from pipelines.ports import Clock, Distillers, Inbox, TranscriptClaim, Waker
+    from pipelines.ports import Clock, Distillers, Inbox, Place, TranscriptClaim, Waker
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +47,7 @@ _FAILURES_OF_COMPANY = (BadReply, BudgetExceeded, ModelRefused)
 _LOST = Skipped("its lease was lost")
 _NOT_DUE = Skipped("not due, or held by another worker")
 _AWAY = Skipped("the model is away")
-_AT_THE_HEAD = 16
+_LOOKS = 10
 # A transcript that keeps ending its worker shall not use up the attempts of the others.
 _ATTEMPTS_IN_COMPANY = 2
 
@@ -127,16 +126,21 @@ class Distill:
     # ---- who goes together ------------------------------------------------------------------
 
     def _claim_next(self, lane: Lane, *, with_suspects: bool) -> list[TranscriptClaim]:
-        """Of the first in line one that no other worker takes at this moment."""
-        places = self.inbox.find_in_line(
-            lane,
-            self.turns.last_tenant(lane),
-            self.clock.now(),
-            _AT_THE_HEAD,
-            with_suspects=with_suspects,
-        )
-        # Workers that look at once would all reach for the very first.
-        random.shuffle(places)
+        """Of the first in line one that no other worker takes at this moment.
+
+        Where others were quicker each time it looks again: whoever they took is out of the line,
+        and this wake-up may be the last one.
+        """
+        for _ in range(_LOOKS):
+            now = self.clock.now()
+            places = self.turns.look(self.inbox, lane, now, with_suspects=with_suspects)
+            if claims := self._claim_one_of(places, lane):
+                return claims
+            if len(places) < AT_THE_HEAD:
+                break
+        return []
+
+    def _claim_one_of(self, places: Sequence[Place], lane: Lane) -> list[TranscriptClaim]:
         for place in places:
             self.turns.note(lane, place.owner.tenant_id)
             try:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from pipelines.model import Lane
+    from pipelines.ports import Inbox, Place
+
+
+AT_THE_HEAD = 16
 
 
 @dataclass(slots=True)
@@ -25,9 +32,15 @@ class Turns:
     quarantine: threading.Lock = field(default_factory=threading.Lock)
     _tenants: dict[Lane, str] = field(default_factory=dict)
 
-    def last_tenant(self, lane: Lane) -> str:
-        """Who was served last; nobody yet is the empty name."""
-        return self._tenants.get(lane, "")
+    def look(self, inbox: Inbox, lane: Lane, now: datetime, *, with_suspects: bool) -> list[Place]:
+        """Who stands first in the line of the tenant that comes next, in no order.
+
+        Workers that look at once would all reach for the very first.
+        """
+        last = self._tenants.get(lane, "")
+        places = inbox.find_in_line(lane, last, now, AT_THE_HEAD, with_suspects=with_suspects)
+        random.shuffle(places)
+        return places
 
     def note(self, lane: Lane, tenant_id: str) -> None:
         """This tenant is served now."""

@@ -15,7 +15,8 @@ from pipelines.ports import Waiting
 from pipelines.testing.surroundings import RecordingWaker
 from tests.acceptance.deployment import wait_until
 from workers.app import make_app
-from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker
+from workers.queues import CONSOLIDATE, DISTILL, QUEUES, is_served_by
+from workers.waker import BackgroundWaker, CeleryWaker, GatheringWaker, KeepingWaker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,3 +128,55 @@ def test_gathering_waker_passes_on_all_other_wake_ups() -> None:
     waker.wake_consolidate([Owner("acme", "alice")])
 
     assert [Owner("acme", name) for name in ("alice", "bob", "alice")] == heard.owners
+
+
+def test_whoever_keeps_a_consolidation_sends_none() -> None:
+    """Each user once, for the thread that asked; others, and all before and after, send."""
+    heard, kept = RecordingWaker(), list[Owner]()
+    waker = KeepingWaker(heard, lambda: True)
+    alice, bob, eve = (Owner("acme", name) for name in ("alice", "bob", "eve"))
+
+    waker.wake_consolidate([eve])
+    with waker.keep(kept):
+        waker.wake_consolidate([alice, bob])
+        waker.wake_consolidate([alice])
+        waker.wake_index()
+        other = threading.Thread(target=waker.wake_consolidate, args=([eve],))
+        other.start()
+        other.join()
+    waker.wake_consolidate([eve])
+
+    assert [alice, bob] == kept
+    assert [eve] * 3 == heard.owners
+    assert 1 == heard.index_wakes
+
+
+def test_a_worker_that_does_not_consolidate_keeps_nothing(redis_url: str, key_prefix: str) -> None:
+    """Where the kinds of work are scaled apart, another worker is woken."""
+    app = make_app(Settings(redis_url=redis_url, key_prefix=key_prefix))
+    heard, kept = RecordingWaker(), list[Owner]()
+    waker = KeepingWaker(heard, lambda: is_served_by(app, CONSOLIDATE))
+
+    with waker.keep(kept):
+        waker.wake_consolidate([Owner("acme", "alice")])
+    app.amqp.queues.select([QUEUES[DISTILL]])
+    with waker.keep(kept):
+        waker.wake_consolidate([Owner("acme", "bob")])
+
+    assert [Owner("acme", "alice")] == kept
+    assert [Owner("acme", "bob")] == heard.owners
+
+
+def test_a_channel_makes_one_client_for_all_messages(redis_url: str, key_prefix: str) -> None:
+    """Until its connections are given up; what waits for messages has connections of its own."""
+    app = make_app(Settings(redis_url=redis_url, key_prefix=key_prefix))
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
+        assert channel.client is not channel.subclient
+        assert first not in (channel.client, channel.subclient)
+        channel._disconnect_pools()
+        with channel.conn_or_acquire() as fresh:
+            assert fresh is not first
+            assert fresh.ping()

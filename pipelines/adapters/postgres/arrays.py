@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, UUID, and_, any_, false, literal, literal_column, or_
+from sqlalchemy import ARRAY, UUID, and_, any_, false, func, literal, literal_column, or_
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy import ColumnElement, Select, Table
 
     from pipelines.model import Owner
 
@@ -20,6 +20,15 @@ def is_among(column: ColumnElement[Any], keys: Collection[Any]) -> ColumnElement
     They are one parameter together: ``IN`` takes one for each, and a statement has 65,535 at most.
     """
     return column == any_(literal(list(keys), ARRAY(UUID)))
+
+
+def is_found(column: ColumnElement[Any], keys: Select[Any]) -> ColumnElement[bool]:
+    """Whether a key is one of those that a query finds.
+
+    The query is done first and each key looked up, always: where it is ``IN``, a plan that was
+    made while the tables were nearly empty joins all rows, for as long as it is kept.
+    """
+    return column == any_(func.array(keys.scalar_subquery(), type_=ARRAY(column.type)))
 
 
 def is_named(column: ColumnElement[str], *names: str) -> ColumnElement[bool]:

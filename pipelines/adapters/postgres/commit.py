@@ -11,7 +11,6 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    exists,
     insert,
     select,
     tuple_,
@@ -20,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import Insert as PgInsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.arrays import is_found, is_named
 from pipelines.adapters.postgres.events import event_rows
 from pipelines.adapters.postgres.rows import evidence_row, memory_row, quote_key
 from pipelines.adapters.postgres.tables import (
@@ -258,19 +258,24 @@ def _make_fill_outbox() -> PgInsert:
 
 def _make_finish() -> Update:
     settled = facts.c.id == any_(bindparam("settled", type_=ARRAY(UUID)))
-    touched = select(facts.c.receipt).where(settled).distinct()
-    still_pending = exists().where(
-        facts.c.receipt == transcripts.c.receipt,
-        # A generation beside the live one has facts of the same transcript.
-        facts.c.tenant_id == transcripts.c.tenant_id,
-        facts.c.outcome == FactOutcome.PENDING.value,
+    # Not EXISTS, which is a join, too.
+    still_pending = (
+        select(facts.c.id)
+        .where(
+            facts.c.receipt == transcripts.c.receipt,
+            # A generation beside the live one has facts of the same transcript.
+            facts.c.tenant_id == transcripts.c.tenant_id,
+            is_named(facts.c.outcome, FactOutcome.PENDING.value),
+        )
+        .limit(1)
+        .scalar_subquery()
     )
     return (
         update(transcripts)
         .where(
-            transcripts.c.receipt.in_(touched),
-            transcripts.c.state == TranscriptState.DISTILLED.value,
-            ~still_pending,
+            is_found(transcripts.c.receipt, select(facts.c.receipt).where(settled)),
+            is_named(transcripts.c.state, TranscriptState.DISTILLED.value),
+            still_pending.is_(None),
         )
         .values(state=TranscriptState.DONE.value)
     )

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.arrays import is_found
 from pipelines.adapters.postgres.generation_moves import find_brought
 from pipelines.adapters.postgres.indexed import IS_INDEXED, is_indexed
 from pipelines.adapters.postgres.passages import load_passages
@@ -89,7 +90,7 @@ def _make_lease(condition: ColumnElement[bool]) -> ReturningUpdate[Any]:
     )
     return (
         update(outbox)
-        .where(outbox.c.memory_id.in_(due))
+        .where(is_found(outbox.c.memory_id, due))
         .values(
             lease_until=bindparam("until", type_=DateTime(timezone=True)),
             fence=outbox.c.fence + 1,

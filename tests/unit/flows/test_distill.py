@@ -10,6 +10,7 @@ import pytest
 
 from config.retrieval import VerbatimPolicy
 from pipelines.errors import BadReply, BudgetExceeded, ModelUnavailable, StoreUnavailable
+from pipelines.flows.turns import AT_THE_HEAD
 from pipelines.model import Draft, Kind, Lane, Owner, Role, Transcript, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
 from pipelines.stages.injection.fence import fence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.model import Fact, Refusal
-    from pipelines.ports import TranscriptClaim
+    from pipelines.ports import Place, TranscriptClaim
 
 
 def talk(session: str, tenant: str = "acme") -> Transcript:
@@ -115,6 +116,35 @@ def test_distill_takes_whoever_is_first_in_line_from_tenant_to_tenant() -> None:
     names = [name for (name,) in world.shown_together()]
     assert {"a-0", "a-1", "a-2", "b-0"} == set(names)
     assert names.index("b-0") < 2
+
+
+class Crowded(InMemoryStores):
+    """Others take all that stands first in line, as often as they are told to."""
+
+    rushes = 0
+
+    def find_in_line(
+        self, lane: Lane, after_tenant: str, now: datetime, limit: int, *, with_suspects: bool
+    ) -> list[Place]:
+        found = super().find_in_line(lane, after_tenant, now, limit, with_suspects=with_suspects)
+        if self.rushes:
+            self.rushes -= 1
+            for place in found:
+                self.claim_transcript(place.receipt, now, LEASE)
+        return found
+
+
+def test_distill_looks_again_where_others_were_quicker() -> None:
+    """Its wake-up may be the last one: who is left would wait for the sweep."""
+    world = World(stores=(stores := Crowded()))
+    world.accept(*(talk(f"s{number}") for number in range(3 * AT_THE_HEAD)))
+
+    stores.rushes = 2
+    assert isinstance(world.flow.run_next(Lane.INTERACTIVE), Done)
+    stores.rushes = 100
+    assert isinstance(world.flow.run_next(Lane.INTERACTIVE), Skipped)
+
+    assert 1 == len(world.shown_together())
 
 
 def test_distill_works_on_one_suspect_at_a_time_and_on_others_beside_it() -> None:
