@@ -16,6 +16,7 @@ from rich.console import Console
 
 from benchmarks.load.intake import measure_intake
 from benchmarks.load.place import open_place
+from benchmarks.load.recall import measure_recall
 from benchmarks.load.report import keep, load_before, show
 from benchmarks.load.road import measure_road
 from config.logs import configure_logs
@@ -44,6 +45,16 @@ class Scenario:
 SCENARIOS = {
     "intake": Scenario(
         "Pushing and taking in", 0.0, lambda place, times: measure_intake(place, 2_000 * times)
+    ),
+    "recall-pgvector": Scenario(
+        "Recalling, pgvector",
+        0.0,
+        lambda place, times: measure_recall(place, "pgvector", with_most=times > 1),
+    ),
+    "recall-edge": Scenario(
+        "Recalling, Qdrant Edge",
+        0.0,
+        lambda place, times: measure_recall(place, "edge", with_most=times > 1),
     ),
     "road": Scenario(
         "From the Stream into the index, the model answers after 500 ms",

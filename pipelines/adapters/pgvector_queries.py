@@ -28,7 +28,11 @@ UNION
 (SELECT memory_id, cosine, score FROM scored WHERE score IS NOT NULL
  ORDER BY score DESC, memory_id LIMIT :limit)
 """
-_WEIGHT = "weights[array_position(terms, CAST(:term_{n} AS bigint))] AS weight_{n}"
+# To find the place of a word takes four times as long as to see that it is not there.
+_WEIGHT = (
+    "CASE WHEN CAST(:term_{n} AS bigint) = ANY (terms)"
+    " THEN weights[array_position(terms, CAST(:term_{n} AS bigint))] END AS weight_{n}"
+)
 _HOLDING = "count(weight_{n}) AS holding_{n}"
 # The inverse document frequency of BM25, in this user's own rows.
 _RARITY = (

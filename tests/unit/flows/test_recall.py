@@ -16,17 +16,18 @@ from pipelines.flows.recall import NOT_RERANKED
 from pipelines.model import MemoryState, Owner, Scope, Slot
 from pipelines.plan import Insert, Plan, Supersede
 from pipelines.stages.injection.fence import strip_fenced
+from pipelines.stages.rank import promising
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder
 from tests.builders import ALICE, BOB, START, day, make_fact, make_memory
 from tests.unit.flows.recalling import LEASE, World, question
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
-    from pipelines.model import Fact, Vector
-    from pipelines.ports import Hit, TokenCounter
+    from pipelines.model import Fact, Memory, MemoryId, Vector
+    from pipelines.ports import Hit, MemoryLoader, TokenCounter
 
 
 def test_recall_finds_the_nearest_first() -> None:
@@ -67,6 +68,50 @@ def test_recall_drops_what_a_stale_index_still_returns() -> None:
 
     assert 1 == world.index.count(ALICE)
     assert [] == world.ask("Berlin")
+
+
+class RecordingLoader:
+    """Remembers how many memories were asked for."""
+
+    def __init__(self, loader: MemoryLoader) -> None:
+        self.loader, self.asked = loader, list[int]()
+
+    def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
+        self.asked += [len(ids)] if ids else []
+        return self.loader.load_memories(owner, ids)
+
+
+def test_recall_reads_only_what_may_come_near_the_top() -> None:
+    """So many for each that is wanted, the most promising first, and the same ones come of it."""
+    world = World(*[f"User likes tea number {n} very much." for n in range(90)])
+    loader = RecordingLoader(world.flow.store)
+    narrow = replace(world.flow.policy, least_considered=5)
+    flow = replace(world.flow, store=loader, policy=narrow)
+
+    told = flow.run(question("tea number 7", max_memories=10)).memories
+    everything = world.flow.run(question("tea number 7", max_memories=90)).memories
+
+    assert [30] == loader.asked
+    assert 10 == len(told)
+    assert told[0].memory == everything[0].memory
+
+
+def test_recall_reads_on_where_the_most_promising_cannot_be_told() -> None:
+    """What the index proposes in vain is not counted."""
+    world = World(*[f"User likes tea number {n} very much." for n in range(40)])
+    hits = world.flow._search(question("tea"), world.flow.embedder.embed(["tea"])[0], 100)
+    gone = {hit.memory_id for hit in promising(hits, world.flow.policy)[:30]}
+
+    class Forgetful(RecordingLoader):
+        def load_memories(self, owner: Owner, ids: Collection[MemoryId]) -> list[Memory]:
+            return [it for it in super().load_memories(owner, ids) if it.id not in gone]
+
+    loader = Forgetful(world.flow.store)
+    narrow = replace(world.flow.policy, least_considered=5)
+    flow = replace(world.flow, store=loader, policy=narrow)
+
+    assert 5 == len(flow.run(question("tea", max_memories=5)).memories)
+    assert [15, 15, 10] == loader.asked
 
 
 @pytest.mark.parametrize("tokens", [HashEmbedder(), CharacterTokenCounter(), MiniLmEmbedder()])
