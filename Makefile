@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test tests check code lint types imports unit contract integration acceptance eval \
-	chaos rabbitmq eval-pairs eval-replay bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
+	chaos rabbitmq eval-pairs eval-replay bench bench-full bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
 	lock clean
 
 help: ## list the verbs
@@ -84,6 +84,11 @@ eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of stateme
 
 eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
 	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
+
+bench: $(VENV)/.installed ## what memstill carries, each figure beside its ceiling in the same run
+	@$(BIN)/python -m benchmarks.load
+bench-full: $(VENV)/.installed ## the same with five times as much
+	@$(BIN)/python -m benchmarks.load --full
 
 MEMORIES ?= 1000000
 bench-decay: $(VENV)/.installed ## MEMORIES=1000000: what a run of decay costs, and what others notice

@@ -14,7 +14,7 @@ from memstill_client.wire import (
     LaneName,
     TranscriptV1,
     check_size,
-    parse_transcript,
+    complete_transcript,
     receipt_id,
     to_json,
 )
@@ -80,7 +80,7 @@ def make_push(
     elif fields:
         raise TypeError("give a transcript or its fields, not both")
     if not isinstance(transcript, TranscriptV1):
-        transcript = parse_transcript(transcript, now=datetime.now(UTC))
+        transcript = complete_transcript(transcript, now=datetime.now(UTC))
     return replace(_encode(_with_tenant(transcript, endpoints)), lane=lane)
 
 

@@ -184,10 +184,21 @@ def parse_transcript(
     Raises:
         InvalidTranscript: It breaks the format; the first broken field is named.
     """
-    transcript = _complete(_read_body(raw, max_bytes), now)
+    transcript = complete_transcript(raw, now=now, max_bytes=max_bytes)
     if isinstance(raw, Mapping):
         check_size(len(to_json(transcript)), max_bytes)
     return transcript
+
+
+def complete_transcript(
+    raw: bytes | str | Mapping[str, Any], *, now: datetime, max_bytes: int = MAX_BYTES
+) -> TranscriptV1:
+    """``parse_transcript`` for who encodes it next: how large an object is shows only then.
+
+    Raises:
+        InvalidTranscript: It breaks the format in another way than by its size.
+    """
+    return _complete(_read_body(raw, max_bytes), now)
 
 
 def content_hash(transcript: TranscriptV1) -> str:
