@@ -15,10 +15,12 @@ import typer
 from rich.console import Console
 
 from benchmarks.load.intake import measure_intake
+from benchmarks.load.latency import measure_latency
 from benchmarks.load.place import open_place
 from benchmarks.load.recall import measure_recall
 from benchmarks.load.report import keep, load_before, show
 from benchmarks.load.road import measure_road
+from benchmarks.load.scaling import measure_scaling
 from config.logs import configure_logs
 
 if TYPE_CHECKING:
@@ -55,6 +57,16 @@ SCENARIOS = {
         "Recalling, Qdrant Edge",
         0.0,
         lambda place, times: measure_recall(place, "edge", with_most=times > 1),
+    ),
+    "latency": Scenario(
+        "From a push to its memories, the model answers at once",
+        0.0,
+        lambda place, times: measure_latency(place, 200 * times),
+    ),
+    "scaling": Scenario(
+        "One worker process and two, the model answers after 500 ms",
+        0.5,
+        lambda place, times: measure_scaling(place, rounds=times),
     ),
     "road": Scenario(
         "From the Stream into the index, the model answers after 500 ms",

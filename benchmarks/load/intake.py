@@ -14,6 +14,7 @@ from benchmarks.load.figures import Bound, Figure, quantile, share
 from benchmarks.load.place import PREFIX, wait_until
 from benchmarks.load.sessions import make_sessions
 from memstill_client.wire import STREAM_FIELD, stream_key
+from workers.queues import QUEUES, RUN_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,10 +60,10 @@ def _push_in_turns(
 
 
 def _take_in(place: Place, count: int) -> float:
-    """Sessions a second that one worker takes in, which also begins to distill them."""
+    """Sessions a second that one worker takes in, which has nothing else to do."""
     before = place.count(_TAKEN_IN)
     started = time.perf_counter()
-    workers = place.start_workers(1)
+    workers = place.start_workers(1, queues=QUEUES[RUN_JOB])
     started = time.perf_counter() if place.count(_TAKEN_IN) == before else started
     wait_until(lambda: place.count(_TAKEN_IN) - before >= count, "all are taken in", step=0.02)
     seconds = time.perf_counter() - started

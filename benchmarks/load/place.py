@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -49,13 +49,25 @@ class Place:
     postgres_id: int
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start_workers(self, count: int, threads: int = THREADS) -> list[int]:
-        """So many worker processes; gives their ids when each of them is ready."""
-        return self.start_celery("workers.app", count, threads)
+    def start_workers(self, count: int, threads: int = THREADS, queues: str = "") -> list[int]:
+        """So many worker processes; gives their ids when each of them is ready.
 
-    def start_celery(self, app: str, count: int, threads: int = THREADS) -> list[int]:
+        They serve these ``queues``, with commas between their names, or all of them.
+        """
+        return self.start_celery("workers.app", count, threads, queues)
+
+    def start_beat(self) -> int:
+        """What wakes the jobs, and so whatever lies due; gives its id."""
+        schedule = ("--schedule", str(self.folder / "beat"), "--pidfile", "")
+        log = self.folder / f"beat-{len(self.started)}.log"
+        return self.run("celery", "-A", "workers.app", "beat", *schedule, log=log)
+
+    def start_celery(
+        self, app: str, count: int, threads: int = THREADS, queues: str = ""
+    ) -> list[int]:
         """Worker processes of an application of Celery."""
         options = ["-P", "threads", "-c", str(threads), "--without-gossip", "--without-mingle"]
+        options += ["-Q", queues] if queues else []
         logs = [self.folder / f"worker-{len(self.started) + number}.log" for number in range(count)]
         ids = [
             self.run(
@@ -87,6 +99,12 @@ class Place:
         self.started.append(process)
         return process.pid
 
+    def kill(self, process_id: int) -> None:
+        """End it without a word, as a machine that is gone does."""
+        (process,) = (it for it in self.started if it.pid == process_id)
+        process.kill()
+        process.wait()
+
     def stop(self, *ids: int) -> None:
         """End these in good order."""
         _end([process for process in self.started if process.pid in ids])
@@ -103,6 +121,17 @@ class Place:
         """The number that a query gives."""
         with self.database.transaction() as connection:
             return int(connection.exec_driver_sql(query).scalar_one())
+
+    def query(self, statement: str, *values: object) -> list[Any]:
+        """The rows that a query gives."""
+        with self.database.transaction() as connection:
+            return list(connection.exec_driver_sql(statement, values or None))
+
+    def tidy(self) -> None:
+        """As it is a minute later by itself: plans that were made for empty tables go."""
+        engine = self.database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
 
     @contextmanager
     def environment(self) -> Iterator[None]:
