@@ -14,13 +14,8 @@ import structlog
 from kombu.entity import Queue
 from kombu.messaging import Consumer
 
-from memstill_client.wire import (
-    LANE_FIELD,
-    PUSHED_AT_HEADER,
-    QUEUE_ARGUMENTS,
-    TRACE_FIELD,
-    intake_queue,
-)
+from memstill_client.queue_format import PUSHED_AT_HEADER, QUEUE_ARGUMENTS, intake_queue
+from memstill_client.wire import LANE_FIELD, TRACE_FIELD
 from pipelines.adapters.intake_queue import open_rabbitmq
 from pipelines.errors import DependencyUnavailable
 from workers.broker import BROKER_ERRORS

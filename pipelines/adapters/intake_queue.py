@@ -17,7 +17,7 @@ from amqp.exceptions import AMQPError
 from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
-from memstill_client.wire import PUSHED_AT_HEADER, QUEUE_ARGUMENTS, intake_queue
+from memstill_client.queue_format import PUSHED_AT_HEADER, QUEUE_ARGUMENTS, intake_queue
 from pipelines.errors import QueueUnavailable
 
 if TYPE_CHECKING:

@@ -8,17 +8,13 @@ memories each, and any number of users.
 
 from __future__ import annotations
 
-import struct
 from contextlib import contextmanager
 from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import structlog
-from psycopg import adapters
-from psycopg.adapt import Dumper
 from psycopg.errors import UndefinedTable
-from psycopg.pq import Format
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -34,6 +30,7 @@ from pipelines.adapters.collection import (
     successor_name,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
+from pipelines.adapters.pgvector_format import BinaryVector
 from pipelines.adapters.pgvector_queries import make_neighbours, make_search
 from pipelines.errors import (
     ConfigurationError,
@@ -56,7 +53,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_HEAD = struct.Struct(">HH")
 # There is a statement for each number of vectors up to this one.
 _ASKED_AT_ONCE = 32
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
@@ -368,28 +364,6 @@ def _to_row(point: IndexPoint) -> dict[str, object]:
         "terms": list(words.indices),
         "weights": list(words.values),
     }
-
-
-class BinaryVector:
-    """A vector as pgvector sends and receives it: its length, then the numbers."""
-
-    def __init__(self, vector: Vector) -> None:
-        self.content = _HEAD.pack(len(vector), 0) + vector.astype(">f4").tobytes()
-
-
-class _BinaryVectorDumper(Dumper):
-    """Of no type by itself, because each database numbers the types of extensions its own way.
-
-    The server takes it for what the statement casts it to.
-    """
-
-    format = Format.BINARY
-
-    def dump(self, obj: BinaryVector) -> bytes:
-        return obj.content
-
-
-adapters.register_dumper(BinaryVector, _BinaryVectorDumper)
 
 
 def _write_order(point: IndexPoint) -> tuple[MemoryId, int]:

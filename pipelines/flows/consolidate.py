@@ -26,10 +26,11 @@ from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
 from pipelines.stages.generation import Side, generation_of
 from pipelines.stages.merging.merge import Known, merge, select_displaced
+from pipelines.stages.merging.portions import cut, session_end
 from pipelines.stages.merging.relate import Relations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from config.policy import Policies
@@ -107,7 +108,7 @@ class Consolidate:
         pending = self.store.pending_facts(claim.owner, self.policies.consolidate.max_facts)
         ready, resume_at = self._select_ready(claim, pending)
         counts, done = Counter[str](), 0
-        for portion in _cut(ready, claim.deaths):
+        for portion in cut(ready, claim.deaths):
             if done:
                 self._hold(claim)
             counts.update(self._commit_portion(claim, portion))
@@ -153,7 +154,7 @@ class Consolidate:
         barrier = self.store.earliest_undistilled(claim.owner, now - wait)
         if barrier is None:
             return list(pending), None
-        ready = [fact for fact in pending if _session_end(fact) < barrier]
+        ready = [fact for fact in pending if session_end(fact) < barrier]
         if len(ready) == len(pending):
             return ready, None
         waiting_since = self.store.oldest_pending(claim.owner) or now
@@ -385,22 +386,3 @@ class Consolidate:
         )
         log.warning("consolidation_postponed", error=text)
         return Snoozed(delay, text)
-
-
-def _cut(facts: Sequence[Fact], deaths: int) -> Iterator[Sequence[Fact]]:
-    """What is consolidated at one blow: all, as long as no worker died over it.
-
-    After a death the portions begin with a single fact and double, so that a death says more and
-    more exactly over which; after another the first fact goes alone.
-    """
-    if deaths > 1:
-        facts = facts[:1]
-    size = 1 if deaths else len(facts)
-    while facts:
-        yield facts[:size]
-        facts = facts[size:]
-        size *= 2
-
-
-def _session_end(fact: Fact) -> datetime:
-    return max(item.said_at for item in fact.evidence)

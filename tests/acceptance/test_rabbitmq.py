@@ -16,7 +16,8 @@ import redis
 from config.policy import IntakePolicy
 from memstill_client import Memstill
 from memstill_client.errors import Busy, Unavailable
-from memstill_client.wire import PUSHED_AT_HEADER, intake_queue, stream_key
+from memstill_client.queue_format import PUSHED_AT_HEADER, intake_queue
+from memstill_client.wire import stream_key
 from pipelines.adapters.intake_queue import IntakeQueue, open_rabbitmq
 from pipelines.errors import QueueUnavailable
 from pipelines.flows.ingest import Ingest

@@ -12,15 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from memstill_client.appending import check_taken
 from memstill_client.errors import NotConfigured, Refused, Unavailable
+from memstill_client.queue_format import PUSHED_AT_HEADER, QUEUE_ARGUMENTS, intake_queue
 from memstill_client.streams import receipt_of
 from memstill_client.tracing import current_traceparent
-from memstill_client.wire import (
-    LANE_FIELD,
-    PUSHED_AT_HEADER,
-    QUEUE_ARGUMENTS,
-    TRACE_FIELD,
-    intake_queue,
-)
+from memstill_client.wire import LANE_FIELD, TRACE_FIELD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

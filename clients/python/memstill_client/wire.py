@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import pydantic_core
@@ -43,13 +42,6 @@ DEFAULT_TENANT: Final = "default"
 STREAM_FIELD: Final = "transcript"
 LANE_FIELD: Final = "lane"
 TRACE_FIELD: Final = "traceparent"
-# What a message of RabbitMQ says of itself, by the name that the broker uses where it is told to.
-PUSHED_AT_HEADER: Final = "timestamp_in_ms"
-# Replicated and on disk before it is confirmed; whoever dies over a message gives it back, however
-# often that happens: at the usual limit of 20 the broker would throw it away.
-QUEUE_ARGUMENTS: Final[Mapping[str, str | int]] = MappingProxyType(
-    {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000}
-)
 NAMESPACE: Final = uuid.UUID("aa6b06db-58cb-5bbc-85e7-f3f65c0c0fb8")
 
 RoleName = Literal["user", "assistant", "system", "tool"]
@@ -158,11 +150,6 @@ class TranscriptV1:
 def stream_key(key_prefix: str) -> str:
     """The Redis key of the intake Stream."""
     return f"{key_prefix}:transcripts"
-
-
-def intake_queue(key_prefix: str) -> str:
-    """The intake queue of RabbitMQ."""
-    return f"{key_prefix}.transcripts"
 
 
 def receipt_id(tenant_id: str, user_id: str, idempotency_key: str) -> uuid.UUID:

@@ -11,7 +11,7 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from pydantic import ValidationError
 
-from memstill_client.wire import intake_queue
+from memstill_client.queue_format import intake_queue
 from tests.unit.kubernetes.rendering import (
     MANIFESTS,
     OVERLAYS,
