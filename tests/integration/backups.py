@@ -11,10 +11,11 @@ from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
+from sqlalchemy import create_engine
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from pipelines.adapters.postgres import Database
+from pipelines.adapters.postgres.database import parse_url
 from pipelines.adapters.postgres.schema import FOLDER
 from pipelines.adapters.postgres.tables import metadata
 from workers import cli
@@ -97,11 +98,14 @@ def fences_of(connection: psycopg.Connection) -> list[Any]:
 
 def differences_of(url: str) -> list[Any]:
     """Where a schema is not the code's."""
-    database = Database(url, pool_size=1)
-    with database.transaction() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        found: list[Any] = compare_metadata(context, metadata)
-    database.close()
+    # A plain one: what reads the catalogue for SQLAlchemy does not read binary rows.
+    engine = create_engine(parse_url(url))
+    try:
+        with engine.begin() as connection:
+            context = MigrationContext.configure(connection, opts={"compare_type": True})
+            found: list[Any] = compare_metadata(context, metadata)
+    finally:
+        engine.dispose()
     return found
 
 
