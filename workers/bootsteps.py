@@ -26,6 +26,7 @@ from pipelines.errors import QueueUnavailable
 from workers.broker import make_probe
 from workers.heartbeat import BEAT_SECONDS, INTAKE, STUCK_SECONDS, Heartbeat
 from workers.metrics.handing_out import handing_out, shared_with_children
+from workers.pool import pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,10 +80,11 @@ class ContainerStep(bootsteps.StartStopStep):
         # A prefork parent must not hold connections that its children would inherit.
         return is_threaded(parent)
 
-    def start(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+    def start(self, parent: Any) -> None:  # noqa: ANN401
         from workers.container import current_container
         from workers.opening import open_patiently
 
+        pool.open(parent.concurrency)
         open_patiently(current_container, wait_unless_stopped)
 
 

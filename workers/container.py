@@ -57,7 +57,9 @@ from workers.metrics.catalogue import ServerMeter
 from workers.metrics.metered import TracedOutbox
 from workers.models import make_embedder, make_reranker
 from workers.payloads import read_payload
-from workers.queues import CONSOLIDATE, is_served_by
+from workers.performing import perform
+from workers.pool import pool
+from workers.queues import CONSOLIDATE, PROJECT, is_served_by
 from workers.recalling import make_recall_tiers
 from workers.record import Record, make_record
 from workers.road import make_road
@@ -234,7 +236,7 @@ def _compose(ground: Ground, search: _Search) -> Container:
         share=share,
         waker=waker,
     )
-    return Container(
+    made = Container(
         ground=ground,
         index=index,
         inbox=stores.inbox,
@@ -268,6 +270,9 @@ def _compose(ground: Ground, search: _Search) -> Container:
         learn_procedures=LearnProcedures(stores.procedures),
         checkpointing=checkpointing,
     )
+    if pool.serves(ground.app, PROJECT):
+        gathering.project = lambda: perform("project", lambda: made, lambda it: it.project.run())
+    return made
 
 
 def _make_recall(

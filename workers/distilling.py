@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.flows.distill import Distill
 from workers.models import breaker_of_model
+from workers.pool import pool
 from workers.retry import judge
 
 if TYPE_CHECKING:
@@ -44,4 +45,5 @@ def make_distill(
         verbatim=policies.verbatim,
         patience=policies.retry.patience,
         may_ask=may_ask,
+        may_spread=pool.has_idle_thread,
     )

@@ -90,5 +90,5 @@ def make_road(
             policies,
         ),
         project=Project(fed, index, clock, policies.project, policies.retry),
-        sweep=Sweep(PostgresWorkTable(ground.database), waker, clock, may_ask=may_ask),
+        sweep=Sweep(PostgresWorkTable(ground.database), waker, clock),
     )

@@ -6,15 +6,15 @@ that there is something to do.
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-import structlog
 from celery import shared_task
 
 from config.schedule import JOBS, Job
-from pipelines.errors import DependencyUnavailable
-from pipelines.model import Owner
+from pipelines.model import Owner, ReceiptId
+from workers.performing import perform
 from workers.queues import (
     CONSOLIDATE,
     DISTILL,
@@ -26,29 +26,31 @@ from workers.queues import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from celery import Task
 
+    from pipelines.flows.turns import Turn
+    from pipelines.model import Lane
     from pipelines.outcome import Outcome
     from workers.container import Container
 
-log = structlog.get_logger(__name__)
+# So long a thread does nothing but distill, while others wait for one.
+IN_A_ROW_SECONDS = 2.0
 
 
 @shared_task(name=DISTILL, bind=True)
 def distill(self: Task, receipt: str, **_newer: object) -> None:
-    """Distill whoever's turn it is: each that waits has sent a wake-up, and none is its own."""
+    """Distill whoever's turn it is, one after the other while somebody stands in line.
+
+    After a while other tasks have their turn: the rest is left to another wake-up.
+    """
     lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
-    owners: list[Owner] = []
-
-    def run(container: Container) -> Outcome:
-        with container.waker.keep(owners):
-            return container.distill.run_next(lane)
-
-    _perform("distill", run, woken_for=receipt)
-    for owner in owners:
-        _consolidate(owner)
+    until = monotonic() + IN_A_ROW_SECONDS
+    while _distill_next(receipt, lane):
+        if monotonic() >= until:
+            current_container().waker.wake_distill([ReceiptId(UUID(receipt))], lane)
+            return
 
 
 @shared_task(name=CONSOLIDATE)
@@ -82,6 +84,22 @@ def redistill(**_newer: object) -> None:
     _perform("redistill", lambda container: container.redistill.run())
 
 
+def _distill_next(receipt: str, lane: Lane) -> bool:
+    """Distill and consolidate whoever's turn it is; whether others stand in line."""
+    owners: list[Owner] = []
+    turns: list[Turn] = []
+
+    def run(container: Container) -> Outcome:
+        with container.waker.keep(owners):
+            turns.append(container.distill.run_next(lane))
+        return turns[0].outcome
+
+    _perform("distill", run, woken_for=receipt)
+    for owner in owners:
+        _consolidate(owner)
+    return any(turn.is_more for turn in turns)
+
+
 def _consolidate(owner: Owner) -> None:
     of = {"tenant_id": owner.tenant_id}
     _perform("consolidate", lambda container: container.consolidate.run(owner), **of)
@@ -93,34 +111,12 @@ def _run_job(container: Container, job: Job) -> Outcome:
     return jobs_of(container).run(job)
 
 
+def current_container() -> Container:
+    """This process's container. Beat loads the tasks, too, and never needs what it is made of."""
+    from workers.container import current_container
+
+    return current_container()
+
+
 def _perform(stage: str, flow: Callable[[Container], Outcome], **ids: str) -> None:
-    # Beat loads the tasks, too, and runs none.
-    from workers.metrics.catalogue import note_stage
-
-    began = perf_counter()
-    outcome = _attempt(stage, flow, ids)
-    note_stage(stage, outcome, perf_counter() - began)
-
-
-def _attempt(
-    stage: str, flow: Callable[[Container], Outcome], ids: Mapping[str, str]
-) -> Outcome | str:
-    """What came of it; a text where there is no outcome.
-
-    The row keeps the work whatever happens here; the sweep hands it on when its lease ends.
-    """
-    try:
-        from workers.container import current_container
-
-        container = current_container()
-        with container.ground.tracer.turn(stage) as say:
-            outcome = flow(container)
-            say(type(outcome).__name__.lower())
-    except DependencyUnavailable as error:
-        log.warning("task_deferred", error=str(error), **ids)
-        return "deferred"
-    except Exception:
-        log.exception("task_failed", **ids)
-        return "failed"
-    log.debug("task_ended", outcome=type(outcome).__name__, **ids)
-    return outcome
+    perform(stage, current_container, flow, **ids)

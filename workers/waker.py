@@ -84,9 +84,13 @@ class GatheringWaker:
     Args:
         waker: Wakes; for the index behind the caller's back.
         seconds: How long a moment is.
+
+    Attributes:
+        project: Does it here, where a wake-up would come back to this very process.
     """
 
     def __init__(self, waker: Waker, seconds: float = GATHER_SECONDS) -> None:
+        self.project: Callable[[], None] | None = None
         self._waker = waker
         self._seconds = seconds
         self._aside = Aside("index waker", 1)
@@ -121,7 +125,10 @@ class GatheringWaker:
         self._is_closing.wait(self._seconds)
         # Before it is sent: what is committed from here on needs another one.
         self._is_waiting.release()
-        self._waker.wake_index()
+        if self.project is None or self._is_closing.is_set():
+            self._waker.wake_index()
+        else:
+            self.project()
 
 
 class KeepingWaker:

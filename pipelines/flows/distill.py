@@ -21,7 +21,7 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.flows.again import insist, is_outage
-from pipelines.flows.turns import AT_THE_HEAD, Turns
+from pipelines.flows.turns import AT_THE_HEAD, Turn, Turns
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
@@ -67,6 +67,28 @@ class _Group:
 
 
 @dataclass(frozen=True, slots=True)
+class _Taken:
+    """Whose turn it was.
+
+    Attributes:
+        has_more: Others stood in line beside them.
+    """
+
+    claims: list[TranscriptClaim]
+    has_more: bool = False
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a worker died over one of them."""
+        return any(claim.deaths for claim in self.claims)
+
+    @property
+    def is_more(self) -> bool:
+        """Whether the line is worth another look: those who stand apart were taken before it."""
+        return bool(self.claims) and (self.has_more or self.has_suspect)
+
+
+@dataclass(frozen=True, slots=True)
 class Distill:
     """Distills one transcript, and with it what else of its user is due and fits into a call.
 
@@ -76,6 +98,8 @@ class Distill:
         patience: How long a result waits for a store that is away.
         may_ask: Whether the model is there, as far as is known: else nobody is taken out of
             the line for it.
+        may_spread: Whether somebody here has nothing to do: where more than one stand in line,
+            whoever takes the first one wakes him. So a few wake-ups are enough for many.
     """
 
     inbox: Inbox
@@ -89,6 +113,7 @@ class Distill:
     verbatim: VerbatimPolicy | None = None
     patience: timedelta = timedelta(0)
     may_ask: Callable[[], bool] = lambda: True
+    may_spread: Callable[[], bool] = lambda: False
     turns: Turns = field(default_factory=Turns)
 
     def run(self, receipt: ReceiptId) -> Outcome:
@@ -97,17 +122,19 @@ class Distill:
         claims = [] if owner is None else self._claim(receipt, owner)
         return self._work(claims) if claims else _NOT_DUE
 
-    def run_next(self, lane: Lane) -> Outcome:
+    def run_next(self, lane: Lane) -> Turn:
         """Distill whoever's turn it is in the lane; whatever happens, the row says what."""
         if not self.may_ask():
-            return _AWAY
+            return Turn(_AWAY)
         with_suspects = self.turns.quarantine.acquire(blocking=False)
         try:
-            claims = self._claim_next(lane, with_suspects=with_suspects)
-            if with_suspects and not any(claim.deaths for claim in claims):
+            taken = self._claim_next(lane, with_suspects=with_suspects)
+            if taken.is_more and self.may_spread():
+                self.waker.wake_distill([taken.claims[0].transcript.id], lane)
+            if with_suspects and not taken.has_suspect:
                 with_suspects = False
                 self.turns.quarantine.release()
-            return self._work(claims) if claims else _NOT_DUE
+            return Turn(self._work(taken.claims) if taken.claims else _NOT_DUE, taken.is_more)
         finally:
             if with_suspects:
                 self.turns.quarantine.release()
@@ -125,7 +152,7 @@ class Distill:
 
     # ---- who goes together ------------------------------------------------------------------
 
-    def _claim_next(self, lane: Lane, *, with_suspects: bool) -> list[TranscriptClaim]:
+    def _claim_next(self, lane: Lane, *, with_suspects: bool) -> _Taken:
         """Of the first in line one that no other worker takes at this moment.
 
         Where others were quicker each time it looks again: whoever they took is out of the line,
@@ -133,12 +160,12 @@ class Distill:
         """
         for _ in range(_LOOKS):
             now = self.clock.now()
-            places = self.turns.look(self.inbox, lane, now, with_suspects=with_suspects)
-            if claims := self._claim_one_of(places, lane):
-                return claims
-            if len(places) < AT_THE_HEAD:
+            head = self.turns.look(self.inbox, lane, now, with_suspects=with_suspects)
+            if claims := self._claim_one_of(head.places, lane):
+                return _Taken(claims, head.is_more)
+            if len(head.places) < AT_THE_HEAD:
                 break
-        return []
+        return _Taken([])
 
     def _claim_one_of(self, places: Sequence[Place], lane: Lane) -> list[TranscriptClaim]:
         for place in places:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from config.policy import PersonalDataPolicy
+from pipelines.flows.turns import WOKEN_AT_ONCE
 from pipelines.model import Lane, Owner
 from pipelines.stages.redaction.clean import clean_payload, clean_transcript
 from pipelines.stages.redaction.redact import redact, redact_id
@@ -49,11 +50,15 @@ class Ingest:
         return answers
 
     def _wake(self, fresh: Sequence[Transcript]) -> None:
-        """Without wake-ups of its own, backfill waits for a batch, or for the sweep in the end."""
-        self.waker.wake_distill([item.id for item in fresh if item.lane is Lane.INTERACTIVE])
+        """Wake a few, who see how many stand in line.
+
+        Without wake-ups of its own, backfill waits for a batch, or for the sweep in the end.
+        """
+        live = [item.id for item in fresh if item.lane is Lane.INTERACTIVE]
+        self.waker.wake_distill(live[:WOKEN_AT_ONCE])
         backfill = [item.id for item in fresh if item.lane is Lane.BACKFILL]
         if self.wakes_backfill and backfill:
-            self.waker.wake_distill(backfill, Lane.BACKFILL)
+            self.waker.wake_distill(backfill[:WOKEN_AT_ONCE], Lane.BACKFILL)
 
     def refuse(
         self, owner: Owner, payload: str, reason: str, pushed_at: datetime | None = None

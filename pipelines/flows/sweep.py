@@ -7,33 +7,24 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pipelines.flows.turns import WOKEN_AT_ONCE
 from pipelines.model import Lane
 from pipelines.outcome import Done, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pipelines.ports import Clock, Waker, WorkTable
 
 log = structlog.get_logger(__name__)
 
-PROBED_AT_ONCE = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Re-sends lost wake-ups and hands on work whose lease has expired or whose delay is over.
-
-    Attributes:
-        may_ask: Whether the model is there, as far as this process knows. While it is away only
-            a few are woken to distill: each may be the one that finds it back.
-    """
+    """Re-sends lost wake-ups and hands on work whose lease has expired or whose delay is over."""
 
     work: WorkTable
     waker: Waker
     clock: Clock
     limit: int = 1000
-    may_ask: Callable[[], bool] = lambda: True
 
     def run(self) -> Outcome:
         """Wake what is due; waking something twice is harmless.
@@ -42,17 +33,16 @@ class Sweep:
         stay bounded however long the backlog of rows is.
         """
         now = self.clock.now()
-        at_once = self.limit if self.may_ask() else PROBED_AT_ONCE
         self.work.line_up(now, self.limit)
         due = self.work.find_due(now, self.limit)
         waiting = self.waker.count_waiting()
         counts: dict[str, int] = {}
-        if due.transcripts and waiting.distill < self.limit:
-            self.waker.wake_distill(due.transcripts[:at_once])
-            counts["transcripts"] = len(due.transcripts[:at_once])
-        if due.backfill and waiting.backfill < self.limit:
-            self.waker.wake_distill(due.backfill[:at_once], Lane.BACKFILL)
-            counts["backfill"] = len(due.backfill[:at_once])
+        if due.transcripts and waiting.distill < WOKEN_AT_ONCE:
+            self.waker.wake_distill(due.transcripts[:WOKEN_AT_ONCE])
+            counts["transcripts"] = len(due.transcripts[:WOKEN_AT_ONCE])
+        if due.backfill and waiting.backfill < WOKEN_AT_ONCE:
+            self.waker.wake_distill(due.backfill[:WOKEN_AT_ONCE], Lane.BACKFILL)
+            counts["backfill"] = len(due.backfill[:WOKEN_AT_ONCE])
         if due.owners and waiting.consolidate < self.limit:
             self.waker.wake_consolidate(due.owners)
             counts["owners"] = len(due.owners)

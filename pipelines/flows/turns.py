@@ -11,10 +11,37 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from pipelines.model import Lane
+    from pipelines.outcome import Outcome
     from pipelines.ports import Inbox, Place
 
 
 AT_THE_HEAD = 16
+# Each goes on while somebody stands in line, and wakes others: with so many it begins at once.
+WOKEN_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What became of a turn in line.
+
+    Attributes:
+        is_more: Others may stand in line.
+    """
+
+    outcome: Outcome
+    is_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Who stands first in line.
+
+    Attributes:
+        is_more: They are not the only one, or not all could be seen.
+    """
+
+    places: list[Place]
+    is_more: bool
 
 
 @dataclass(slots=True)
@@ -32,15 +59,25 @@ class Turns:
     quarantine: threading.Lock = field(default_factory=threading.Lock)
     _tenants: dict[Lane, str] = field(default_factory=dict)
 
-    def look(self, inbox: Inbox, lane: Lane, now: datetime, *, with_suspects: bool) -> list[Place]:
-        """Who stands first in the line of the tenant that comes next, in no order.
+    def look(self, inbox: Inbox, lane: Lane, now: datetime, *, with_suspects: bool) -> Head:
+        """Who stands first in the line of the tenant that comes next, then of the others.
 
-        Workers that look at once would all reach for the very first.
+        Those of one tenant come in no order: workers that look at once would all reach for the
+        very first.
         """
         last = self._tenants.get(lane, "")
         places = inbox.find_in_line(lane, last, now, AT_THE_HEAD, with_suspects=with_suspects)
-        random.shuffle(places)
-        return places
+        of_tenant: dict[str, list[Place]] = {}
+        for place in places:
+            of_tenant.setdefault(place.owner.tenant_id, []).append(place)
+        for theirs in of_tenant.values():
+            random.shuffle(theirs)
+        # Before the tenant whose turn it is nobody was looked for, unless it is last's own again.
+        is_all = last in ("", *list(of_tenant)[:1])
+        return Head(
+            [place for theirs in of_tenant.values() for place in theirs],
+            len(places) > 1 or not is_all,
+        )
 
     def note(self, lane: Lane, tenant_id: str) -> None:
         """This tenant is served now."""

@@ -136,11 +136,12 @@ class Inbox(Protocol):
     def find_in_line(
         self, lane: Lane, after_tenant: str, now: datetime, limit: int, *, with_suspects: bool
     ) -> list[Place]:
-        """Whose turn it is: the first of one tenant's line, at most ``limit``.
+        """Whose turn it is: the first of a tenant's line, then those behind, at most ``limit``.
 
         The tenant is the next one behind ``after_tenant`` that has somebody in line, so that
-        whoever goes on from tenant to tenant serves all alike. In a line users take turns:
-        whoever pushed ten thousand sessions holds nobody up.
+        whoever goes on from tenant to tenant serves all alike; what is left of the limit goes to
+        the tenants behind that one, in their order. In a line users take turns: whoever pushed
+        ten thousand sessions holds nobody up.
 
         Without suspects none is among them over which a worker died; with them, those whose
         lease has run out just now go first.

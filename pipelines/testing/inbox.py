@@ -104,7 +104,8 @@ class InMemoryInbox(InMemoryTables):
                 owner = row.transcript.owner
                 lines.setdefault(owner.tenant_id, []).append((row.turn_at or now, row))
         behind = [tenant for tenant in lines if tenant > after_tenant]
-        line = sorted(lines[min(behind or lines)], key=itemgetter(0)) if lines else []
+        served = sorted(tenant for tenant in lines if tenant >= min(behind or lines))
+        line = [each for tenant in served for each in sorted(lines[tenant], key=itemgetter(0))]
         return [_place(row) for _, row in line[:limit]]
 
     def claim_transcript(

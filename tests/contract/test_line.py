@@ -104,6 +104,21 @@ def test_tenants_take_turns_however_many_users_push(line: Line) -> None:
     assert ["x-1", "x-2"] == [name for name in served if name.startswith("x")]
 
 
+def test_line_goes_on_with_the_tenants_behind(line: Line) -> None:
+    """Whoever looks sees the next tenant first, and how many more there are."""
+    for tenant in ("a", "b", "c"):
+        line.push("u", f"{tenant}-1", f"{tenant}-2", tenant=tenant)
+
+    def look(after: str, limit: int) -> list[str]:
+        places = line.inbox.find_in_line(Lane.INTERACTIVE, after, START, limit, with_suspects=False)
+        return [place.owner.tenant_id for place in places]
+
+    assert ["a", "a", "b", "b", "c", "c"] == look("", 9)
+    assert ["b", "b", "c"] == look("a", 3)
+    assert ["c", "c"] == look("b", 9)
+    assert ["a", "a", "b", "b", "c", "c"] == look("c", 9)
+
+
 def test_line_holds_only_what_is_due(line: Line) -> None:
     """A postponed transcript is out of the line until the sweep puts it back at its time."""
     line.push("a", "s1")

@@ -119,6 +119,26 @@ def test_index_is_woken_once_for_all_who_want_it_within_a_moment() -> None:
     assert 3 == heard.index_wakes
 
 
+def test_index_is_projected_here_where_a_wake_up_would_come_back() -> None:
+    """No message is sent; at the end there is none here any more who could do it."""
+    heard, projected = RecordingWaker(), list[int]()
+    waker = GatheringWaker(heard, seconds=0.01)
+    waker.project = lambda: projected.append(1)
+
+    for _ in range(20):
+        waker.wake_index()
+    wait_until(lambda: bool(projected), "the index is projected")
+    assert 0 == heard.index_wakes
+
+    patient = GatheringWaker(heard, seconds=60)
+    patient.project = lambda: projected.append(2)
+    patient.wake_index()
+    patient.close()
+    waker.close()
+    assert 1 == heard.index_wakes
+    assert 2 not in projected
+
+
 def test_gathering_waker_passes_on_all_other_wake_ups() -> None:
     """They are about somebody, and are not the same."""
     heard = RecordingWaker()

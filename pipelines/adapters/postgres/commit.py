@@ -11,8 +11,8 @@ from sqlalchemy import (
     any_,
     bindparam,
     delete,
-    insert,
     select,
+    text,
     tuple_,
     update,
 )
@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from pipelines.adapters.postgres.arrays import is_found, is_named
 from pipelines.adapters.postgres.events import event_rows
 from pipelines.adapters.postgres.rows import evidence_row, memory_row, quote_key
+from pipelines.adapters.postgres.rowsets import as_document, insert_rows
 from pipelines.adapters.postgres.tables import (
     events,
     evidence,
@@ -94,9 +95,8 @@ def _write_memories(connection: Connection, plan: Plan, now: datetime) -> None:
         memory_row(memory, now) for key, memory in states.items() if key not in plan.read_versions
     ]
     if fresh:
-        options = {"preserve_rowcount": True}
-        written = connection.execute(_INSERT_MEMORIES, fresh, execution_options=options).rowcount
-        if written != len(fresh):
+        written = connection.execute(_INSERT_MEMORIES, as_document(fresh)).scalars().all()
+        if len(written) != len(fresh):
             raise VersionConflict("a memory that should be new exists already")
     for key, version in plan.read_versions.items():
         if key in states:
@@ -127,7 +127,7 @@ def _write_evidence(connection: Connection, plan: Plan) -> None:
         for item in _added_evidence(change)
     ]
     if rows:
-        connection.execute(_INSERT_EVIDENCE, rows)
+        connection.execute(_INSERT_EVIDENCE, as_document(rows))
 
 
 def _count_corroboration(connection: Connection, plan: Plan, now: datetime) -> None:
@@ -168,7 +168,7 @@ def _key_of(item: Evidence) -> tuple[Any, ...]:
 def _write_events(connection: Connection, plan: Plan, now: datetime) -> None:
     rows = event_rows(plan, now)
     if rows:
-        connection.execute(insert(events), rows)
+        connection.execute(_INSERT_EVENTS, as_document(rows))
 
 
 def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
@@ -183,7 +183,7 @@ def _fill_outbox(connection: Connection, plan: Plan, now: datetime) -> None:
         for memory in sorted(plan.final_states().values(), key=lambda memory: memory.id)
     ]
     if rows:
-        connection.execute(_FILL_OUTBOX, rows)
+        connection.execute(_FILL_OUTBOX, as_document(rows))
 
 
 def waits_anew(statement: PgInsert) -> dict[str, Any]:
@@ -228,17 +228,14 @@ def _note_reviews(connection: Connection, owner: Owner, plan: Plan, now: datetim
 
 
 def _settle_facts(connection: Connection, settled: Mapping[FactId, Settlement]) -> None:
-    rows = [
-        {
-            "fact": key,
-            "outcome": settlement.outcome.value,
-            "reason": settlement.reason,
-            "memory_id": settlement.memory_id,
+    if settled:
+        values = {
+            "settled": list(settled),
+            "outcomes": [settlement.outcome.value for settlement in settled.values()],
+            "reasons": [settlement.reason for settlement in settled.values()],
+            "became": [settlement.memory_id for settlement in settled.values()],
         }
-        for key, settlement in settled.items()
-    ]
-    if rows:
-        connection.execute(_SETTLE_FACT, rows)
+        connection.execute(_SETTLE_FACTS, values)
 
 
 def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: datetime) -> None:
@@ -250,7 +247,7 @@ def _finish_transcripts(connection: Connection, settled: Sequence[FactId], now: 
 
 
 def _make_fill_outbox() -> PgInsert:
-    statement = upsert(outbox)
+    statement = insert_rows(outbox, "memory_id", "tenant_id", "user_id", "enqueued_at", "due_at")
     return statement.on_conflict_do_update(
         index_elements=[outbox.c.memory_id], set_=waits_anew(statement)
     )
@@ -286,14 +283,28 @@ _LOCK_OWNER = (
     .where(owners.c.tenant_id == bindparam("of_tenant"), owners.c.user_id == bindparam("of_user"))
     .with_for_update()
 )
-_INSERT_MEMORIES = upsert(memories).on_conflict_do_nothing()
+_INSERT_MEMORIES = (
+    insert_rows(memories, *memories.c.keys()).on_conflict_do_nothing().returning(memories.c.id)
+)
 _UPDATE_MEMORY = update(memories).where(
     memories.c.id == bindparam("read_id"),
     memories.c.version == bindparam("read_version"),
     memories.c.tenant_id == bindparam("of_tenant"),
     memories.c.user_id == bindparam("of_user"),
 )
-_INSERT_EVIDENCE = upsert(evidence).on_conflict_do_nothing()
+_INSERT_EVIDENCE = insert_rows(evidence, *evidence.c.keys()).on_conflict_do_nothing()
+_INSERT_EVENTS = insert_rows(
+    events, "tenant_id", "user_id", "memory_id", "name", "schema_version", "body", "at"
+)
 _FILL_OUTBOX = _make_fill_outbox()
-_SETTLE_FACT = update(facts).where(facts.c.id == bindparam("fact"))
+# Each value stands where the fact stands. A join could read all facts: docs/decisions/0035.
+_SETTLE_FACTS = text(
+    """
+    UPDATE facts SET
+        outcome = (CAST(:outcomes AS text[]))[array_position(CAST(:settled AS uuid[]), id)],
+        reason = (CAST(:reasons AS text[]))[array_position(CAST(:settled AS uuid[]), id)],
+        memory_id = (CAST(:became AS uuid[]))[array_position(CAST(:settled AS uuid[]), id)]
+    WHERE id = ANY (CAST(:settled AS uuid[]))
+    """
+)
 _FINISH = _make_finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipelines.adapters.postgres.rows import evidence_json, memory_row
+from pipelines.adapters.postgres.rows import evidence_json, memory_json
 from pipelines.formats import EVENT
 from pipelines.plan import Demote, Insert, Promote, Recount, Refile, Reinforce, Restore, Supersede
 
@@ -32,8 +32,7 @@ def event_rows(plan: Plan, now: datetime) -> list[dict[str, Any]]:
 
 
 def _body(change: Change, now: datetime) -> dict[str, Any]:
-    memory = memory_row(change.memory, now)
-    del memory["embedding"], memory["statement_key"]
+    memory = memory_json(change.memory, now)
     match change:
         case Insert():
             extra: dict[str, Any] = {"added": _cited(change.memory.evidence)}

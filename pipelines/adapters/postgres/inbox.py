@@ -6,11 +6,12 @@ import hashlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.inbox_rows import (
+    ACCEPTED_COLUMNS,
     dead_row,
     fact_rows,
     transcript_row,
@@ -32,6 +33,7 @@ from pipelines.adapters.postgres.parking import (
     park_likes,
 )
 from pipelines.adapters.postgres.rates import hold_back
+from pipelines.adapters.postgres.rowsets import as_document, insert_rows
 from pipelines.adapters.postgres.status import read_status
 from pipelines.adapters.postgres.tables import facts, transcripts
 from pipelines.adapters.postgres.tombstones import find_erased, is_erased
@@ -172,7 +174,7 @@ class PostgresInbox:
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
             if rows:
-                connection.execute(insert(facts), rows)
+                connection.execute(_INSERT_FACTS, as_document(rows))
             mark_due(connection, claim.transcript.owner, now)
 
     def postpone(
@@ -279,13 +281,7 @@ def _insert_new(
     give_turns(connection, [rows[key] for key in dict.fromkeys(item.id for item in batch)], now)
     # Sorted, so that two batches which share receipts lock them in the same order.
     ordered = [rows[key] for key in sorted(rows)]
-    statement = (
-        upsert(transcripts)
-        .values(ordered)
-        .on_conflict_do_nothing()
-        .returning(transcripts.c.receipt)
-    )
-    return set(connection.execute(statement).scalars())
+    return set(connection.execute(_ACCEPT, as_document(ordered)).scalars())
 
 
 def _take_back_archived(
@@ -353,3 +349,13 @@ def _after_distilling(
     if accepted and claim.transcript.copy_of is None:
         return {"state": TranscriptState.DISTILLED.value}
     return {"state": TranscriptState.DONE.value, "finished_at": now}
+
+
+# ---- statements, made once: each batch and each transcript executes them -------------------------
+
+_ACCEPT = (
+    insert_rows(transcripts, *ACCEPTED_COLUMNS)
+    .on_conflict_do_nothing()
+    .returning(transcripts.c.receipt)
+)
+_INSERT_FACTS = insert_rows(facts, *facts.c.keys())

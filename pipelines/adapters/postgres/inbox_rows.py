@@ -16,6 +16,29 @@ if TYPE_CHECKING:
     from pipelines.model import Fact, Owner, ReceiptId, Refusal, Transcript
 
 
+# Of a transcript that is accepted; the others begin as the table has it.
+ACCEPTED_COLUMNS = (
+    "receipt",
+    "tenant_id",
+    "user_id",
+    "session_id",
+    "agent_id",
+    "idempotency_key",
+    "content_hash",
+    "body",
+    "time_zone",
+    "started_at",
+    "ended_at",
+    "state",
+    "fence",
+    "due_at",
+    "turn_at",
+    "lane",
+    "received_at",
+    "traceparent",
+)
+
+
 def first_fence(now: datetime) -> int:
     """Where a new row begins to count its leases: above all that a row of its name ever had.
 

@@ -52,7 +52,10 @@ def find_in_line(
     *,
     with_suspects: bool,
 ) -> list[Place]:
-    """The first in the line of the next tenant behind ``after_tenant``, or of the first one."""
+    """The first in the line of the next tenant behind ``after_tenant``, or of the first one.
+
+    Those of the tenants behind it follow.
+    """
     statement = _WITH_SUSPECTS if with_suspects else _WITHOUT_SUSPECTS
     values = {"lane": lane.value, "after_tenant": after_tenant, "now": now, "limit": limit}
     return [_read_place(row) for row in connection.execute(statement, values).mappings()]
@@ -145,8 +148,8 @@ def _make_line(*conditions: ColumnElement[bool]) -> Select[Any]:
     tenant = func.coalesce(following, _first_tenant(is_free).scalar_subquery())
     return (
         _places()
-        .where(is_free, transcripts.c.tenant_id == tenant)
-        .order_by(transcripts.c.turn_at)
+        .where(is_free, transcripts.c.tenant_id >= tenant)
+        .order_by(transcripts.c.tenant_id, transcripts.c.turn_at)
         .limit(bindparam("limit"))
     )
 

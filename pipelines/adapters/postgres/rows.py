@@ -192,13 +192,21 @@ def read_evidence(row: Mapping[Any, Any]) -> Evidence:
 def memory_row(memory: Memory, now: datetime) -> dict[str, Any]:
     """A memory as its row."""
     return {
+        **memory_json(memory, now),
+        "statement_key": statement_key(memory.statement),
+        "embedding": memory.vector.astype("<f4", copy=False).tobytes(),
+    }
+
+
+def memory_json(memory: Memory, now: datetime) -> dict[str, Any]:
+    """A memory inside a JSON column, without what can be made of it again."""
+    return {
         "id": memory.id,
         "tenant_id": memory.owner.tenant_id,
         "user_id": memory.owner.user_id,
         "scope": memory.scope.value,
         "session_id": memory.session_id,
         "statement": memory.statement,
-        "statement_key": statement_key(memory.statement),
         "subject": memory.subject,
         "kind": memory.kind.value,
         "importance": memory.importance,
@@ -217,7 +225,6 @@ def memory_row(memory: Memory, now: datetime) -> dict[str, Any]:
         "users": memory.users,
         "pinned": memory.pinned,
         "evicted_at": memory.evicted_at,
-        "embedding": memory.vector.astype("<f4").tobytes(),
         "updated_at": now,
     }
 

@@ -140,11 +140,67 @@ def test_distill_looks_again_where_others_were_quicker() -> None:
     world.accept(*(talk(f"s{number}") for number in range(3 * AT_THE_HEAD)))
 
     stores.rushes = 2
-    assert isinstance(world.flow.run_next(Lane.INTERACTIVE), Done)
+    assert isinstance(world.flow.run_next(Lane.INTERACTIVE).outcome, Done)
     stores.rushes = 100
-    assert isinstance(world.flow.run_next(Lane.INTERACTIVE), Skipped)
+    assert isinstance(world.flow.run_next(Lane.INTERACTIVE).outcome, Skipped)
 
     assert 1 == len(world.shown_together())
+
+
+@pytest.mark.parametrize("tenants", [("acme",), ("acme", "beta"), ("beta", "acme", "cargo")])
+def test_distill_goes_on_until_nobody_stands_in_line(tenants: tuple[str, ...]) -> None:
+    """Of whatever tenant they are: one wake-up is enough for all of them."""
+    world = World()
+    talks = [talk(f"{tenant}-{n}", tenant) for n in range(2 * AT_THE_HEAD) for tenant in tenants]
+    world.accept(*talks)
+
+    turns = 1
+    while world.flow.run_next(Lane.INTERACTIVE).is_more:
+        turns += 1
+
+    assert ["distilled"] * len(talks) == world.states(*talks)
+    # One look in vain where nobody could know that there is no tenant before the last one.
+    assert len(talks) <= turns <= len(talks) + 1
+
+
+def test_distill_does_not_look_again_behind_the_only_one() -> None:
+    """A session that comes alone costs one look at the line."""
+    world = World()
+
+    for number in range(3):
+        world.accept(talk(f"s{number}"))
+        assert not world.flow.run_next(Lane.INTERACTIVE).is_more
+
+    assert 3 == len(world.shown_together())
+
+
+def test_distill_goes_on_behind_a_suspect_who_was_taken_before_the_line() -> None:
+    """Whom a dead worker held comes first; those in line have nobody else to come for them."""
+    world = World()
+    first, second = world.accept(talk("s1"), talk("s2"))
+    world.die_over(first)
+
+    assert world.flow.run_next(Lane.INTERACTIVE).is_more
+    world.flow.run_next(Lane.INTERACTIVE)
+
+    assert ["distilled"] * 2 == world.states(first, second)
+
+
+def test_distill_wakes_another_before_it_begins_where_somebody_has_nothing_to_do() -> None:
+    """So all threads are busy a moment after a few were woken; nobody is woken for nothing."""
+    idle = [True, True, False]
+    world = World()
+    world.flow = replace(world.flow, may_spread=lambda: idle.pop(0))
+    world.accept(*(talk(f"s{number}") for number in range(4)))
+    woken: list[int] = []
+    world.distiller.script = lambda shown: (
+        woken.append(len(world.waker.receipts)) or quote_everything(shown)  # type: ignore[func-returns-value]
+    )
+
+    for _ in range(4):
+        world.flow.run_next(Lane.INTERACTIVE)
+
+    assert [1, 2, 2, 2] == woken
 
 
 def test_distill_works_on_one_suspect_at_a_time_and_on_others_beside_it() -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from config.policy import Handling, PersonalDataPolicy, PersonalKind
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.sweep import Sweep
-from pipelines.model import Owner, TranscriptState
+from pipelines.flows.turns import WOKEN_AT_ONCE
+from pipelines.model import Lane, Owner, TranscriptState
 from pipelines.ports import Waiting
 from pipelines.testing.stores import InMemoryStores
 from pipelines.testing.surroundings import ManualClock, RecordingWaker
@@ -107,6 +108,19 @@ def test_ingest_buries_what_cannot_be_read_without_its_secrets() -> None:
     ] == stores.buried
 
 
+def test_ingest_wakes_a_few_for_many() -> None:
+    """They go on while somebody stands in line: no wake-up for each."""
+    stores, waker = InMemoryStores(), RecordingWaker()
+    live = [make_transcript(f"s{number}", session=f"s{number}") for number in range(40)]
+    old = [make_transcript(f"b{number}", session=f"b{number}") for number in range(40)]
+
+    ingest = Ingest(stores, waker, ManualClock(START))
+    ingest.run([*live, *(replace(item, lane=Lane.BACKFILL) for item in old)])
+
+    assert [item.id for item in live[:WOKEN_AT_ONCE]] == waker.receipts
+    assert [item.id for item in old[:WOKEN_AT_ONCE]] == waker.backfill
+
+
 def test_sweep_wakes_due_transcripts_and_users() -> None:
     """Whatever lies due without a worker is woken, and held work is not."""
     stores, waker, clock = InMemoryStores(), RecordingWaker(), ManualClock(START)
@@ -126,7 +140,7 @@ def test_sweep_wakes_due_transcripts_and_users() -> None:
 
 def test_sweep_adds_no_wake_up_while_the_workers_have_enough() -> None:
     """The queue of wake-ups stays bounded, however many rows lie due."""
-    stores, waker = InMemoryStores(), RecordingWaker(waiting=Waiting(distill=10))
+    stores, waker = InMemoryStores(), RecordingWaker(waiting=Waiting(distill=WOKEN_AT_ONCE))
     stores.accept([make_transcript("lost")], START)
 
     Sweep(stores, waker, ManualClock(START), limit=10).run()

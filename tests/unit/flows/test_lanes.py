@@ -9,6 +9,7 @@ import pytest
 
 from pipelines.flows.ingest import Ingest
 from pipelines.flows.sweep import Sweep
+from pipelines.flows.turns import WOKEN_AT_ONCE
 from pipelines.model import Lane
 from pipelines.ports import Waiting
 from pipelines.testing.stores import InMemoryStores
@@ -39,8 +40,8 @@ def test_ingest_lets_backfill_wait_when_it_may_be_batched() -> None:
     ("waiting", "live", "old"),
     [
         (Waiting(), [LIVE.id], [OLD.id]),
-        (Waiting(distill=10), [], [OLD.id]),
-        (Waiting(backfill=10), [LIVE.id], []),
+        (Waiting(distill=WOKEN_AT_ONCE), [], [OLD.id]),
+        (Waiting(backfill=WOKEN_AT_ONCE), [LIVE.id], []),
     ],
 )
 def test_sweep_keeps_a_full_lane_from_stopping_the_other(

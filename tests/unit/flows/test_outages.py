@@ -11,7 +11,7 @@ from config.operation import RetryPolicy
 from config.outages import OutagePolicy
 from pipelines.adapters.breaking import Breaker
 from pipelines.errors import ModelUnavailable
-from pipelines.flows.sweep import PROBED_AT_ONCE, Sweep
+from pipelines.flows.sweep import Sweep
 from pipelines.model import Lane, Owner
 from pipelines.outcome import Skipped
 from tests.builders import START, make_transcript
@@ -45,7 +45,7 @@ class Provider:
             max_attempts=RETRY.max_attempts,
             may_ask=self.breaker.may_ask,
         )
-        self.sweep = Sweep(self.world.stores, self.world.waker, clock, may_ask=self.breaker.may_ask)
+        self.sweep = Sweep(self.world.stores, self.world.waker, clock)
 
     def distill(self, transcript: Transcript) -> list[Draft]:
         with self.breaker.asking():
@@ -69,7 +69,8 @@ class Provider:
             self.world.waker.receipts.clear()
             self.sweep.run()
             for _ in self.world.waker.receipts:
-                self.world.flow.run_next(Lane.INTERACTIVE)
+                while self.world.flow.run_next(Lane.INTERACTIVE).is_more:
+                    pass
             self.world.clock.advance(SWEEP)
 
     def states(self, items: list[Transcript]) -> set[str]:
@@ -138,16 +139,15 @@ def test_outage_without_end_is_a_dead_letter_after_days() -> None:
 
 
 def test_nobody_is_taken_out_of_the_line_while_the_model_is_away() -> None:
-    """No claim, no write; and the sweep wakes a few instead of a thousand."""
+    """No claim, no write, and whoever is woken does not try again and again."""
     provider = Provider()
     provider.is_away = True
     provider.push(*[f"s{number}" for number in range(50)])
     provider.work(SWEEP)
     before = len(provider.calls)
 
-    assert isinstance(provider.world.flow.run_next(Lane.INTERACTIVE), Skipped)
+    turn = provider.world.flow.run_next(Lane.INTERACTIVE)
 
+    assert isinstance(turn.outcome, Skipped)
+    assert not turn.is_more
     assert before == len(provider.calls)
-    provider.world.waker.receipts.clear()
-    provider.sweep.run()
-    assert PROBED_AT_ONCE == len(provider.world.waker.receipts)

@@ -1,0 +1,36 @@
+"""The threads in which this process does its tasks, if it is a worker that has any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celery.worker import state
+
+from workers.queues import is_served_by
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+class ThreadPool:
+    """Of which wake-ups and how many at once; of none and nothing in any other process."""
+
+    def __init__(self) -> None:
+        self._threads = 0
+
+    def open(self, threads: int) -> None:
+        """From now on this process is such a worker."""
+        self._threads = threads
+
+    def has_idle_thread(self) -> bool:
+        """Whether there is a thread for one more wake-up."""
+        # Those that were fetched and wait for a thread count, too.
+        return len(state.reserved_requests) < self._threads
+
+    def serves(self, app: Celery, task: str) -> bool:
+        """Whether it takes such wake-ups."""
+        return self._threads > 0 and is_served_by(app, task)
+
+
+# One for each process, as the state of the worker is.
+pool = ThreadPool()
