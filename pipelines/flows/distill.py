@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,11 +21,11 @@ from pipelines.errors import (
     StoreRefused,
 )
 from pipelines.flows.again import insist, is_outage
-from pipelines.flows.turns import AT_THE_HEAD, Turn, Turns
+from pipelines.flows.turns import AT_THE_HEAD, Taken, Turn, Turns
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.stages.generation import cite_original
 from pipelines.stages.grounding.ground import ground
-from pipelines.stages.injection.fence import strip_fenced
+from pipelines.stages.injection.recalled import without_recalled
 from pipelines.stages.verbatim import verbatim_beside
 
 if TYPE_CHECKING:
@@ -64,28 +64,6 @@ class _Group:
 
     held: list[TranscriptClaim]
     shown: tuple[Transcript, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Taken:
-    """Whose turn it was.
-
-    Attributes:
-        has_more: Others stood in line beside them.
-    """
-
-    claims: list[TranscriptClaim]
-    has_more: bool = False
-
-    @property
-    def has_suspect(self) -> bool:
-        """Whether a worker died over one of them."""
-        return any(claim.deaths for claim in self.claims)
-
-    @property
-    def is_more(self) -> bool:
-        """Whether the line is worth another look: those who stand apart were taken before it."""
-        return bool(self.claims) and (self.has_more or self.has_suspect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +130,7 @@ class Distill:
 
     # ---- who goes together ------------------------------------------------------------------
 
-    def _claim_next(self, lane: Lane, *, with_suspects: bool) -> _Taken:
+    def _claim_next(self, lane: Lane, *, with_suspects: bool) -> Taken:
         """Of the first in line one that no other worker takes at this moment.
 
         Where others were quicker each time it looks again: whoever they took is out of the line,
@@ -162,10 +140,10 @@ class Distill:
             now = self.clock.now()
             head = self.turns.look(self.inbox, lane, now, with_suspects=with_suspects)
             if claims := self._claim_one_of(head.places, lane):
-                return _Taken(claims, head.is_more)
+                return Taken(claims, head.is_more)
             if len(head.places) < AT_THE_HEAD:
                 break
-        return _Taken([])
+        return Taken([])
 
     def _claim_one_of(self, places: Sequence[Place], lane: Lane) -> list[TranscriptClaim]:
         for place in places:
@@ -395,17 +373,6 @@ class Distill:
         Repeated though it was taken, a write is refused by the fence.
         """
         insist(write, self.patience)
-
-
-def without_recalled(transcript: Transcript) -> Transcript:
-    """The transcript without what recall had put into its prompts: that is no evidence."""
-    return replace(
-        transcript,
-        messages=tuple(
-            replace(message, content=strip_fenced(message.content))
-            for message in transcript.messages
-        ),
-    )
 
 
 def _together(claims: Sequence[TranscriptClaim]) -> _Group:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pipelines.errors import BudgetExceeded
-from pipelines.flows.distill import without_recalled
 from pipelines.ports import BatchItem
+from pipelines.stages.injection.recalled import without_recalled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

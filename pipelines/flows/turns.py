@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pipelines.model import Lane
     from pipelines.outcome import Outcome
-    from pipelines.ports import Inbox, Place
+    from pipelines.ports import Inbox, Place, TranscriptClaim
 
 
 AT_THE_HEAD = 16
@@ -42,6 +42,28 @@ class Head:
 
     places: list[Place]
     is_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whose turn it was.
+
+    Attributes:
+        has_more: Others stood in line beside them.
+    """
+
+    claims: list[TranscriptClaim]
+    has_more: bool = False
+
+    @property
+    def has_suspect(self) -> bool:
+        """Whether a worker died over one of them."""
+        return any(claim.deaths for claim in self.claims)
+
+    @property
+    def is_more(self) -> bool:
+        """Whether the line is worth another look: those who stand apart were taken before it."""
+        return bool(self.claims) and (self.has_more or self.has_suspect)
 
 
 @dataclass(slots=True)

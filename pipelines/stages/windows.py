@@ -27,6 +27,7 @@ _SPACE = re.compile(r"\s+")
 # Line breaks to a reader (and to str.splitlines) that JSON leaves as they are.
 _HIDDEN_BREAKS = {ord(char): f"\\u{ord(char):04x}" for char in "\x7f\x85\u2028\u2029"}
 _OVERLAP_SHARE = 4
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ def cut_windows(transcript: Transcript, policy: DistillPolicy) -> list[Window]:
     characters. Every piece is fresh in exactly one window; up to ``policy.overlap_messages``
     pieces, and a quarter of a window, are repeated as context at the start of the next one.
     """
+    if whole := join_window([transcript], policy):
+        return [whole] if transcript.messages else []
     zone = ZoneInfo(transcript.time_zone)
     windows: list[list[Piece]] = []
     current: list[Piece] = []
@@ -234,7 +237,7 @@ def _say_time(local: datetime) -> str:
 
 
 def _as_json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_HIDDEN_BREAKS)
+    return _encode(value).translate(_HIDDEN_BREAKS)
 
 
 def _escaped_length(text: str) -> int:

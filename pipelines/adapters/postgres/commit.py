@@ -20,6 +20,7 @@ from sqlalchemy.dialects.postgresql import Insert as PgInsert
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from pipelines.adapters.postgres.arrays import is_found, is_named
+from pipelines.adapters.postgres.database import in_one_go
 from pipelines.adapters.postgres.events import event_rows
 from pipelines.adapters.postgres.rows import evidence_row, memory_row, quote_key
 from pipelines.adapters.postgres.rowsets import as_document, insert_rows
@@ -67,13 +68,15 @@ def write_plan(connection: Connection, claim: OwnerClaim, plan: Plan, now: datet
     """
     check_claim(connection, claim)
     _write_memories(connection, plan, now)
-    _write_evidence(connection, plan)
-    _count_corroboration(connection, plan, now)
-    _write_events(connection, plan, now)
-    _fill_outbox(connection, plan, now)
-    _settle_facts(connection, plan.settled)
-    _note_reviews(connection, claim.owner, plan, now)
-    _finish_transcripts(connection, list(plan.settled), now)
+    words = _release_evidence(connection, plan)
+    with in_one_go(connection):
+        _write_evidence(connection, plan, words)
+        _count_corroboration(connection, plan, now)
+        _write_events(connection, plan, now)
+        _fill_outbox(connection, plan, now)
+        _settle_facts(connection, plan.settled)
+        _note_reviews(connection, claim.owner, plan, now)
+        _finish_transcripts(connection, list(plan.settled), now)
 
 
 def check_claim(connection: Connection, claim: OwnerClaim) -> None:
@@ -115,13 +118,19 @@ def _update_memory(connection: Connection, memory: Memory, version: int, now: da
         raise VersionConflict(f"memory {memory.id}: version {version} has moved on")
 
 
-def _write_evidence(connection: Connection, plan: Plan) -> None:
+def _release_evidence(connection: Connection, plan: Plan) -> dict[tuple[Any, ...], str]:
+    """Delete what moves; gives the words that it was found by, to be taken along."""
     words: dict[tuple[Any, ...], str] = {}
     for change in plan.changes:
         if isinstance(change, Refile | Restore | Recount) and change.released:
             words |= _delete_evidence(connection, change.memory.id, change.released)
+    return words
+
+
+def _write_evidence(
+    connection: Connection, plan: Plan, words: Mapping[tuple[Any, ...], str]
+) -> None:
     rows = [
-        # What moves takes along the words that it was found by.
         evidence_row(change.memory.id, item) | {"words": words.get(_key_of(item))}
         for change in plan.changes
         for item in _added_evidence(change)

@@ -115,13 +115,8 @@ class Database:
 
     def _begin_behind_fence(self, connection: Connection, tenant_id: str) -> None:
         driver: Any = connection.connection.driver_connection
-        try:
+        with _raising_as_sqlalchemy(connection):
             begin_behind_fence(driver, tenant_id)
-        except psycopg.Error as error:
-            # As SQLAlchemy does it where a statement of its own fails.
-            raise DBAPIError.instance(
-                None, None, error, psycopg.Error, dialect=self.engine.dialect
-            ) from None
 
     def ping(self) -> None:
         """Ask the server for an answer.
@@ -135,6 +130,28 @@ class Database:
     def close(self) -> None:
         """Close every idle connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def in_one_go(connection: Connection) -> Iterator[None]:
+    """The statements of the block travel together, and are waited for at its end.
+
+    For statements of which nobody looks at what they answer: there is no answer yet.
+    """
+    driver: Any = connection.connection.driver_connection
+    with _raising_as_sqlalchemy(connection), driver.pipeline():
+        yield
+
+
+@contextmanager
+def _raising_as_sqlalchemy(connection: Connection) -> Iterator[None]:
+    """An error of the driver becomes what SQLAlchemy makes of it where it called the driver."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise DBAPIError.instance(
+            None, None, error, psycopg.Error, dialect=connection.dialect
+        ) from None
 
 
 class _BinaryCursor(psycopg.Cursor[Any]):

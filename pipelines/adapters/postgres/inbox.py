@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from pipelines.adapters.postgres.database import in_one_go
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.inbox_rows import (
     ACCEPTED_COLUMNS,
@@ -173,9 +174,10 @@ class PostgresInbox:
         rows = fact_rows(claim.transcript, accepted, refusals)
         with self._database.transaction(claim.transcript.owner.tenant_id) as connection:
             leave_lease(connection, claim, **_after_distilling(claim, accepted, now))
-            if rows:
-                connection.execute(_INSERT_FACTS, as_document(rows))
-            mark_due(connection, claim.transcript.owner, now)
+            with in_one_go(connection):
+                if rows:
+                    connection.execute(_INSERT_FACTS, as_document(rows))
+                mark_due(connection, claim.transcript.owner, now)
 
     def postpone(
         self,

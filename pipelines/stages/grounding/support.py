@@ -288,8 +288,10 @@ def name_words(text: str) -> frozenset[str]:
     return frozenset(names - lexicon.MONTHS.keys() - lexicon.WEEKDAYS.keys())
 
 
-def _parts(word: str) -> set[str]:
-    return {part for part in _INNER_SIGNS.split(_plain(word).removesuffix("'s")) if part}
+# Most words of a text are those of every text.
+@lru_cache(maxsize=8192)
+def _parts(word: str) -> frozenset[str]:
+    return frozenset(part for part in _INNER_SIGNS.split(_plain(word).removesuffix("'s")) if part)
 
 
 def _plain(word: str) -> str:

@@ -235,12 +235,11 @@ def _rewrite_message(message: Message, rewriter: _Rewriter) -> Message:
     if message_id != message.id:
         # Ids stay apart, whatever they were.
         message_id = f"{message_id}#{message.index}"
-    return replace(
-        message,
-        id=message_id,
-        content=rewriter.said(message.content),
-        name=message.name and rewriter.field("name", message.name),
-    )
+    content = rewriter.said(message.content)
+    name = message.name and rewriter.field("name", message.name)
+    if (message_id, content, name) == (message.id, message.content, message.name):
+        return message
+    return replace(message, id=message_id, content=content, name=name)
 
 
 def _rewrite_said(item: Said, rewriter: _Rewriter) -> Said:
