@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy import insert, text
 
-from benchmarks.load.sessions import START, say
+from benchmarks.load.sessions import START
+from benchmarks.load.vocabulary import say
 from pipelines.adapters.postgres.rows import evidence_row, memory_row
 from pipelines.adapters.postgres.tables import evidence, memories
 from pipelines.model import Evidence, Kind, Memory, MemoryId, ReceiptId, Role, Scope

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.load.figures import Bound, Figure, quantile, share
 from benchmarks.load.filling import fill, tidy
-from benchmarks.load.sessions import say
+from benchmarks.load.vocabulary import ask
 from config.settings import Settings
 from pipelines.flows.recall import Question, Recall
 from pipelines.model import Owner
@@ -63,7 +63,7 @@ def measure_recall(place: Place, kind: str, *, with_most: bool) -> Iterator[Figu
 
 def _measure(kind: str, container: Container, sizes: list[int]) -> Iterator[Figure]:
     dice = Random(7)
-    queries = [say(dice).replace("I ", "Did I ", 1) for _ in range(QUERIES)]
+    queries = [ask(dice) for _ in range(QUERIES)]
     whole = {size: _recall(container.recall, size, queries) for size in sizes}
     name = f"recall of {MANY:,}, {kind}"
     yield Figure(f"{name}, p50", quantile(whole[MANY], 0.5), "ms", limit=MAX_MS[kind])

@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.load.vocabulary import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PEOPLE = ("Ana", "Ben", "Carla", "David", "Emma", "Farid", "Greta", "Hugo", "Ines", "Jonas")
-PLACES = ("the harbour", "the museum", "the market", "the theatre", "the lake", "the library")
-THINGS = ("lamp", "ladder", "kettle", "bicycle", "camera", "drill", "tent", "guitar", "carpet")
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
 
 
@@ -44,16 +43,3 @@ def make_session(user_id: str, number: int, dice: Random) -> dict[str, Any]:
         "started_at": started.isoformat(),
         "messages": messages,
     }
-
-
-def say(dice: Random) -> str:
-    """A sentence of some fifteen tokens; there are some fifty thousand."""
-    who, where, what = dice.choice(PEOPLE), dice.choice(PLACES), dice.choice(THINGS)
-    return dice.choice(
-        [
-            f"I met {who} at {where} for {dice.randint(2, 90)} minutes, about the {what}.",
-            f"I bought a {what} from {who} for {dice.randint(5, 900)} euros.",
-            f"{who} lent me a {what} for {dice.randint(2, 30)} days, at {where}.",
-            f"I walked {dice.randint(2, 40)} kilometres to {where} with {who}.",
-        ]
-    )

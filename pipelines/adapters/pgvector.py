@@ -1,9 +1,9 @@
 """The vector index inside PostgreSQL, for installations without a Qdrant server.
 
 Every query names tenant and user, so the plan is to read one user's rows through the index on
-the owner and to score all of them exactly; there is no approximate index to fall out of step,
-and the words are weighed by that user's rows alone. It fits users with some ten thousand
-memories each, and any number of users.
+the owner and to compare all of them exactly; there is no approximate index to fall out of step.
+Words are found by an index of terms, and weighed by that user's rows alone. It fits users with
+some ten thousand memories each, and any number of users.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalErr
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pipelines.adapters.collection import (
-    LAYOUT_FIELD,
     MAX_NAME,
     check_sole_model,
     collection_name,
@@ -30,7 +29,7 @@ from pipelines.adapters.collection import (
     successor_name,
 )
 from pipelines.adapters.lexical import document_vector, query_vector
-from pipelines.adapters.pgvector_format import BinaryVector
+from pipelines.adapters.pgvector_format import BinaryVector, own_terms
 from pipelines.adapters.pgvector_queries import make_neighbours, make_search
 from pipelines.errors import (
     ConfigurationError,
@@ -55,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 # There is a statement for each number of vectors up to this one.
 _ASKED_AT_ONCE = 32
+# A table without this column is of an earlier layout.
+_LAYOUT_FIELD = "owned_terms"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
 _HAS_EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -80,22 +81,25 @@ CREATE TABLE {table} (
     valid_from bigint NOT NULL,
     valid_to bigint NOT NULL,
     embedding vector({size}) NOT NULL,
-    terms bigint[] NOT NULL,
+    owned_terms bigint[] NOT NULL,
     weights real[] NOT NULL
 );
-CREATE INDEX ON {table} (tenant_id, user_id)
+CREATE INDEX ON {table} (tenant_id, user_id);
+-- A list of what is not sorted in yet would be read through by each search.
+CREATE INDEX ON {table} USING gin (owned_terms) WITH (fastupdate = off)
 """
 
 _UPSERT = """
 INSERT INTO {table} AS stored
 VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
         :state, :valid_from, :valid_to,
-        CAST(:vector AS vector), CAST(:terms AS bigint[]), CAST(:weights AS real[]))
+        CAST(:vector AS vector), CAST(:owned_terms AS bigint[]), CAST(:weights AS real[]))
 ON CONFLICT (memory_id) DO UPDATE SET
     tenant_id = excluded.tenant_id, user_id = excluded.user_id,
     scope = excluded.scope, session_id = excluded.session_id, version = excluded.version,
     state = excluded.state, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
-    embedding = excluded.embedding, terms = excluded.terms, weights = excluded.weights
+    embedding = excluded.embedding, owned_terms = excluded.owned_terms,
+    weights = excluded.weights
 WHERE stored.version <= excluded.version
 """
 _REMOVE = """
@@ -170,7 +174,7 @@ class PgvectorTable:
         *,
         as_of: datetime | None = None,
     ) -> list[Hit]:
-        terms = query_vector(text).indices
+        terms = own_terms(owner, query_vector(text).indices)
         values = {
             **_owner_values(owner),
             **{f"term_{number}": term for number, term in enumerate(terms)},
@@ -333,7 +337,7 @@ class PgvectorIndex(PgvectorTable):
 
     def _drop_old_layout(self, connection: Connection) -> bool:
         """Whether the table was of an earlier layout; it is gone now."""
-        values = {"table": self._table, "field": LAYOUT_FIELD}
+        values = {"table": self._table, "field": _LAYOUT_FIELD}
         if connection.scalar(text(_HAS_FIELD), values):
             return False
         connection.execute(self._sql(_DROP))
@@ -361,7 +365,7 @@ def _to_row(point: IndexPoint) -> dict[str, object]:
         **payload_of(point),
         "memory_id": point.memory_id,
         "vector": BinaryVector(point.vector),
-        "terms": list(words.indices),
+        "owned_terms": own_terms(point.owner, words.indices),
         "weights": list(words.values),
     }
 

@@ -1,8 +1,10 @@
-"""How a vector travels to PostgreSQL."""
+"""How vectors travel to PostgreSQL, and by which numbers terms are known there."""
 
 from __future__ import annotations
 
+import hashlib
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from psycopg import adapters
@@ -10,9 +12,29 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 if TYPE_CHECKING:
-    from pipelines.model import Vector
+    from collections.abc import Sequence
+
+    from pipelines.model import Owner, Vector
 
 _HEAD = struct.Struct(">HH")
+# Odd: no two terms of an owner get the same number (Knuth, multiplicative hashing).
+_SPREAD = 0x9E3779B97F4A7C15
+_POSITIVE = 2**63 - 1
+
+
+def own_terms(owner: Owner, terms: Sequence[int]) -> list[int]:
+    """Numbers that stand for these terms of this owner alone, in the same order.
+
+    An index of them leads to one owner's rows, however many others use the same words.
+    """
+    first = _first_of(owner)
+    return [(first + term * _SPREAD) & _POSITIVE for term in terms]
+
+
+@lru_cache(maxsize=4096)
+def _first_of(owner: Owner) -> int:
+    digest = hashlib.blake2b("\0".join(owner.names).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
 class BinaryVector:

@@ -4,37 +4,55 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-# Every row is read once, and only narrow rows are kept of it. Words are weighed row by row, not
-# joined: before the first ANALYZE of a fresh table a join is planned for one row, and took ten
-# times as long.
+# By meaning every row of the owner is compared; by words only those are read that share one: the
+# terms are the owner's own numbers, so the index of terms names nobody else's rows. Both legs are
+# scored with what their rows hold. They are not joined: before the first ANALYZE of a fresh table a
+# join is planned for one row, and took ten times as long.
 _SEARCH = """
 WITH query AS MATERIALIZED (
     SELECT CAST(:vector AS vector) AS vector
-), mine AS MATERIALIZED (
-    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine,
-           (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
-               WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
-               ELSE valid_from <= :as_of AND :as_of < valid_to
-           END AS is_visible{weights}
+), near AS MATERIALIZED (
+    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
     FROM {table} CROSS JOIN query
-    WHERE tenant_id = :tenant_id AND user_id = :user_id
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND {is_visible}
+    ORDER BY embedding <=> query.vector, memory_id LIMIT :limit
+), named AS MATERIALIZED (
+    SELECT tenant_id, user_id, {is_visible} AS is_visible,
+           memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
+    FROM {table} CROSS JOIN query WHERE owned_terms && ARRAY[{terms}]
+), mine AS MATERIALIZED (
+    SELECT * FROM named WHERE tenant_id = :tenant_id AND user_id = :user_id
 ), rarity AS MATERIALIZED (
-    SELECT everything{rarity} FROM (SELECT count(*) AS everything{holding} FROM mine) AS counted
-), scored AS MATERIALIZED (
-    SELECT memory_id, cosine, {score} AS score FROM mine CROSS JOIN rarity WHERE is_visible
+    SELECT everything{rarity} FROM (
+        SELECT (SELECT count(*) FROM {table}
+                WHERE tenant_id = :tenant_id AND user_id = :user_id) AS everything{holding}
+        FROM mine
+    ) AS counted
 )
-(SELECT memory_id, cosine, score FROM scored ORDER BY cosine DESC, memory_id LIMIT :limit)
+SELECT memory_id, cosine, {score} AS score FROM near CROSS JOIN rarity
 UNION
-(SELECT memory_id, cosine, score FROM scored WHERE score IS NOT NULL
- ORDER BY score DESC, memory_id LIMIT :limit)
+(SELECT memory_id, cosine, {score} AS score FROM mine CROSS JOIN rarity
+ WHERE is_visible ORDER BY score DESC, memory_id LIMIT :limit)
 """
+_SEARCH_WITHOUT_WORDS = """
+SELECT memory_id, 1 - (embedding <=> CAST(:vector AS vector)) AS cosine,
+       CAST(NULL AS double precision) AS score
+FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id AND {is_visible}
+ORDER BY embedding <=> CAST(:vector AS vector), memory_id LIMIT :limit
+"""
+_IS_VISIBLE = """
+    (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
+        WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
+        ELSE valid_from <= :as_of AND :as_of < valid_to
+    END"""
+_TERM = "CAST(:term_{n} AS bigint)"
 # To find the place of a word takes four times as long as to see that it is not there.
 _WEIGHT = (
-    "CASE WHEN CAST(:term_{n} AS bigint) = ANY (terms)"
-    " THEN weights[array_position(terms, CAST(:term_{n} AS bigint))] END AS weight_{n}"
+    f"CASE WHEN {_TERM} = ANY (owned_terms) THEN weights[array_position(owned_terms, {_TERM})] END"
+    " AS weight_{n}"
 )
 _HOLDING = "count(weight_{n}) AS holding_{n}"
-# The inverse document frequency of BM25, in this user's own rows.
+# The inverse document frequency of BM25, in this owner's own rows.
 _RARITY = (
     "ln(1 + CAST(2 * (everything - holding_{n}) + 1 AS double precision) / (2 * holding_{n} + 1))"
     " AS rarity_{n}"
@@ -49,17 +67,19 @@ def make_search(terms: int) -> str:
     Args:
         terms: How many words are asked for, as parameters ``term_0``, ``term_1`` and so on.
     """
+    if not terms:
+        return _SEARCH_WITHOUT_WORDS.format(table="{table}", is_visible=_IS_VISIBLE)
     numbers = range(terms)
     found = ", ".join(f"weight_{n}" for n in numbers)
     score = " + ".join(_SHARE.format(n=n) for n in numbers)
     return _SEARCH.format(
         table="{table}",
+        is_visible=_IS_VISIBLE,
+        terms=", ".join(_TERM.format(n=n) for n in numbers),
         weights="".join(f",\n           {_WEIGHT.format(n=n)}" for n in numbers),
         holding="".join(f", {_HOLDING.format(n=n)}" for n in numbers),
         rarity="".join(f", {_RARITY.format(n=n)}" for n in numbers),
-        score=f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END"
-        if terms
-        else "CAST(NULL AS double precision)",
+        score=f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END",
     )
 
 

@@ -61,7 +61,9 @@ def test_pgvector_index_starts_anew_when_its_layout_is_old(engine: Engine, key_p
     index.prepare()
     index.apply([make_point("tea")], [])
     with engine.begin() as connection:
-        connection.execute(text(f'ALTER TABLE "{key_prefix}.some-model-{SIZE}" DROP COLUMN state'))
+        connection.execute(
+            text(f'ALTER TABLE "{key_prefix}.some-model-{SIZE}" DROP COLUMN owned_terms')
+        )
 
     index.prepare()
 
@@ -78,10 +80,33 @@ def test_pgvector_index_is_unavailable_when_no_server_answers(tmp_path: Path) ->
         PgvectorIndex(away, "memstill", "some-model", SIZE).prepare()
 
 
+def test_search_by_words_finds_no_one_elses_row_whatever_its_terms(
+    engine: Engine, key_prefix: str
+) -> None:
+    """The numbers of terms only lead to rows; whose they are is looked at."""
+    index = PgvectorIndex(engine, key_prefix, "some-model", SIZE)
+    index.prepare()
+    mine, foreign = make_point("tea"), make_point("tea", owner=Owner("acme", "eve"))
+    index.apply([mine, foreign], [])
+    table = f'"{key_prefix}.some-model-{SIZE}"'
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE {table} SET owned_terms = (SELECT owned_terms FROM {table}"
+                " WHERE memory_id = :mine) WHERE memory_id = :foreign"
+            ),
+            {"mine": mine.memory_id, "foreign": foreign.memory_id},
+        )
+
+    found = index.search(ALICE, None, along(1), "tea", 5)
+
+    assert [mine.memory_id] == [hit.memory_id for hit in found]
+
+
 def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
     engine: Engine, key_prefix: str
 ) -> None:
-    """A search goes through the index on the owner, never through everybody's rows."""
+    """A search goes through the index on the owner and the one of terms, by no one else's rows."""
     index = PgvectorIndex(engine, key_prefix, "some-model", SIZE)
     index.prepare()
     owners = [Owner("acme", f"user{number}") for number in range(40)]
@@ -96,4 +121,5 @@ def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
         ).all()
     plan = "\n".join(lines)
     assert "Index Cond: ((tenant_id = 'acme'::text) AND (user_id = 'user7'::text))" in plan
+    assert "Index Cond: (owned_terms &&" in plan
     assert "Seq Scan" not in plan
