@@ -258,7 +258,7 @@ class BreakingReranker:
 class BreakingIndex:
     """``RebuildableIndex`` behind a breaker.
 
-    What builds a successor is asked for by people or once a night: it is always tried.
+    What builds a successor or graphs is asked for by people or by the clock: it is always tried.
     """
 
     def __init__(self, index: RebuildableIndex, breaker: Breaker) -> None:
@@ -310,6 +310,9 @@ class BreakingIndex:
 
     def close(self) -> None:
         self._index.close()
+
+    def tend(self) -> int:
+        return self._index.tend()
 
     def successor(self, token: str) -> VectorIndex:
         return self._index.successor(token)

@@ -1,9 +1,8 @@
 """The vector index inside PostgreSQL, for installations without a Qdrant server.
 
 Every query names tenant and user, so the plan is to read one user's rows through the index on
-the owner and to compare all of them exactly; there is no approximate index to fall out of step.
-Words are found by an index of terms, and weighed by that user's rows alone. It fits users with
-some ten thousand memories each, and any number of users.
+the owner and to compare all of them exactly; a user with many memories has a graph instead.
+Words are found by an index of terms, and weighed by that user's rows alone.
 """
 
 from __future__ import annotations
@@ -24,13 +23,21 @@ from pipelines.adapters.collection import (
     check_sole_model,
     collection_name,
     merge_hits,
-    payload_of,
     read_scanned,
     successor_name,
 )
-from pipelines.adapters.lexical import document_vector, query_vector
+from pipelines.adapters.lexical import query_vector
 from pipelines.adapters.pgvector_format import BinaryVector, own_terms
+from pipelines.adapters.pgvector_graphs import LARGE, Graphs
 from pipelines.adapters.pgvector_queries import make_neighbours, make_search
+from pipelines.adapters.pgvector_rows import (
+    CREATE,
+    REMOVE,
+    REMOVE_OWNER,
+    UPSERT,
+    to_row,
+    write_order,
+)
 from pipelines.errors import (
     ConfigurationError,
     EmbeddingMismatch,
@@ -42,11 +49,12 @@ from pipelines.ports import TOKEN_LENGTH
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine, TextClause
 
+    from pipelines.adapters.pgvector_graphs import Graph
     from pipelines.model import Owner, Vector
     from pipelines.ports import Hit, IndexedPoint, IndexPoint, Removal
 
@@ -55,7 +63,7 @@ log = structlog.get_logger(__name__)
 # There is a statement for each number of vectors up to this one.
 _ASKED_AT_ONCE = 32
 # A table without this column is of an earlier layout.
-_LAYOUT_FIELD = "owned_terms"
+_LAYOUT_FIELD = "owner_number"
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('memstill.pgvector'))"
 _HAS_EXTENSION = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 _TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()"
@@ -69,44 +77,6 @@ _SIZE = """
 SELECT atttypmod FROM pg_attribute
 WHERE attrelid = CAST(:table AS regclass) AND attname = 'embedding'
 """
-_CREATE = """
-CREATE TABLE {table} (
-    memory_id uuid PRIMARY KEY,
-    tenant_id text NOT NULL,
-    user_id text NOT NULL,
-    scope text NOT NULL,
-    session_id text NOT NULL,
-    version integer NOT NULL,
-    state text NOT NULL,
-    valid_from bigint NOT NULL,
-    valid_to bigint NOT NULL,
-    embedding vector({size}) NOT NULL,
-    owned_terms bigint[] NOT NULL,
-    weights real[] NOT NULL
-);
-CREATE INDEX ON {table} (tenant_id, user_id);
--- A list of what is not sorted in yet would be read through by each search.
-CREATE INDEX ON {table} USING gin (owned_terms) WITH (fastupdate = off)
-"""
-
-_UPSERT = """
-INSERT INTO {table} AS stored
-VALUES (:memory_id, :tenant_id, :user_id, :scope, :session_id, :version,
-        :state, :valid_from, :valid_to,
-        CAST(:vector AS vector), CAST(:owned_terms AS bigint[]), CAST(:weights AS real[]))
-ON CONFLICT (memory_id) DO UPDATE SET
-    tenant_id = excluded.tenant_id, user_id = excluded.user_id,
-    scope = excluded.scope, session_id = excluded.session_id, version = excluded.version,
-    state = excluded.state, valid_from = excluded.valid_from, valid_to = excluded.valid_to,
-    embedding = excluded.embedding, owned_terms = excluded.owned_terms,
-    weights = excluded.weights
-WHERE stored.version <= excluded.version
-"""
-_REMOVE = """
-DELETE FROM {table}
-WHERE memory_id = :memory_id AND version <= coalesce(CAST(:version AS integer), version)
-"""
-_REMOVE_OWNER = "DELETE FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id"
 _SCAN = "SELECT memory_id, tenant_id, user_id, scope, version, state FROM {table}"
 _SCAN_FIRST = f"{_SCAN} ORDER BY memory_id LIMIT :limit"
 _SCAN_BEHIND = f"{_SCAN} WHERE memory_id > :after ORDER BY memory_id LIMIT :limit"
@@ -124,14 +94,16 @@ class PgvectorTable:
 
     Args:
         engine: Shared with the caller, who closes it; its timeouts bound every call.
+        large: Memories from which on an owner has a graph.
     """
 
-    def __init__(self, engine: Engine, name: str, size: int) -> None:
+    def __init__(self, engine: Engine, name: str, size: int, large: int = LARGE) -> None:
         self._engine = engine
         self._autocommitting = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._name = name
         self._table = self._quote(name)
         self._size = size
+        self._graphs = Graphs(engine, self._table, size, large)
 
     def prepare(self) -> None:
         """Create the table unless it is there."""
@@ -139,20 +111,20 @@ class PgvectorTable:
 
     def apply(self, upserts: Sequence[IndexPoint], removals: Collection[Removal]) -> None:
         # One order for all writers: two that touch the same rows wait instead of deadlocking.
-        rows = [_to_row(point) for point in sorted(upserts, key=_write_order)]
+        rows = [to_row(point) for point in sorted(upserts, key=write_order)]
         gone = [
             {"memory_id": removal.memory_id, "version": removal.version}
             for removal in sorted(removals, key=attrgetter("memory_id"))
         ]
         with self._transaction() as connection:
             if rows:
-                connection.execute(self._sql(_UPSERT), rows)
+                connection.execute(self._sql(UPSERT), rows)
             if gone:
-                connection.execute(self._sql(_REMOVE), gone)
+                connection.execute(self._sql(REMOVE), gone)
 
     def remove_owner(self, owner: Owner) -> None:
         with self._transaction() as connection:
-            connection.execute(self._sql(_REMOVE_OWNER), _owner_values(owner))
+            connection.execute(self._sql(REMOVE_OWNER), _owner_values(owner))
 
     def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
         statement = self._sql(_SCAN_FIRST if after is None else _SCAN_BEHIND)
@@ -183,8 +155,10 @@ class PgvectorTable:
             "vector": BinaryVector(vector),
             "limit": limit,
         }
+        graph = self._find_graph(owner)
+        statement = self._sql(make_search(len(terms), graph and graph.number))
         with self._reading() as connection:
-            rows = connection.execute(self._sql(make_search(len(terms))), values).all()
+            rows = connection.execute(statement, values | _size_of(graph)).all()
         cosines = {_id_of(row.memory_id): float(row.cosine) for row in rows}
         lexical = {_id_of(row.memory_id): float(row.score) for row in rows if row.score is not None}
         return merge_hits(cosines, lexical)
@@ -193,23 +167,19 @@ class PgvectorTable:
         self, owner: Owner, vectors: Sequence[Vector], limit: int
     ) -> list[list[MemoryId]]:
         found: list[list[MemoryId]] = []
+        graph = self._find_graph(owner)
         with self._reading() as connection:
             for start in range(0, len(vectors), _ASKED_AT_ONCE):
                 part = vectors[start : start + _ASKED_AT_ONCE]
-                found += self._nearest(connection, owner, part, limit)
+                values = {**_owner_values(owner), "limit": limit}
+                statement = self._sql(make_neighbours(len(part), graph and graph.number))
+                found += _nearest(connection, statement, values, part)
         return found
 
-    def _nearest(
-        self, connection: Connection, owner: Owner, vectors: Sequence[Vector], limit: int
-    ) -> list[list[MemoryId]]:
-        values = {**_owner_values(owner), "limit": limit}
-        values |= {f"vector_{n}": BinaryVector(vector) for n, vector in enumerate(vectors)}
-        found: list[list[MemoryId]] = [[] for _ in vectors]
-        for number, memory_id in connection.execute(
-            self._sql(make_neighbours(len(vectors))), values
-        ):
-            found[number].append(_id_of(memory_id))
-        return found
+    def tend(self) -> int:
+        """Make the graphs that are missing; gives how many."""
+        with self._translated():
+            return self._graphs.tend()
 
     def count(self, owner: Owner) -> int:
         with self._transaction() as connection:
@@ -225,9 +195,13 @@ class PgvectorTable:
             connection.execute(text(_LOCK))
             is_missing = self._name not in list(connection.scalars(text(_TABLES)))
             if is_missing:
-                connection.execute(self._sql(_CREATE))
+                connection.execute(self._sql(CREATE))
                 log.info("collection_created", collection=self._name)
         return is_missing
+
+    def _find_graph(self, owner: Owner) -> Graph | None:
+        with self._translated():
+            return self._graphs.find(owner)
 
     def _sql(self, template: str) -> TextClause:
         return _statement(template, self._table, self._size)
@@ -268,8 +242,10 @@ class PgvectorIndex(PgvectorTable):
         engine: Shared with the caller, who closes it; its timeouts bound every call.
     """
 
-    def __init__(self, engine: Engine, prefix: str, model: str, size: int) -> None:
-        super().__init__(engine, collection_name(prefix, model, size), size)
+    def __init__(
+        self, engine: Engine, prefix: str, model: str, size: int, large: int = LARGE
+    ) -> None:
+        super().__init__(engine, collection_name(prefix, model, size), size, large)
 
     def prepare(self) -> None:
         """Create extension and table, or check them; safe when several processes start.
@@ -284,7 +260,7 @@ class PgvectorIndex(PgvectorTable):
             tables = list(connection.scalars(text(_TABLES)))
             check_sole_model(self._name, [name for name in tables if name.count(".") == 1])
             if self._name not in tables or self._drop_old_layout(connection):
-                connection.execute(self._sql(_CREATE))
+                connection.execute(self._sql(CREATE))
                 log.info("collection_created", collection=self._name)
             self._check_size(connection)
 
@@ -359,19 +335,21 @@ def _statement(template: str, table: str, size: int) -> TextClause:
     return text(template.format(table=table, size=size))
 
 
-def _to_row(point: IndexPoint) -> dict[str, object]:
-    words = document_vector(point.text)
-    return {
-        **payload_of(point),
-        "memory_id": point.memory_id,
-        "vector": BinaryVector(point.vector),
-        "owned_terms": own_terms(point.owner, words.indices),
-        "weights": list(words.values),
-    }
+def _nearest(
+    connection: Connection,
+    statement: TextClause,
+    values: Mapping[str, object],
+    vectors: Sequence[Vector],
+) -> list[list[MemoryId]]:
+    asked = {f"vector_{n}": BinaryVector(vector) for n, vector in enumerate(vectors)}
+    found: list[list[MemoryId]] = [[] for _ in vectors]
+    for number, memory_id in connection.execute(statement, {**values, **asked}):
+        found[number].append(_id_of(memory_id))
+    return found
 
 
-def _write_order(point: IndexPoint) -> tuple[MemoryId, int]:
-    return (point.memory_id, point.version)
+def _size_of(graph: Graph | None) -> dict[str, object]:
+    return {} if graph is None else {"memories": graph.memories}
 
 
 def _owner_values(owner: Owner) -> dict[str, str]:

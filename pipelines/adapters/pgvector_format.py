@@ -27,14 +27,15 @@ def own_terms(owner: Owner, terms: Sequence[int]) -> list[int]:
 
     An index of them leads to one owner's rows, however many others use the same words.
     """
-    first = _first_of(owner)
+    first = owner_number(owner)
     return [(first + term * _SPREAD) & _POSITIVE for term in terms]
 
 
 @lru_cache(maxsize=4096)
-def _first_of(owner: Owner) -> int:
+def owner_number(owner: Owner) -> int:
+    """Stands for an owner in an index; whose a row is, its names say."""
     digest = hashlib.blake2b("\0".join(owner.names).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
+    return int.from_bytes(digest, "big") & _POSITIVE
 
 
 class BinaryVector:

@@ -11,11 +11,7 @@ from functools import lru_cache
 _SEARCH = """
 WITH query AS MATERIALIZED (
     SELECT CAST(:vector AS vector) AS vector
-), near AS MATERIALIZED (
-    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
-    FROM {table} CROSS JOIN query
-    WHERE tenant_id = :tenant_id AND user_id = :user_id AND {is_visible}
-    ORDER BY embedding <=> query.vector, memory_id LIMIT :limit
+), near AS MATERIALIZED ({near}
 ), named AS MATERIALIZED (
     SELECT tenant_id, user_id, {is_visible} AS is_visible,
            memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
@@ -23,11 +19,7 @@ WITH query AS MATERIALIZED (
 ), mine AS MATERIALIZED (
     SELECT * FROM named WHERE tenant_id = :tenant_id AND user_id = :user_id
 ), rarity AS MATERIALIZED (
-    SELECT everything{rarity} FROM (
-        SELECT (SELECT count(*) FROM {table}
-                WHERE tenant_id = :tenant_id AND user_id = :user_id) AS everything{holding}
-        FROM mine
-    ) AS counted
+    SELECT everything{rarity} FROM (SELECT {everything} AS everything{holding} FROM mine) AS counted
 )
 SELECT memory_id, cosine, {score} AS score FROM near CROSS JOIN rarity
 UNION
@@ -35,11 +27,30 @@ UNION
  WHERE is_visible ORDER BY score DESC, memory_id LIMIT :limit)
 """
 _SEARCH_WITHOUT_WORDS = """
-SELECT memory_id, 1 - (embedding <=> CAST(:vector AS vector)) AS cosine,
-       CAST(NULL AS double precision) AS score
-FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id AND {is_visible}
-ORDER BY embedding <=> CAST(:vector AS vector), memory_id LIMIT :limit
+WITH query AS MATERIALIZED (
+    SELECT CAST(:vector AS vector) AS vector
+), near AS MATERIALIZED ({near}
+)
+SELECT memory_id, cosine, CAST(NULL AS double precision) AS score FROM near
 """
+_NEAR = """
+    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
+    FROM {table} CROSS JOIN query
+    WHERE tenant_id = :tenant_id AND user_id = :user_id AND {is_visible}
+    ORDER BY embedding <=> query.vector, memory_id LIMIT :limit"""
+_COUNT = "(SELECT count(*) FROM {table} WHERE tenant_id = :tenant_id AND user_id = :user_id)"
+# A graph is walked only where its owner's number stands in the statement, and the vector is a
+# parameter. The number leads to the rows; whose they are is looked at.
+_NEAR_BY_GRAPH = """
+    SELECT memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
+    FROM (
+        SELECT * FROM {table} WHERE owner_number = {number} AND {is_visible}
+        ORDER BY CAST(embedding AS halfvec({size}))
+            <=> CAST(CAST(:vector AS vector) AS halfvec({size}))
+        LIMIT :limit
+    ) AS walked CROSS JOIN query
+    WHERE tenant_id = :tenant_id AND user_id = :user_id"""
+_COUNTED = "greatest(CAST(:memories AS bigint), {held})"
 _IS_VISIBLE = """
     (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
         WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
@@ -61,26 +72,44 @@ _SHARE = "coalesce(weight_{n} * rarity_{n}, 0)"
 
 
 @lru_cache
-def make_search(terms: int) -> str:
+def make_search(terms: int, graph: int | None = None) -> str:
     """The candidates of both legs with both of their scores.
 
     Args:
         terms: How many words are asked for, as parameters ``term_0``, ``term_1`` and so on.
+        graph: The number of the owner, if there is a graph of his: then what is near is found
+            by it, and how many ``memories`` there are is a parameter.
     """
-    if not terms:
-        return _SEARCH_WITHOUT_WORDS.format(table="{table}", is_visible=_IS_VISIBLE)
     numbers = range(terms)
+    weights = "".join(f",\n           {_WEIGHT.format(n=n)}" for n in numbers)
+    near = (_NEAR if graph is None else _NEAR_BY_GRAPH).format(
+        table="{table}",
+        size="{size}",
+        number=graph,
+        is_visible=_IS_VISIBLE,
+        weights=weights,
+    )
+    if not terms:
+        return _SEARCH_WITHOUT_WORDS.format(near=near)
     found = ", ".join(f"weight_{n}" for n in numbers)
     score = " + ".join(_SHARE.format(n=n) for n in numbers)
     return _SEARCH.format(
         table="{table}",
+        near=near,
+        everything=_COUNT if graph is None else _counted(terms),
         is_visible=_IS_VISIBLE,
         terms=", ".join(_TERM.format(n=n) for n in numbers),
-        weights="".join(f",\n           {_WEIGHT.format(n=n)}" for n in numbers),
+        weights=weights,
         holding="".join(f", {_HOLDING.format(n=n)}" for n in numbers),
         rarity="".join(f", {_RARITY.format(n=n)}" for n in numbers),
         score=f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END",
     )
+
+
+def _counted(terms: int) -> str:
+    """There are no fewer memories than hold one of the words, whenever they were counted."""
+    held = ", ".join(f"count(weight_{n})" for n in range(terms))
+    return _COUNTED.format(held=held)
 
 
 _NEIGHBOURS = """
@@ -94,8 +123,30 @@ ORDER BY number, distance, memory_id
 """
 
 
+_NEIGHBOURS_BY_GRAPH = """
+SELECT {n} AS number, memory_id, distance FROM (
+    SELECT memory_id, tenant_id, user_id, embedding <=> CAST(:vector_{n} AS vector) AS distance
+    FROM {table} WHERE owner_number = {number} AND state = 'active'
+    ORDER BY CAST(embedding AS halfvec({size}))
+        <=> CAST(CAST(:vector_{n} AS vector) AS halfvec({size}))
+    LIMIT :limit
+) AS walked_{n}
+WHERE tenant_id = :tenant_id AND user_id = :user_id
+"""
+
+_NEIGHBOURS_BY_GRAPHS = (
+    "SELECT number, memory_id FROM ({parts}) AS found ORDER BY number, distance, memory_id"
+)
+
+
 @lru_cache
-def make_neighbours(vectors: int) -> str:
+def make_neighbours(vectors: int, graph: int | None = None) -> str:
     """What is nearest to each of so many vectors, parameters ``vector_0`` and so on."""
+    if graph is not None:
+        parts = [
+            _NEIGHBOURS_BY_GRAPH.format(n=n, number=graph, table="{table}", size="{size}")
+            for n in range(vectors)
+        ]
+        return _NEIGHBOURS_BY_GRAPHS.format(parts=" UNION ALL ".join(parts))
     queries = ", ".join(f"({n}, CAST(:vector_{n} AS vector))" for n in range(vectors))
     return _NEIGHBOURS.format(table="{table}", queries=queries)

@@ -252,8 +252,8 @@ class EdgeCollection:
                     "one Qdrant server or pgvector (MEMSTILL_INDEX_URL)"
                 ) from error
             raise ConfigurationError(
-                f"the index {self._folder} cannot be opened ({error.__cause__}): make the folder "
-                "writable, or move it away to start with an empty index"
+                f"the index {self._folder} cannot be opened ({error.__cause__}): make the folder"
+                " writable, or move it away to start with an empty index"
             ) from error
 
 
@@ -288,6 +288,9 @@ class EdgeIndex(EdgeCollection):
         for token in list(self._successors):
             self._successors.pop(token).close()
         super().close()
+
+    def tend(self) -> int:
+        return 0  # to make a graph would stop every search
 
     def successor(self, token: str) -> EdgeCollection:
         name = successor_name(self._name, token)

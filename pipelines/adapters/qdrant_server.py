@@ -294,6 +294,10 @@ class QdrantServerIndex(QdrantCollection):
             self.check_size()
             self.index_fields()
 
+    def tend(self) -> int:
+        """Nothing: the server makes its graphs by itself."""
+        return 0
+
     def successor(self, token: str) -> QdrantCollection:
         return QdrantCollection(self._server, successor_name(self._first, token), self._size)
 

@@ -147,6 +147,14 @@ class VectorIndex(Protocol):
 class RebuildableIndex(VectorIndex, Protocol):
     """An index that can be built anew beside itself, under a token, and replaced in one step."""
 
+    def tend(self) -> int:
+        """Make what users with many memories are searched by faster, where it is missing.
+
+        May take minutes, in which all goes on. One process does it at a time, and not more often
+        than it is worth. Gives how much was made.
+        """
+        ...
+
     def successor(self, token: str) -> VectorIndex:
         """The index that is built beside this one; its contents are nobody's answers yet.
 

@@ -36,6 +36,7 @@ class InMemoryIndex:
 
     def __init__(self, *, is_made: bool = True) -> None:
         self.points: dict[MemoryId, _Entry] = {}
+        self.tended = 0
         self._is_made = is_made
         self._successors: dict[str, InMemoryIndex] = {}
         self._lock = threading.Lock()
@@ -108,6 +109,10 @@ class InMemoryIndex:
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def tend(self) -> int:
+        self.tended += 1
+        return 0
 
     def successor(self, token: str) -> InMemoryIndex:
         return self._successors.get(token, InMemoryIndex(is_made=False))

@@ -62,7 +62,7 @@ def test_pgvector_index_starts_anew_when_its_layout_is_old(engine: Engine, key_p
     index.apply([make_point("tea")], [])
     with engine.begin() as connection:
         connection.execute(
-            text(f'ALTER TABLE "{key_prefix}.some-model-{SIZE}" DROP COLUMN owned_terms')
+            text(f'ALTER TABLE "{key_prefix}.some-model-{SIZE}" DROP COLUMN owner_number')
         )
 
     index.prepare()

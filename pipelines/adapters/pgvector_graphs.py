@@ -1,0 +1,184 @@
+"""Graphs of owners with many memories: near ones are found without comparing all of theirs.
+
+One graph over everybody's rows would be walked for the few of one owner. So each owner with many
+has one of his own rows alone: a partial index of pgvector's kind HNSW (Malkov and Yashunin,
+"Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
+graphs", 2018), under the owner's number, which stands in a query as it stands in the index.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+
+from pipelines.adapters.pgvector_format import owner_number
+from pipelines.model import Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+log = structlog.get_logger(__name__)
+
+LARGE = 5_000
+"""Memories from which on an owner has a graph: comparing as many takes about 5 ms."""
+MAX_SIZE = 4_000
+"""Numbers of a vector up to which pgvector makes graphs of half precision."""
+# Each is looked at by every statement that is planned, and by every row that is written.
+_MAX_GRAPHS = 64
+_LOOK_SECONDS = 60.0
+_SURVEY_SECONDS = 600.0
+# Candidates that are kept in sight: twice as many as a search asks for.
+_SET_SEARCH = "SET hnsw.ef_search = 200; SET hnsw.iterative_scan = strict_order"
+_FIND = """
+SELECT graph.relname AS name, greatest(graph.reltuples, 0) AS memories, indisvalid AS is_whole
+FROM pg_index JOIN pg_class AS graph ON graph.oid = indexrelid
+WHERE indrelid = to_regclass(:table) AND starts_with(graph.relname, :prefix)
+"""
+_COUNT_LARGE = """
+SELECT tenant_id, user_id, count(*) AS memories FROM {table}
+GROUP BY tenant_id, user_id HAVING count(*) >= :least
+"""
+_BUILD = """
+CREATE INDEX CONCURRENTLY {name} ON {table}
+USING hnsw ((embedding::halfvec({size})) halfvec_cosine_ops) WHERE owner_number = {number}
+"""
+_DROP = "DROP INDEX CONCURRENTLY IF EXISTS {name}"
+# Waits for whatever was begun before, and takes as long as it takes.
+_BE_PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0"
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(:prefix, 12))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(:prefix, 12))"
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Of one owner's rows.
+
+    Attributes:
+        number: The owner's.
+        memories: How many there were when they were last counted.
+    """
+
+    number: int
+    memories: int
+
+
+class Graphs:
+    """The graphs of a table.
+
+    Args:
+        engine: Whose connections search them.
+        table: Its name, quoted.
+        size: Numbers of a vector.
+        large: Memories from which on an owner has one.
+    """
+
+    def __init__(self, engine: Engine, table: str, size: int, large: int = LARGE) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._table = table
+        self._size = size
+        self._large = large
+        self._prefix = f"graph_{hashlib.sha256(table.encode()).hexdigest()[:16]}_"
+        self._known: dict[int, Graph] = {}
+        self._look_at = self._survey_at = 0.0
+        self._looking = threading.Lock()
+        # Each table of a database has graphs, and the engine is the same.
+        if not event.contains(engine, "connect", _prepare_search):
+            event.listen(engine, "connect", _prepare_search)
+
+    def find(self, owner: Owner) -> Graph | None:
+        """The owner's, if there is one; whoever made it, it is seen within a minute."""
+        if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
+            try:
+                with self._engine.connect() as connection:
+                    self._look(connection)
+            finally:
+                self._looking.release()
+        return self._known.get(owner_number(owner)) if self._known else None
+
+    def tend(self) -> int:
+        """Make those that are missing, and drop those that are not worth it any more.
+
+        One process at a time; searches and writes go on. Gives how many were made.
+        """
+        if self._size > MAX_SIZE or time.monotonic() < self._survey_at:
+            return 0
+        self._survey_at = time.monotonic() + _SURVEY_SECONDS
+        with self._alone() as connection:
+            return 0 if connection is None else self._tend(connection)
+
+    def _tend(self, connection: Connection) -> int:
+        rows = connection.execute(
+            text(_COUNT_LARGE.format(table=self._table)), {"least": self._large // 2}
+        )
+        counts = {owner_number(Owner(row.tenant_id, row.user_id)): row.memories for row in rows}
+        present = {number: is_whole for number, _, is_whole in self._list(connection)}
+        for number, is_whole in present.items():
+            if not is_whole or number not in counts:
+                connection.execute(text(_DROP.format(name=self._name(number))))
+        kept = {number for number, is_whole in present.items() if is_whole} & counts.keys()
+        wanted = [number for number, count in counts.items() if count >= self._large]
+        missing = sorted(set(wanted) - kept, key=counts.__getitem__, reverse=True)
+        made = missing[: max(_MAX_GRAPHS - len(kept), 0)]
+        for number in made:
+            began = time.monotonic()
+            connection.execute(text(self._build(number)))
+            seconds = round(time.monotonic() - began, 1)
+            log.info("graph_made", memories=counts[number], seconds=seconds)
+        self._look(connection)
+        return len(made)
+
+    def _build(self, number: int) -> str:
+        name = self._name(number)
+        # SQLAlchemy takes a colon for a parameter's.
+        return _BUILD.format(name=name, table=self._table, size=self._size, number=number).replace(
+            "::", r"\:\:"
+        )
+
+    def _look(self, connection: Connection) -> None:
+        found = self._list(connection)
+        whole = [(number, count) for number, count, is_whole in found if is_whole]
+        self._known = {number: Graph(number, count) for number, count in whole}
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+
+    def _list(self, connection: Connection) -> list[tuple[int, int, bool]]:
+        values = {"table": self._table, "prefix": self._prefix}
+        return [
+            (int(row.name.removeprefix(self._prefix)), int(row.memories), row.is_whole)
+            for row in connection.execute(text(_FIND), values)
+        ]
+
+    def _name(self, number: int) -> str:
+        return f"{self._prefix}{number}"
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection | None]:
+        """A connection that may take its time; None while another process has one."""
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql(_BE_PATIENT)
+            try:
+                is_mine = connection.scalar(text(_TRY_LOCK), {"prefix": self._prefix})
+                yield connection if is_mine else None
+                if is_mine:
+                    connection.execute(text(_UNLOCK), {"prefix": self._prefix})
+                connection.exec_driver_sql("RESET ALL")
+                connection.exec_driver_sql(_SET_SEARCH)
+            except DBAPIError:
+                # What was set and locked goes with it.
+                connection.invalidate()
+                raise
+
+
+def _prepare_search(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
+    before, connection.autocommit = connection.autocommit, True
+    connection.execute(_SET_SEARCH)
+    connection.autocommit = before

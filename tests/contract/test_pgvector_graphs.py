@@ -1,0 +1,198 @@
+"""What holds for the graphs by which owners with many memories are searched."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from sqlalchemy import text
+
+from pipelines.adapters.pgvector import PgvectorIndex
+from pipelines.adapters.pgvector_format import BinaryVector, owner_number
+from pipelines.adapters.pgvector_queries import make_neighbours, make_search
+from pipelines.adapters.postgres import Database
+from pipelines.model import MemoryState, Scope
+from tests.contract.points import ALICE, BOB, gone, make_point
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pipelines.model import MemoryId, Vector
+    from pipelines.ports import Hit, IndexPoint
+
+SIZE = 16
+LARGE = 200
+ANIMALS = ("terrier", "parrot", "hamster", "pony", "tortoise")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    database = Database(database_url)
+    yield database
+    database.close()
+
+
+class World:
+    """A table in which Alice has many points and Bob a few."""
+
+    def __init__(self, database: Database, prefix: str) -> None:
+        self._database = database
+        self._prefix = prefix
+        self.dice = np.random.default_rng(1)
+        self.index = self.open()
+        self.index.prepare()
+        self.points = [self.point(f"A {ANIMALS[n % 5]} of {n}.") for n in range(2 * LARGE)]
+        few = [make_point("A terrier.", self.vector(), owner=BOB) for _ in range(20)]
+        self.index.apply([*self.points, *few], [])
+
+    def open(self) -> PgvectorIndex:
+        """As another process does it."""
+        return PgvectorIndex(self._database.engine, self._prefix, "some-model", SIZE, LARGE)
+
+    def vector(self) -> Vector:
+        raw = self.dice.standard_normal(SIZE, dtype=np.float32)
+        return raw / np.float32(np.linalg.norm(raw))
+
+    def point(self, said: str, **fields: object) -> IndexPoint:
+        return make_point(said, self.vector(), **fields)  # type: ignore[arg-type]
+
+    def explain(self, statement: str, values: dict[str, object]) -> str:
+        owner = {"tenant_id": ALICE.tenant_id, "user_id": ALICE.user_id}
+        with self._database.engine.connect() as connection:
+            lines = connection.scalars(
+                text(f"EXPLAIN {self.index._sql(statement)}"), {**values, **owner}
+            )
+            return "\n".join(lines.all())
+
+    def graphs(self) -> list[str]:
+        with self._database.transaction() as connection:
+            found = connection.exec_driver_sql(
+                "SELECT indexname FROM pg_indexes WHERE indexname LIKE 'graph!_%%' ESCAPE '!'"
+            )
+            return list(found.scalars())
+
+    def damage(self) -> None:
+        """What was cut off while it was made is there, but of no use."""
+        with self._database.transaction() as connection:
+            connection.exec_driver_sql(
+                "UPDATE pg_index SET indisvalid = false"
+                f" WHERE indexrelid = '{self.graphs()[0]}'::regclass"
+            )
+
+
+@pytest.fixture
+def world(database: Database, key_prefix: str) -> World:
+    return World(database, key_prefix)
+
+
+def keys(hits: Sequence[Hit]) -> list[MemoryId]:
+    return [hit.memory_id for hit in hits]
+
+
+def test_graph_finds_what_comparing_all_finds(world: World) -> None:
+    """With the scores of both legs; only those who have many get a graph."""
+    asked = [(world.vector(), f"Which {animal}?") for animal in ANIMALS * 4]
+    before = [world.index.search(ALICE, None, vector, said, 10) for vector, said in asked]
+    nearest = world.index.neighbours(ALICE, [vector for vector, _ in asked], 10)
+
+    assert 1 == world.index.tend()
+    after = [world.index.search(ALICE, None, vector, said, 10) for vector, said in asked]
+    by_graph = world.index.neighbours(ALICE, [vector for vector, _ in asked], 10)
+
+    assert len(asked) == len(by_graph)
+    for one, other in zip(before, after, strict=True):
+        assert len(set(keys(one)) & set(keys(other))) >= len(one) - 1
+        scores = {hit.memory_id: hit for hit in one}
+        for hit in other:
+            if hit.memory_id in scores:
+                assert hit.cosine == pytest.approx(scores[hit.memory_id].cosine, abs=1e-6)
+                assert (hit.lexical or 0) == pytest.approx(scores[hit.memory_id].lexical or 0)
+    for exact, near in zip(nearest, by_graph, strict=True):
+        assert len(set(exact) & set(near)) >= len(exact) - 1
+        assert exact[0] == near[0]
+    assert 20 == len(world.index.search(BOB, None, world.vector(), "terrier", 50))
+
+
+def test_graph_is_walked_and_no_row_besides_is_compared(world: World) -> None:
+    """Both statements go by the graph, and by the terms where words are asked for."""
+    world.index.tend()
+    number = owner_number(ALICE)
+    values = {
+        "vector": BinaryVector(world.vector()),
+        "vector_0": BinaryVector(world.vector()),
+        "term_0": 1,
+        "session_id": None,
+        "as_of": None,
+        "limit": 10,
+        "memories": 400,
+    }
+    for statement in (make_search(1, number), make_search(0, number), make_neighbours(1, number)):
+        plan = world.explain(statement, values)
+        assert f"Index Scan using {world.graphs()[0]}" in plan
+        assert "Seq Scan" not in plan
+
+
+def test_graph_finds_what_was_written_since_and_nothing_that_is_not_to_be_found(
+    world: World,
+) -> None:
+    """It is as present as the rows: replaced, superseded, removed, or another session's."""
+    world.index.tend()
+    fresh = world.point("A goat.")
+    replaced, removed = world.points[0], world.points[1]
+    private = world.point("A secret.", scope=Scope.SESSION, session_id="other")
+    past = make_point(
+        "A terrier.",
+        replaced.vector,
+        memory_id=replaced.memory_id,
+        version=2,
+        state=MemoryState.SUPERSEDED,
+    )
+    world.index.apply([fresh, private, past], [gone(removed)])
+
+    def nearest(point: IndexPoint) -> list[MemoryId]:
+        return keys(world.index.search(ALICE, None, point.vector, "", 5))
+
+    assert fresh.memory_id == nearest(fresh)[0]
+    assert private.memory_id not in nearest(private)
+    assert replaced.memory_id not in nearest(replaced)
+    assert removed.memory_id not in nearest(removed)
+    assert 5 == len(nearest(replaced))
+
+
+def test_graph_gives_as_many_as_are_asked_for(world: World) -> None:
+    """More than pgvector keeps in sight by itself."""
+    world.index.tend()
+    assert 100 == len(world.index.neighbours(ALICE, [world.vector()], 100)[0])
+
+
+def test_graph_is_made_by_one_process_and_seen_by_all(world: World) -> None:
+    """Whoever comes second finds nothing left to do."""
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(PgvectorIndex.tend, [world.open() for _ in range(4)]))
+
+    assert 1 == sum(made)
+    assert 1 == len(world.graphs())
+    assert world.open()._graphs.find(ALICE) is not None
+    assert world.open()._graphs.find(BOB) is None
+
+
+def test_graph_that_was_cut_off_is_made_anew(world: World) -> None:
+    """A process that dies while it makes one leaves nothing that is trusted."""
+    world.index.tend()
+    world.damage()
+
+    assert world.open()._graphs.find(ALICE) is None
+    assert 1 == world.open().tend()
+    assert world.open()._graphs.find(ALICE) is not None
+
+
+def test_graph_goes_with_the_memories(world: World) -> None:
+    """Of an owner who was erased nothing is left but for a while an empty graph."""
+    world.index.tend()
+    world.index.remove_owner(ALICE)
+
+    assert [] == world.index.search(ALICE, None, world.vector(), "terrier", 5)
+    assert 0 == world.open().tend()
+    assert [] == world.graphs()
