@@ -85,9 +85,9 @@ eval-pairs: $(VENV)/.installed ## PAIRS=folder: what becomes of pairs of stateme
 eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in the same or other words
 	$(BIN)/python -m benchmarks.replay $(NAMED_SET)
 
-bench: $(VENV)/.installed ## what memstill carries, each figure beside its ceiling in the same run
+bench: $(VENV)/.installed-dev ## what memstill carries, each figure beside its ceiling in the same run
 	@$(BIN)/python -m benchmarks.load
-bench-full: $(VENV)/.installed ## the same with five times as much
+bench-full: $(VENV)/.installed-dev ## the same with five times as much
 	@$(BIN)/python -m benchmarks.load --full
 
 MEMORIES ?= 1000000

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from benchmarks.load.intake import measure_intake
 from benchmarks.load.latency import measure_latency
+from benchmarks.load.picture import draw
 from benchmarks.load.place import open_place
 from benchmarks.load.recall import measure_recall
-from benchmarks.load.report import keep, load_before, show
+from benchmarks.load.report import PICTURE, keep, load_before, show
 from benchmarks.load.road import measure_road
 from benchmarks.load.scaling import measure_scaling
 from config.logs import configure_logs
@@ -99,7 +100,8 @@ def main(
             show(console, found, before)
             figures += found
     if not only:
-        console.print(f"kept in {keep(figures)}")
+        picture = draw(figures, before, PICTURE)
+        console.print(f"kept in {keep(figures)} and {picture}")
     raise typer.Exit(0 if all(figure.is_met for figure in figures) else 1)
 
 

@@ -44,7 +44,8 @@ def fill(container: Container, owner: Owner, count: int, size: int, seed: int = 
 
 
 def tidy(container: Container) -> None:
-    """As autovacuum would have left it."""
+    """As autovacuum and the job that tends the index would have left it."""
+    container.index.live.tend()
     engine = container.database.engine.execution_options(isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("SET statement_timeout = 0"))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from benchmarks.load.figures import Figure
 
 RESULTS = Path(__file__).parents[1] / "results"
-LATEST = RESULTS / "latest.json"
+LATEST, PICTURE = RESULTS / "latest.json", RESULTS / "latest.png"
 
 Run = dict[str, Any]
 
