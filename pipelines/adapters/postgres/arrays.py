@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, UUID, and_, any_, false, func, literal, literal_co
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sqlalchemy import ColumnElement, Select, Table
+    from sqlalchemy import ColumnElement, CompoundSelect, Select, Table
 
     from pipelines.model import Owner
 
@@ -22,7 +22,9 @@ def is_among(column: ColumnElement[Any], keys: Collection[Any]) -> ColumnElement
     return column == any_(literal(list(keys), ARRAY(UUID)))
 
 
-def is_found(column: ColumnElement[Any], keys: Select[Any]) -> ColumnElement[bool]:
+def is_found(
+    column: ColumnElement[Any], keys: Select[Any] | CompoundSelect[Any]
+) -> ColumnElement[bool]:
     """Whether a key is one of those that a query finds.
 
     The query is done first and each key looked up, always: where it is ``IN``, a plan that was

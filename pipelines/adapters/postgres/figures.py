@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, func, select, text, true
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.indexed import is_indexed
 from pipelines.adapters.postgres.parking import WAITING_STATES
@@ -127,7 +128,7 @@ def due_transcripts(lane: Lane, now: datetime) -> Select[tuple[datetime]]:
         select(transcripts.c.due_at)
         .where(
             transcripts.c.lane == lane.value,
-            transcripts.c.state.in_(WAITING_STATES),
+            is_named(transcripts.c.state, *WAITING_STATES),
             transcripts.c.due_at <= now,
         )
         .order_by(transcripts.c.due_at)
@@ -138,7 +139,7 @@ def due_transcripts(lane: Lane, now: datetime) -> Select[tuple[datetime]]:
 def held_transcripts() -> Select[tuple[str, datetime | None]]:
     """Lanes and leases of those that are being distilled."""
     return select(transcripts.c.lane, transcripts.c.lease_until).where(
-        transcripts.c.state == TranscriptState.DISTILLING.value
+        is_named(transcripts.c.state, TranscriptState.DISTILLING.value)
     )
 
 
@@ -148,7 +149,7 @@ def delayed_transcripts(now: datetime) -> Select[tuple[str]]:
         select(transcripts.c.state)
         .where(
             transcripts.c.lane.in_([lane.value for lane in Lane]),
-            transcripts.c.state.in_(WAITING_STATES),
+            is_named(transcripts.c.state, *WAITING_STATES),
             transcripts.c.due_at > now,
         )
         .limit(MAX_COUNTED)

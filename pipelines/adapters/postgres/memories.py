@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from pipelines.adapters.postgres.arrays import is_named
+from pipelines.adapters.postgres.arrays import is_found, is_named
 from pipelines.adapters.postgres.commit import write_plan
 from pipelines.adapters.postgres.due import mark_due
 from pipelines.adapters.postgres.rows import (
@@ -285,11 +285,8 @@ def _select_candidates() -> CompoundSelect[Any]:
     same = select(memories.c.id).where(
         _is_owned(memories), _IS_ACTIVE, func.md5(memories.c.statement_key) == any_(hashes)
     )
-    unseen_by_the_index = (
-        select(memories.c.id)
-        .join(outbox, outbox.c.memory_id == memories.c.id)
-        .where(_is_owned(outbox), _IS_ACTIVE)
-    )
+    waiting = select(outbox.c.memory_id).where(_is_owned(outbox))
+    unseen_by_the_index = select(memories.c.id).where(is_found(memories.c.id, waiting), _IS_ACTIVE)
     near = select(memories.c.id).where(_is_owned(memories), _is_among(memories.c.id))
     return union(same, unseen_by_the_index, near, _select_slotted())
 
@@ -351,8 +348,8 @@ _OLDEST_PENDING = (
     .join(facts, facts.c.receipt == transcripts.c.receipt)
     .where(_is_owned(facts), _IS_PENDING)
 )
-_CANDIDATES = _select_memories(_is_owned(memories), memories.c.id.in_(_select_candidates()))
-_IN_SLOTS = _select_memories(_is_owned(memories), memories.c.id.in_(_select_slotted()))
+_CANDIDATES = _select_memories(_is_owned(memories), is_found(memories.c.id, _select_candidates()))
+_IN_SLOTS = _select_memories(_is_owned(memories), is_found(memories.c.id, _select_slotted()))
 _THESE = _select_memories(_is_owned(memories), _is_among(memories.c.id))
 _FACTS_OF = select(facts).where(
     _is_owned(facts), _is_among(facts.c.memory_id), facts.c.outcome.in_(KEPT)

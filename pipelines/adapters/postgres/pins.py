@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import and_, exists, select
+from sqlalchemy import and_, select
 
 from pipelines.adapters.postgres.legal_holds import find_hold
 from pipelines.adapters.postgres.ownership import is_of
@@ -66,13 +66,19 @@ class PostgresPins:
 
 def is_forgotten(table: FromClause) -> ColumnElement[bool]:
     """Whether a row of memories was evicted because somebody asked for it."""
-    was_asked_for = exists().where(
-        events.c.memory_id == table.c.id,
-        events.c.name == _EVICTED,
-        events.c.at == table.c.evicted_at,
-        events.c.body["reason"].astext == _FORGOTTEN,
+    # Not EXISTS: a plan for it may read through all events.
+    asked_for = (
+        select(events.c.seq)
+        .where(
+            events.c.memory_id == table.c.id,
+            events.c.name == _EVICTED,
+            events.c.at == table.c.evicted_at,
+            events.c.body["reason"].astext == _FORGOTTEN,
+        )
+        .limit(1)
+        .scalar_subquery()
     )
-    return and_(table.c.evicted_at.is_not(None), was_asked_for)
+    return and_(table.c.evicted_at.is_not(None), asked_for.is_not(None))
 
 
 def keep_decisions(connection: Connection, before: Owner, after: Owner, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.database import Database
 from pipelines.adapters.postgres.parking import WAITING_STATES
 from pipelines.adapters.postgres.tables import erasures, transcripts
@@ -65,7 +66,7 @@ class PostgresPulse:
 
 def _oldest_due_seconds(connection: Connection, now: datetime) -> float:
     oldest = select(func.min(transcripts.c.due_at)).where(
-        transcripts.c.state.in_(WAITING_STATES), transcripts.c.due_at <= now
+        is_named(transcripts.c.state, *WAITING_STATES), transcripts.c.due_at <= now
     )
     due_at: datetime | None = connection.execute(oldest).scalar_one()
     return 0.0 if due_at is None else (now - due_at).total_seconds()
@@ -73,7 +74,9 @@ def _oldest_due_seconds(connection: Connection, now: datetime) -> float:
 
 def count_dead(connection: Connection) -> int:
     """Dead letters, ``MAX_COUNTED`` at most."""
-    dead = select(transcripts.c.receipt).where(transcripts.c.state == TranscriptState.DEAD.value)
+    dead = select(transcripts.c.receipt).where(
+        is_named(transcripts.c.state, TranscriptState.DEAD.value)
+    )
     counted = select(func.count()).select_from(dead.limit(MAX_COUNTED).subquery())
     return int(connection.execute(counted).scalar_one())
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exists, or_, select
 
+from pipelines.adapters.postgres.arrays import is_named
 from pipelines.adapters.postgres.generations import has_unsettled
 from pipelines.adapters.postgres.leases import OPEN_STATES
 from pipelines.adapters.postgres.line import line_up
@@ -63,7 +64,7 @@ def _due_transcripts(
         select(transcripts.c.receipt)
         .where(
             transcripts.c.lane == lane.value,
-            transcripts.c.state.in_(OPEN_STATES),
+            is_named(transcripts.c.state, *OPEN_STATES),
             transcripts.c.due_at <= now,
             or_(transcripts.c.lease_until.is_(None), transcripts.c.lease_until <= now),
         )
