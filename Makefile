@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 COMPILE_ALL := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 .DEFAULT_GOAL := help
 .PHONY: help install demo test tests check code lint types imports unit contract integration acceptance eval \
-	chaos rabbitmq eval-pairs eval-replay bench bench-full bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
+	chaos rabbitmq eval-pairs eval-replay bench bench-full bench-capacity bench-checkpoints bench-decay bench-langgraph fuzz upgrade year \
 	lock clean
 
 help: ## list the verbs
@@ -89,6 +89,8 @@ bench: $(VENV)/.installed-dev ## what memstill carries, each figure beside its c
 	@$(BIN)/python -m benchmarks.load
 bench-full: $(VENV)/.installed-dev ## the same with five times as much
 	@$(BIN)/python -m benchmarks.load --full
+bench-capacity: $(VENV)/.installed-dev ## what so many users need, simulated by the costs that bench measured
+	@$(BIN)/python -m benchmarks.capacity $(BENCH_OPTIONS)
 
 MEMORIES ?= 1000000
 bench-decay: $(VENV)/.installed ## MEMORIES=1000000: what a run of decay costs, and what others notice

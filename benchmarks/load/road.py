@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from celery import group
 
+from benchmarks.capacity.costs import SESSION_BYTES, SESSION_POSTGRES, SESSION_WORKER
 from benchmarks.load.bare import CALL, make_bare_app
 from benchmarks.load.figures import Bound, Figure, share
 from benchmarks.load.place import cpu_of, megabytes_of, wait_until
@@ -24,6 +25,7 @@ MAX_GROWN_MEGABYTES = 10.0
 MAX_WORKER_MS, MAX_POSTGRES_MS, MIN_RATE, MIN_SHARE, MAX_MEGABYTES = 20.0, 15.0, 60.0, 0.8, 160.0
 _FINAL = "SELECT count(*) FROM transcripts WHERE state IN ('done', 'dead')"
 _DEAD = "SELECT count(*) FROM transcripts WHERE state = 'dead'"
+_BYTES = "SELECT pg_database_size(current_database())"
 _LEFT = (
     "SELECT (SELECT count(*) FROM facts WHERE outcome = 'pending') + (SELECT count(*) FROM outbox)"
 )
@@ -44,12 +46,15 @@ def measure_road(place: Place, users: int, rounds: int) -> Iterator[Figure]:
     play(place, workers, users, range(1))
     place.tidy()
     before = max(megabytes_of(worker) for worker in workers)
+    stored = place.count(_BYTES)
     spent = play(place, workers, users, range(1, 1 + rounds))
+    stored = place.count(_BYTES) - stored
     resident = max(megabytes_of(worker) for worker in workers)
     place.stop(*workers)
     calls = _call_bare(place, users * rounds)
-    yield Figure("a session in workers", spent.worker_ms, "ms", limit=MAX_WORKER_MS)
-    yield Figure("a session in PostgreSQL", spent.postgres_ms, "ms", limit=MAX_POSTGRES_MS)
+    yield Figure(SESSION_WORKER, spent.worker_ms, "ms", limit=MAX_WORKER_MS)
+    yield Figure(SESSION_POSTGRES, spent.postgres_ms, "ms", limit=MAX_POSTGRES_MS)
+    yield Figure(SESSION_BYTES, stored / 1e3 / (users * rounds), "kB")
     yield Figure("sessions", spent.rate, "/s", calls, MIN_RATE, Bound.AT_LEAST)
     yield share("sessions per bare model call", spent.rate, calls, MIN_SHARE, Bound.AT_LEAST)
     yield Figure("resident worker", resident, "MB", limit=MAX_MEGABYTES)

@@ -1,0 +1,1 @@
+"""What an installation of some size needs, by measured costs and a simulation of its queues."""
