@@ -29,7 +29,7 @@ from pipelines.adapters.postgres import (
 from pipelines.errors import BadReply, BudgetExceeded, MemstillError, ModelUnavailable
 from pipelines.flows.distill import Distill
 from pipelines.flows.sweep import Sweep
-from pipelines.model import Owner, ReceiptId, TranscriptState
+from pipelines.model import Lane, Owner, ReceiptId, TranscriptState
 from pipelines.ports import ChatRequest, Entry, PaidFor, Purpose
 from pipelines.stages.cost import Spent
 from pipelines.testing.models import OneDistiller
@@ -294,11 +294,12 @@ class Road:
         return [item.id for item in items]
 
     def work(self) -> None:
-        """One sweep, and whatever it wakes."""
+        """One sweep, and all that those whom it wakes take out of the line."""
         self.waker.receipts.clear()
         self.sweep.run()
-        for receipt in self.waker.receipts:
-            self.flow.run(receipt)
+        for _ in self.waker.receipts:
+            while self.flow.run_next(Lane.INTERACTIVE).is_more:
+                pass
 
     def states(self, tenant_id: str, receipts: list[ReceiptId]) -> dict[str, int]:
         return self.inbox.states(tenant_id, receipts)
