@@ -32,5 +32,12 @@ class ThreadPool:
         return self._threads > 0 and is_served_by(app, task)
 
 
+def is_stopping() -> bool:
+    """Whether the worker was told to end when its tasks have ended."""
+    # Celery's own signs: an exit code, once there is one, which may be 0.
+    signs = (state.should_stop, state.should_terminate)
+    return any(sign is not None and sign is not False for sign in signs)
+
+
 # One for each process, as the state of the worker is.
 pool = ThreadPool()

@@ -6,6 +6,7 @@ that there is something to do.
 
 from __future__ import annotations
 
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -15,6 +16,7 @@ from celery import shared_task
 from config.schedule import JOBS, Job
 from pipelines.model import Owner, ReceiptId
 from workers.performing import perform
+from workers.pool import is_stopping
 from workers.queues import (
     CONSOLIDATE,
     DISTILL,
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from pipelines.outcome import Outcome
     from workers.container import Container
 
-# So long a thread does nothing but distill, while others wait for one.
-IN_A_ROW_SECONDS = 2.0
+# So many a thread distills, and for so long, while other tasks wait for one.
+IN_A_ROW, IN_A_ROW_SECONDS = 16, 20.0
 
 
 @shared_task(name=DISTILL, bind=True)
@@ -47,8 +49,10 @@ def distill(self: Task, receipt: str, **_newer: object) -> None:
     """
     lane = lane_of_queue(self.request.delivery_info.get("routing_key"))
     until = monotonic() + IN_A_ROW_SECONDS
-    while _distill_next(receipt, lane):
-        if monotonic() >= until:
+    for number in count(1):
+        if not _distill_next(receipt, lane):
+            return
+        if number == IN_A_ROW or monotonic() >= until or is_stopping():
             current_container().waker.wake_distill([ReceiptId(UUID(receipt))], lane)
             return
 
