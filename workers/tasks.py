@@ -14,7 +14,7 @@ from uuid import UUID
 from celery import shared_task
 
 from config.schedule import JOBS, Job
-from pipelines.model import Owner, ReceiptId
+from pipelines.model import Lane, Owner, ReceiptId
 from workers.performing import perform
 from workers.pool import is_stopping
 from workers.queues import (
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from celery import Task
 
     from pipelines.flows.turns import Turn
-    from pipelines.model import Lane
     from pipelines.outcome import Outcome
     from workers.container import Container
 
-# So many a thread distills, and for so long, while other tasks wait for one.
-IN_A_ROW, IN_A_ROW_SECONDS = 16, 20.0
+# So many a thread distills, and for so long, while other tasks wait for one. Backfill makes room
+# after each: whatever else waits comes first.
+IN_A_ROW, IN_A_ROW_SECONDS = {Lane.INTERACTIVE: 16, Lane.BACKFILL: 1}, 20.0
 
 
 @shared_task(name=DISTILL, bind=True)
@@ -52,7 +52,7 @@ def distill(self: Task, receipt: str, **_newer: object) -> None:
     for number in count(1):
         if not _distill_next(receipt, lane):
             return
-        if number == IN_A_ROW or monotonic() >= until or is_stopping():
+        if number == IN_A_ROW[lane] or monotonic() >= until or is_stopping():
             current_container().waker.wake_distill([ReceiptId(UUID(receipt))], lane)
             return
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ALICE = Owner("acme", "alice")
+MOST = tasks.IN_A_ROW[Lane.INTERACTIVE]
 
 
 class Container:
@@ -61,7 +62,7 @@ def woken(queue: str) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("in_line", "done", "left"),
-    [(1, 1, 0), (5, 5, 0), (tasks.IN_A_ROW, tasks.IN_A_ROW, 0), (100, tasks.IN_A_ROW, 1)],
+    [(1, 1, 0), (5, 5, 0), (MOST, MOST, 0), (100, MOST, 1)],
 )
 def test_a_wake_up_serves_some_in_a_row_and_leaves_the_rest_to_another(
     monkeypatch: pytest.MonkeyPatch, in_line: int, done: int, left: int
@@ -79,15 +80,15 @@ def test_a_wake_up_serves_some_in_a_row_and_leaves_the_rest_to_another(
     assert [] == container.heard.owners
 
 
-def test_a_wake_up_goes_on_in_its_own_lane(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Backfill wakes backfill."""
+def test_backfill_makes_room_after_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It wakes backfill again, whose queue is asked last."""
     container = Container(100)
     monkeypatch.setattr(tasks, "current_container", lambda: container)
 
     with woken("backfill") as task:
         task.run(str(uuid4()))
 
-    assert {Lane.BACKFILL} == set(container.lanes)
+    assert [Lane.BACKFILL] == container.lanes
     assert (0, 1) == (len(container.heard.receipts), len(container.heard.backfill))
 
 
