@@ -213,10 +213,7 @@ class _Search:
 def _compose(ground: Ground, search: _Search) -> Container:
     policies, database, clock = ground.policies, ground.database, ground.clock
     index, embedder = search.index, search.embedder
-    stores, sender = open_stores(ground), CeleryWaker(ground.app)
-    gathering, later = GatheringWaker(sender), BackgroundWaker(sender)
-    for each in (gathering, later):
-        ground.clients.callback(each.close)
+    stores, gathering, later = open_stores(ground), *_open_wakers(ground)
     waker = KeepingWaker(gathering, lambda: is_served_by(ground.app, CONSOLIDATE))
     road = make_road(ground, stores, embedder, index, search.outbox, waker=waker, later=later)
     lifecycle = make_lifecycle(ground, later)
@@ -270,9 +267,24 @@ def _compose(ground: Ground, search: _Search) -> Container:
         learn_procedures=LearnProcedures(stores.procedures),
         checkpointing=checkpointing,
     )
-    if pool.serves(ground.app, PROJECT):
-        gathering.project = lambda: perform("project", lambda: made, lambda it: it.project.run())
+    _project_here(gathering, made)
     return made
+
+
+def _open_wakers(ground: Ground) -> tuple[GatheringWaker, BackgroundWaker]:
+    sender = CeleryWaker(ground.app)
+    gathering, later = GatheringWaker(sender), BackgroundWaker(sender)
+    for each in (gathering, later):
+        ground.clients.callback(each.close)
+    return gathering, later
+
+
+def _project_here(gathering: GatheringWaker, container: Container) -> None:
+    """A worker that would get its own wake-up of the index does without one."""
+    if pool.serves(container.ground.app, PROJECT):
+        gathering.project = lambda: perform(
+            "project", lambda: container, lambda it: it.project.run()
+        )
 
 
 def _make_recall(

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 # So many a thread distills, and for so long, while other tasks wait for one. Backfill makes room
 # after each: whatever else waits comes first.
-IN_A_ROW, IN_A_ROW_SECONDS = {Lane.INTERACTIVE: 16, Lane.BACKFILL: 1}, 20.0
+IN_A_ROW = {Lane.INTERACTIVE: 16, Lane.BACKFILL: 1}
+IN_A_ROW_SECONDS = 20.0
 
 
 @shared_task(name=DISTILL, bind=True)

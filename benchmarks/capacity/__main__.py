@@ -100,7 +100,11 @@ def main(
     postgres_cores: Annotated[int, typer.Option(min=1, help="Of each database.")] = 16,
 ) -> None:
     """Plan."""
-    costs = load_costs(LATEST)
+    try:
+        costs = load_costs(LATEST)
+    except (FileNotFoundError, KeyError) as error:
+        console.print(f"no costs to plan by ({error}): run `make bench` first")
+        raise typer.Exit(1) from None
     plans = [plan_for(users, sessions_a_day, costs, postgres_cores) for users in USERS]
     show(plans, sessions_a_day, costs)
 

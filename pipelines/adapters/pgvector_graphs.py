@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError
 
 from pipelines.adapters.pgvector_format import owner_number
 from pipelines.model import Owner
@@ -56,7 +55,6 @@ _DROP = "DROP INDEX CONCURRENTLY IF EXISTS {name}"
 # Waits for whatever was begun before, and takes as long as it takes.
 _BE_PATIENT = "SET statement_timeout = 0; SET lock_timeout = 0"
 _TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended(:prefix, 12))"
-_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended(:prefix, 12))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +162,13 @@ class Graphs:
     def _alone(self) -> Iterator[Connection | None]:
         """A connection that may take its time; None while another process has one."""
         with self._engine.connect() as connection:
-            connection.exec_driver_sql(_BE_PATIENT)
             try:
+                connection.exec_driver_sql(_BE_PATIENT)
                 is_mine = connection.scalar(text(_TRY_LOCK), {"prefix": self._prefix})
                 yield connection if is_mine else None
-                if is_mine:
-                    connection.execute(text(_UNLOCK), {"prefix": self._prefix})
-                connection.exec_driver_sql("RESET ALL")
-                connection.exec_driver_sql(_SET_SEARCH)
-            except DBAPIError:
-                # What was set and locked goes with it.
+            finally:
+                # What was set and locked goes with it, whatever happened.
                 connection.invalidate()
-                raise
 
 
 def _prepare_search(connection: Any, _: object) -> None:  # noqa: ANN401 - of the driver
