@@ -126,4 +126,4 @@ lock: $(VENV)/.installed-dev ## resolve the packages anew into the hashed lock f
 	$(LOCK) 3.14 --group render -o requirements-render.lock
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .eval
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .demo .eval .year

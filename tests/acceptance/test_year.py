@@ -20,7 +20,7 @@ def test_memory_levels_off_and_keeps_what_it_must(
     plan = Plan(users=2, days=200, sessions=0.2, every=50, nights=10)
     with open_world(Place(database_url, redis_url, key_prefix, tmp_path / "archive")) as world:
         everybody = Household(world, lives_of(plan), plan)
-        found = Year(world, plan, everybody.live, print).run()
+        found = Year(world, plan, everybody.live, note=print).run()
 
     assert [] == found.problems
     assert found.evicted > found.purged > 0

@@ -2,12 +2,15 @@
 
 The clock of everything is told the time, so a year takes as long as its work. It ends with 1 where
 something was not as it must be, or where what is kept still grows at its end.
+
+One that was interrupted goes on from the month that was over last.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,9 +19,10 @@ import typer
 
 from config.logs import configure_logs
 from pipelines.adapters.postgres.migrate import migrate
-from tests.year.campaign import Findings, Year
+from tests.year.campaign import DAY, Findings, Year
 from tests.year.crew import open_crew
 from tests.year.household import Plan
+from tests.year.keeping import Keeper, take_up
 from tests.year.world import Place, open_world
 from workers.embedded.postgres import PostgresServer
 from workers.embedded.redis import RedisServer
@@ -28,31 +32,43 @@ MAX_GROWTH = 1.15
 
 
 def main(
+    *,
     users: Annotated[int, typer.Option(min=1)] = 200,
-    days: Annotated[int, typer.Option(min=1)] = 365,
+    days: Annotated[int, typer.Option(min=120)] = 365,
     sessions: Annotated[float, typer.Option(help="Of each user, a day.")] = 2.0,
     seed: int = 1,
     processes: Annotated[int, typer.Option(min=1, help="That share the users.")] = 2,
+    folder: Annotated[Path, typer.Option(help="Of a year that is not over.")] = Path(".year"),
 ) -> None:
     """Live through it, and say what came of it."""
     configure_logs("error", "console")
-    with tempfile.TemporaryDirectory() as folder:
-        postgres = PostgresServer(Path(folder) / "postgres", durable=False)
-        redis = RedisServer(Path(folder) / "redis", durable=False)
-        postgres.start()
-        redis.start()
-        try:
-            with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
-                connection.execute("CREATE DATABASE year")
-            migrate(postgres.url_of("year"), contracts=True)
-            plan = Plan(users=users, days=days, sessions=sessions, seed=seed)
-            place = Place(postgres.url_of("year"), redis.url, "year", Path(folder) / "archive")
-            with open_world(place) as world, open_crew(place, plan, processes) as crew:
-                found = Year(world, plan, crew.live, _say).run()
-        finally:
-            redis.stop()
-            postgres.stop()
+    plan = Plan(users=users, days=days, sessions=sessions, seed=seed)
+    folder = folder.absolute()
+    with ExitStack() as undo:
+        progress = take_up(folder, plan)
+        postgres = PostgresServer(folder / "work/postgres", durable=False)
+        redis = RedisServer(folder / "redis", durable=False)
+        for server in (postgres, redis):
+            undo.callback(server.stop)
+            server.start()
+        _create_database(postgres)
+        place = Place(postgres.url_of("year"), redis.url, "year", folder / "work/archive")
+        days_over = 0 if progress is None else progress.days
+        world = undo.enter_context(open_world(place))
+        world.clock.advance(DAY * days_over)
+        crew = undo.enter_context(open_crew(place, plan, processes, days_over))
+        keeper = Keeper(folder, plan, postgres)
+        year = Year(world, plan, crew.live, note=_say, progress=progress, keep=keeper.keep)
+        found = year.run()
+    shutil.rmtree(folder)
     raise typer.Exit(_report(found))
+
+
+def _create_database(postgres: PostgresServer) -> None:
+    with psycopg.connect(postgres.url_of("postgres"), autocommit=True) as connection:
+        if not connection.execute("SELECT FROM pg_database WHERE datname = 'year'").rowcount:
+            connection.execute("CREATE DATABASE year")
+    migrate(postgres.url_of("year"), contracts=True)
 
 
 def _report(found: Findings) -> int:

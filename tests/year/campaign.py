@@ -49,11 +49,29 @@ class Findings:
     held: int = 0
 
 
+@dataclass(slots=True)
+class Progress:
+    """How far a year has come, and what it remembers by itself.
+
+    Attributes:
+        days: So many are over.
+        used_at: When each memory was told last.
+    """
+
+    days: int = 0
+    findings: Findings = field(default_factory=Findings)
+    used_at: dict[MemoryId, datetime] = field(default_factory=dict)
+    events_seen: int = 0
+    pinned: set[MemoryId] = field(default_factory=set)
+
+
 class Year:
     """Lives through the days, and writes down by itself who used what.
 
     Args:
         live: Has everybody live a day.
+        progress: Where it was interrupted.
+        keep: Called after each measurement: from there it could go on.
     """
 
     def __init__(
@@ -61,27 +79,31 @@ class Year:
         world: World,
         plan: Plan,
         live: Callable[[int, datetime], Day],
+        *,
         note: Callable[[str], None],
+        progress: Progress | None = None,
+        keep: Callable[[Progress], None] = lambda _: None,
     ) -> None:
-        self.world, self.plan, self.live, self.note = world, plan, live, note
-        self.findings = Findings()
-        self._used_at: dict[MemoryId, datetime] = {}
-        self._events_seen = 0
-        self._pinned: set[MemoryId] = set()
+        self.world, self.plan, self.live, self.note, self.keep = world, plan, live, note, keep
+        self.progress = progress or Progress()
+        self.findings = self.progress.findings
         self._held = {life.user_id for life in lives_of(plan)[::HELD_IN]}
 
     def run(self) -> Findings:
         """All days; the index and the jobs once a day, as if each night."""
-        self._hold()
-        for day in range(self.plan.days):
+        if self.progress.days == 0:
+            self._hold()
+        for day in range(self.progress.days, self.plan.days):
             self._live(day)
             if (day + 1) % self.plan.nights == 0:
                 self._sleep(is_weekend=(day + 1) % (7 * self.plan.nights) == 0)
             self.world.advance(DAY)
             if day == PINNED_ON:
                 self._pin()
+            self.progress.days = day + 1
             if (day + 1) % self.plan.every == 0:
                 self._measure(day + 1)
+                self.keep(self.progress)
         self._check_end()
         return self.findings
 
@@ -89,7 +111,7 @@ class Year:
 
     def _live(self, day: int) -> None:
         spent = self.live(day, self.world.clock.now())
-        self._used_at.update(spent.told)
+        self.progress.used_at.update(spent.told)
         self.findings.sessions += spent.sessions
         self.findings.recalls += spent.recalls
         self.world.project()
@@ -112,12 +134,12 @@ class Year:
             "SELECT seq, events.memory_id, memories.kind, memories.updated_at, memories.user_id"
             " FROM events JOIN memories ON memories.id = events.memory_id"
             " WHERE name = 'memory_evicted' AND seq > :seen ORDER BY seq",
-            seen=self._events_seen,
+            seen=self.progress.events_seen,
         )
         for row in rows:
-            self._events_seen = row.seq
+            self.progress.events_seen = row.seq
             self.findings.evicted += 1
-            used_at = self._used_at.get(MemoryId(row.memory_id))
+            used_at = self.progress.used_at.get(MemoryId(row.memory_id))
             self.findings.evicted_after_use += used_at is not None
             idle = now - max(row.updated_at, used_at or row.updated_at)
             if idle < POLICY.half_lives[row.kind]:
@@ -136,7 +158,7 @@ class Year:
 
     def _check_end(self) -> None:
         kept = {row[0] for row in self.world.query("SELECT id FROM memories WHERE pinned")}
-        gone = self._pinned - kept
+        gone = self.progress.pinned - kept
         evicted = self.world.query(
             "SELECT count(*) FROM memories WHERE pinned AND evicted_at IS NOT NULL"
         )
@@ -179,7 +201,7 @@ class Year:
         for row in rows:
             key, now = MemoryId(row[0]), self.world.clock.now()
             self.world.container.lifecycle.pins.pin(TENANT, key, now, pinned=True)
-            self._pinned.add(key)
+            self.progress.pinned.add(key)
 
     def _measure(self, day: int) -> None:
         size = self.world.measure(day)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from multiprocessing.connection import Connection as Pipe
 
+    from tests.year.life import Life
+
 
 @dataclass(frozen=True, slots=True)
 class Crew:
@@ -38,14 +40,14 @@ class Crew:
 
 
 @contextmanager
-def open_crew(place: Place, plan: Plan, processes: int) -> Iterator[Crew]:
-    """So many processes, ended by an empty message."""
+def open_crew(place: Place, plan: Plan, processes: int, days: int = 0) -> Iterator[Crew]:
+    """So many processes, ended by an empty message; so many days they have lived before."""
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
         pipes = []
         for number in range(processes):
             ours, theirs = context.Pipe()
-            share = (place, plan, number, processes, theirs)
+            share = (place, plan, lives_of(plan)[number::processes], days, theirs)
             process = context.Process(target=_work, args=share, daemon=True)
             process.start()
             theirs.close()
@@ -55,9 +57,10 @@ def open_crew(place: Place, plan: Plan, processes: int) -> Iterator[Crew]:
         yield Crew(pipes)
 
 
-def _work(place: Place, plan: Plan, number: int, processes: int, pipe: Pipe) -> None:
+def _work(place: Place, plan: Plan, lives: Sequence[Life], days: int, pipe: Pipe) -> None:
     configure_logs("error", "console")
     with open_world(place) as world:
-        household = Household(world, lives_of(plan)[number::processes], plan)
+        household = Household(world, lives, plan)
+        household.pass_over(days)
         while (asked := pipe.recv()) is not None:
             pipe.send(household.live(*asked))

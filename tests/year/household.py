@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,12 @@ class Household:
     def __init__(self, world: World, lives: Sequence[Life], plan: Plan) -> None:
         self.world, self.lives, self.plan = world, lives, plan
 
+    def pass_over(self, days: int) -> None:
+        """The first days, which they have lived before: only their dice roll again."""
+        for day in range(days):
+            for place, life in enumerate(self.lives):
+                self._speak(life, self._how_many(place, day), self.world.clock.now())
+
     def live(self, day: int, now: datetime) -> Day:
         """Their sessions of a day."""
         self.world.clock.advance(now - self.world.clock.now())
@@ -71,11 +77,21 @@ class Household:
 
     def _spend(self, life: Life, sessions: int, spent: Day) -> None:
         now = self.world.clock.now()
-        for _ in range(sessions):
-            if life.lived and life.dice.random() < self.plan.recalls:
-                told = self.world.recall(life.user_id, life.question())
-                spent.told.update(dict.fromkeys(told, now))
-                spent.recalls += 1
-        pushed = [life.session(now - timedelta(hours=4)) for _ in range(sessions)]
+        questions, pushed = self._speak(life, sessions, now)
+        for question in questions:
+            told = self.world.recall(life.user_id, question)
+            spent.told.update(dict.fromkeys(told, now))
+            spent.recalls += 1
         self.world.push(pushed)
         spent.sessions += sessions
+
+    def _speak(
+        self, life: Life, sessions: int, now: datetime
+    ) -> tuple[list[str], list[dict[str, Any]]]:
+        """What is asked before the sessions, and what is said in them."""
+        questions = [
+            life.question()
+            for _ in range(sessions)
+            if life.lived and life.dice.random() < self.plan.recalls
+        ]
+        return questions, [life.session(now - timedelta(hours=4)) for _ in range(sessions)]
