@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from config.settings import Settings
 from memstill_client.wire import parse_transcript
@@ -38,7 +38,8 @@ _AT_ONCE = 10_000
 _patiently = retry(
     retry=retry_if_exception_type(DependencyUnavailable),
     wait=wait_fixed(1),
-    stop=stop_after_delay(60),
+    # Not by the time, which goes on where the machine stands still.
+    stop=stop_after_attempt(60),
     reraise=True,
 )
 
