@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pipelines.adapters.floor import floor
 from pipelines.errors import DependencyUnavailable
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def perform(
     from workers.metrics.catalogue import note_stage
 
     began = perf_counter()
-    outcome = _attempt(stage, find_container, flow, ids)
+    with floor.taken():
+        outcome = _attempt(stage, find_container, flow, ids)
     note_stage(stage, outcome, perf_counter() - began)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipelines.adapters.floor import floor
 from pipelines.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class MiniLmEmbedder:
             mask[row, : len(text)] = 1
         positions = np.arange(longest, dtype=np.int64)
         feed = {"ids": ids, "mask": mask, "positions": positions}
-        result: Vector = session.run(["vectors"], feed)[0]
+        with floor.left():
+            result: Vector = session.run(["vectors"], feed)[0]
         return result
 
     def _load(self) -> tuple[Any, Any]:

@@ -28,6 +28,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
+from pipelines.adapters.floor import floor
 from pipelines.errors import ModelRefused, ModelUnavailable
 from pipelines.ports import go_on
 
@@ -99,12 +100,14 @@ def post_json(
     As the driver's own methods ask, but for what they do to every part of a body and an answer:
     that takes longer than all else of a call.
     """
-    answer = client.post(
-        path,
-        cast_to=httpx2.Response,
-        content=orjson.dumps(body),
-        options={"timeout": timeout, "headers": _JSON},
-    )
+    content = orjson.dumps(body)
+    with floor.left():
+        answer = client.post(
+            path,
+            cast_to=httpx2.Response,
+            content=content,
+            options={"timeout": timeout, "headers": _JSON},
+        )
     return answer.content
 
 
@@ -139,7 +142,8 @@ def ask_with_retries(
             raise _translate(error, retry) from None
 
     def wait(seconds: float) -> None:
-        time.sleep(seconds)
+        with floor.left():
+            time.sleep(seconds)
         before_retry()
 
     attempts = Retrying(

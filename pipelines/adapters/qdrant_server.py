@@ -32,6 +32,7 @@ from pipelines.adapters.collection import (
     read_scanned,
     successor_name,
 )
+from pipelines.adapters.floor import floor
 from pipelines.adapters.qdrant_requests import (
     FIELDS,
     GRAPH,
@@ -95,7 +96,7 @@ class _Server:
     def call(self) -> Iterator[None]:
         """Translate whatever goes wrong inside."""
         try:
-            with self._one_at_a_time:
+            with floor.left(), self._one_at_a_time:
                 yield
         except UnexpectedResponse as error:
             if error.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:

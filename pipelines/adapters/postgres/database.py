@@ -20,6 +20,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from pipelines.adapters.postgres.driver import BinaryCursor, RoomyConnection, RoomyPool
 from pipelines.adapters.postgres.fence import begin_behind_fence
 from pipelines.adapters.postgres.schema import known_revisions
 from pipelines.errors import (
@@ -30,10 +31,8 @@ from pipelines.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Self
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from psycopg.abc import Params, QueryNoTemplate
     from sqlalchemy import Engine
 
 APPLICATION = "memstill"
@@ -70,6 +69,7 @@ class Database:
     ) -> None:
         self.engine: Engine = create_engine(
             parse_url(url),
+            poolclass=RoomyPool,
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=30,
@@ -78,7 +78,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args={
                 "connect_timeout": connect_seconds,
-                "cursor_factory": _BinaryCursor,
+                "cursor_factory": BinaryCursor,
                 # Who takes something away from the schema looks for those who do not know of it.
                 "application_name": f"{APPLICATION}/{max(known_revisions())}",
                 **_SIGNS_OF_LIFE,
@@ -90,6 +90,7 @@ class Database:
                 ),
             },
         )
+        event.listen(self.engine, "do_connect", _connect)
         event.listen(self.engine, "checkout", _refuse_ended)
 
     @contextmanager
@@ -154,20 +155,10 @@ def _raising_as_sqlalchemy(connection: Connection) -> Iterator[None]:
         ) from None
 
 
-class _BinaryCursor(psycopg.Cursor[Any]):
-    """Has the server send numbers, times and embeddings as they are, and not written out."""
-
-    def execute(  # type: ignore[override] # nobody here has a template
-        self,
-        query: QueryNoTemplate,
-        params: Params | None = None,
-        *,
-        prepare: bool | None = None,
-        binary: bool | None = None,
-    ) -> Self:
-        # Without parameters there may be several commands, of which nothing can come but text.
-        wanted = True if params and binary is None else binary
-        return super().execute(query, params, prepare=prepare, binary=wanted)
+def _connect(
+    _dialect: object, _record: object, args: Sequence[str], options: Mapping[str, Any]
+) -> RoomyConnection:
+    return RoomyConnection.connect(*args, **options)
 
 
 def _refuse_ended(connection: psycopg.Connection, *_: object) -> None:
