@@ -7,6 +7,7 @@ import math
 import re
 import uuid
 from collections import defaultdict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import EmbeddingMismatch
@@ -31,6 +32,7 @@ _NO_END = 253_402_300_800
 # PostgreSQL cuts longer names silently.
 MAX_NAME = 63
 _LAST_ID = 2**128 - 1
+_POSITIVE = 2**63 - 1
 
 
 def collection_name(prefix: str, model: str, size: int) -> str:
@@ -88,6 +90,16 @@ def payload_of(point: IndexPoint) -> dict[str, str | int]:
         "valid_from": math.floor(point.valid_from.timestamp()),
         "valid_to": _NO_END if point.valid_to is None else math.ceil(point.valid_to.timestamp()),
     }
+
+
+@lru_cache(maxsize=16_384)
+def number_of(*names: str) -> int:
+    """A number of 63 bits that stands for these names in an index, where they would be slow.
+
+    It leads to what they name. Whose something is, the names beside it say.
+    """
+    digest = hashlib.blake2b("\0".join(names).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") & _POSITIVE
 
 
 def group_by_version(points: Sequence[IndexPoint]) -> list[tuple[int, list[IndexPoint]]]:

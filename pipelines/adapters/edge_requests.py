@@ -17,6 +17,7 @@ from qdrant_edge import (
     IdfParams,
     IntegerIndexParams,
     KeywordIndexParams,
+    MatchAny,
     MatchValue,
     Modifier,
     Point,
@@ -28,7 +29,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from pipelines.adapters.collection import DENSE, LEXICAL, payload_of
+from pipelines.adapters.collection import DENSE, LEXICAL, number_of, payload_of
 from pipelines.adapters.lexical import document_vector, query_vector
 from pipelines.model import MemoryId, MemoryState, Scope
 
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
 # Building a graph stops every query until it is done (53 s for 30,000 vectors on two cores),
 # and scanning as many takes 17 ms: the shard stays without a graph.
 _NEVER_KB = 1_000_000_000
+# A shard without this field is of an earlier layout: nothing in it would be found.
+LAYOUT_FIELD = "found_by"
+# What beside the names of an owner: no name has such a sign in it.
+_CURRENT, _TOLD, _TOLD_IN = "\x01current", "\x01told", "\x01told in"
 
 
 def make_config(size: int) -> EdgeConfig:
@@ -58,6 +63,7 @@ def make_config(size: int) -> EdgeConfig:
 def index_fields(shard: EdgeShard) -> None:
     """Index the fields of a shard by which it is filtered, as far as they are not."""
     fields: dict[str, KeywordIndexParams | IntegerIndexParams] = {
+        LAYOUT_FIELD: IntegerIndexParams(lookup=True, range=False),
         "tenant_id": KeywordIndexParams(is_tenant=True),
         "user_id": KeywordIndexParams(),
         "scope": KeywordIndexParams(),
@@ -82,8 +88,22 @@ def to_point(point: IndexPoint) -> Point:
             DENSE: point.vector.tolist(),
             LEXICAL: SparseVector(list(words.indices), list(words.values)),
         },
-        payload_of(point),
+        {**payload_of(point), LAYOUT_FIELD: _numbers_of(point)},
     )
+
+
+def _numbers_of(point: IndexPoint) -> list[int]:
+    """By what a point is found: where many are looked at, a number is compared faster than names.
+
+    One for all of an owner, one for what holds, and one for whom it is told.
+    """
+    names = point.owner.names
+    numbers = [number_of(*names)]
+    if point.state is MemoryState.ACTIVE:
+        is_own = point.scope is Scope.SESSION
+        told = (*names, _TOLD_IN, point.session_id) if is_own else (*names, _TOLD)
+        numbers += [number_of(*names, _CURRENT), number_of(*told)]
+    return numbers
 
 
 def search_legs(
@@ -95,7 +115,7 @@ def search_legs(
     if not words:
         return dense, None
     lexical = Query.Nearest(SparseVector(list(words.indices), list(words.values)), using=LEXICAL)
-    by_owner = SearchParams(idf=IdfParams(corpus=owned_by(owner)))
+    by_owner = SearchParams(idf=IdfParams(corpus=_numbered(owner.names)))
     return dense, QueryRequest(limit=limit, query=lexical, filter=visible, params=by_owner)
 
 
@@ -127,16 +147,26 @@ def owned_by(owner: Owner) -> Filter:
 
 def current_of(owner: Owner) -> Filter:
     """What holds, of an owner."""
-    return Filter(must=[owned_by(owner), _is("state", MemoryState.ACTIVE)])
+    return _numbered((*owner.names, _CURRENT))
 
 
 def visible_to(owner: Owner, session_id: str | None, as_of: datetime | None) -> Filter:
     """What a session of the owner may find, now or as of a date."""
-    scopes: list[ConditionType] = [_is("scope", wide) for wide in (Scope.USER, Scope.GLOBAL)]
+    if as_of is not None:
+        scopes: list[ConditionType] = [_is("scope", wide) for wide in (Scope.USER, Scope.GLOBAL)]
+        if session_id is not None:
+            scopes.append(_is("session_id", session_id))
+        return Filter(must=[_numbered(owner.names), *_held(as_of), Filter(should=scopes)])
+    told: list[tuple[str, ...]] = [(*owner.names, _TOLD)]
     if session_id is not None:
-        scopes.append(_is("session_id", session_id))
-    mine = current_of(owner) if as_of is None else Filter(must=[owned_by(owner), *_held(as_of)])
-    return Filter(must=[mine, Filter(should=scopes)])
+        told.append((*owner.names, _TOLD_IN, session_id))
+    return _numbered(*told)
+
+
+def _numbered(*names: Sequence[str]) -> Filter:
+    numbers = [number_of(*each) for each in names]
+    match = MatchValue(numbers[0]) if len(numbers) == 1 else MatchAny(numbers)
+    return Filter(must=[FieldCondition(LAYOUT_FIELD, match=match)])
 
 
 def _held(as_of: datetime) -> list[ConditionType]:

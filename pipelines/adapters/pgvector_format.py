@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from psycopg import adapters
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
+
+from pipelines.adapters.collection import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +31,9 @@ def own_terms(owner: Owner, terms: Sequence[int]) -> list[int]:
     return [(first + term * _SPREAD) & _POSITIVE for term in terms]
 
 
-@lru_cache(maxsize=4096)
 def owner_number(owner: Owner) -> int:
-    """Stands for an owner in an index; whose a row is, its names say."""
-    digest = hashlib.blake2b("\0".join(owner.names).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") & _POSITIVE
+    """Stands for an owner in an index."""
+    return number_of(*owner.names)
 
 
 class BinaryVector:

@@ -19,7 +19,6 @@ from qdrant_edge import (
 )
 
 from pipelines.adapters.collection import (
-    LAYOUT_FIELD,
     SCANNED_FIELDS,
     check_sole_model,
     collection_name,
@@ -32,6 +31,7 @@ from pipelines.adapters.collection import (
     successor_name,
 )
 from pipelines.adapters.edge_requests import (
+    LAYOUT_FIELD,
     current_of,
     dense_query,
     id_of,

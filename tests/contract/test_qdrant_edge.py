@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from qdrant_edge import UpdateOperation
 
-from pipelines.adapters.collection import LAYOUT_FIELD
+from pipelines.adapters.edge_requests import LAYOUT_FIELD
 from pipelines.adapters.qdrant_edge import EdgeIndex
 from pipelines.errors import ConfigurationError, IndexUnavailable
 from pipelines.ports import Removal
