@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from benchmarks.load.growth import measure_growth
 from benchmarks.load.intake import measure_intake
 from benchmarks.load.latency import measure_latency
 from benchmarks.load.picture import draw
 from benchmarks.load.place import open_place
-from benchmarks.load.recall import measure_recall
+from benchmarks.load.recall import MANY, MOST, measure_recall
 from benchmarks.load.report import PICTURE, keep, load_before, show
 from benchmarks.load.road import measure_road
 from benchmarks.load.scaling import measure_scaling
@@ -58,6 +59,16 @@ SCENARIOS = {
         "Recalling, Qdrant Edge",
         0.0,
         lambda place, times: measure_recall(place, "edge", with_most=times > 1),
+    ),
+    "growth-pgvector": Scenario(
+        "One more session beside many memories, pgvector",
+        0.0,
+        lambda place, times: measure_growth(place, "pgvector", MOST if times > 1 else MANY),
+    ),
+    "growth-edge": Scenario(
+        "One more session beside many memories, Qdrant Edge",
+        0.0,
+        lambda place, times: measure_growth(place, "edge", MOST if times > 1 else MANY),
     ),
     "latency": Scenario(
         "From a push to its memories, the model answers at once",

@@ -14,18 +14,24 @@ from benchmarks.load.sessions import START
 from benchmarks.load.vocabulary import say
 from pipelines.adapters.postgres.rows import evidence_row, memory_row
 from pipelines.adapters.postgres.tables import evidence, memories
-from pipelines.model import Evidence, Kind, Memory, MemoryId, ReceiptId, Role, Scope
+from pipelines.model import Evidence, Kind, Memory, MemoryId, Owner, ReceiptId, Role, Scope
 from pipelines.ports import IndexPoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipelines.model import Owner, Vector
+    from pipelines.model import Vector
     from workers.container import Container
 
+TENANT = "default"
 _AT_ONCE = 1_000
 # What a memory is found by beside its statement: some of the messages around it.
 _PASSAGE = 3
+
+
+def owner_with(count: int) -> Owner:
+    """The one who is given so many."""
+    return Owner(TENANT, f"user with {count}")
 
 
 def fill(container: Container, owner: Owner, count: int, size: int, seed: int = 1) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
 from benchmarks.load.figures import Bound, Figure, quantile, share
-from benchmarks.load.filling import fill, tidy
+from benchmarks.load.filling import TENANT, fill, owner_with, tidy
+from benchmarks.load.inside import open_inside
 from benchmarks.load.vocabulary import ask
-from config.settings import Settings
 from pipelines.flows.recall import Question, Recall
 from pipelines.model import Owner
-from workers.app import make_app
-from workers.container import open_container
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +27,6 @@ QUERIES, OTHERS = 150, 200
 MAX_MS = {"edge": 15.0, "pgvector": 20.0}
 MAX_P50, MAX_P99, MAX_GROWTH = 1.5, 3.0, 1.3
 _LIMIT = 20
-_TENANT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +47,12 @@ def measure_recall(place: Place, kind: str, *, with_most: bool) -> Iterator[Figu
     The index is ``pgvector`` or ``edge``. ``with_most`` adds a user with 50,000 memories.
     """
     sizes = [FEW, MANY, *([MOST] if with_most else [])]
-    with _open(place, kind if kind == "pgvector" else f"edge:{place.folder / kind}") as container:
+    with open_inside(place, kind, MEMSTILL_EMBEDDER="minilm") as container:
         dimensions = container.recall.embedder.size
         for size in sizes:
-            fill(container, _owner(size), size, dimensions)
+            fill(container, owner_with(size), size, dimensions)
         for number in range(OTHERS):
-            fill(container, Owner(_TENANT, f"other-{number}"), 10, dimensions)
+            fill(container, Owner(TENANT, f"other-{number}"), 10, dimensions)
         tidy(container)
         yield from _measure(kind, container, sizes)
 
@@ -85,7 +81,7 @@ def _measure(kind: str, container: Container, sizes: list[int]) -> Iterator[Figu
 
 def _recall(recall: Recall, size: int, queries: list[str]) -> list[float]:
     def ask(query: str) -> None:
-        told = recall.run(Question(_owner(size), query, _LIMIT, 400))
+        told = recall.run(Question(owner_with(size), query, _LIMIT, 400))
         if not told.memories:
             raise RuntimeError(f"nothing was recalled for {query!r}")
 
@@ -95,25 +91,9 @@ def _recall(recall: Recall, size: int, queries: list[str]) -> list[float]:
 
 def _ask_bare(container: Container, query: str, known: dict[str, Vector]) -> None:
     """What the index is asked, and one row by its key."""
-    owner = _owner(MANY)
+    owner = owner_with(MANY)
     hits = container.index.search(owner, None, known[query], query, _LIMIT)
     container.store.load_memories(owner, [hits[0].memory_id])
-
-
-@contextmanager
-def _open(place: Place, index_url: str) -> Iterator[Container]:
-    env = {"MEMSTILL_INDEX_URL": index_url, "MEMSTILL_EMBEDDER": "minilm"}
-    with replace(place, env=place.env | env).environment():
-        settings = Settings()
-        container = open_container(settings, make_app(settings))
-        try:
-            yield container
-        finally:
-            container.close()
-
-
-def _owner(size: int) -> Owner:
-    return Owner(_TENANT, f"user with {size}")
 
 
 def _timed(call: Callable[[], object]) -> float:
