@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 from typing import Annotated, Any, cast
 
-import numpy as np
 import orjson
 import typer
 
+from benchmarks.load.vectors import vector_of
 from pipelines.testing.requests import is_judgement, read_lines, read_pairs, read_question
 
 HOST = "127.0.0.1"
@@ -117,9 +116,7 @@ def _vectors(texts: list[str]) -> list[dict[str, Any]]:
 
 
 def _vector(text: str) -> str:
-    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
-    vector = np.random.default_rng(seed).standard_normal(SIZE, dtype=np.float32)
-    return base64.b64encode((vector / np.linalg.norm(vector)).tobytes()).decode()
+    return base64.b64encode(vector_of(text, SIZE).tobytes()).decode()
 
 
 async def _serve(port: int, latency: float) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sqlalchemy import insert, text
 
 from benchmarks.load.sessions import START
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipelines.model import Vector
+    from pipelines.ports import Embedder
     from workers.container import Container
 
 TENANT = "default"
 _AT_ONCE = 1_000
 # What a memory is found by beside its statement: some of the messages around it.
 _PASSAGE = 3
+_EMBEDDED = 64
+_embedded: dict[tuple[str, bytes], list[Vector]] = {}
 
 
 def owner_with(count: int) -> Owner:
@@ -34,13 +37,11 @@ def owner_with(count: int) -> Owner:
     return Owner(TENANT, f"user with {count}")
 
 
-def fill(container: Container, owner: Owner, count: int, size: int, seed: int = 1) -> None:
-    """Give an owner so many memories, each said once.
-
-    The vectors, each of ``size`` numbers, point anywhere: like statements are not near each other.
-    """
+def fill(container: Container, owner: Owner, count: int, seed: int = 1) -> None:
+    """Give an owner so many memories, each said once, with the vectors of their statements."""
+    embedder = container.recall.embedder
     for start in range(0, count, _AT_ONCE):
-        part = list(_make(owner, start, min(count, start + _AT_ONCE), size, seed))
+        part = list(_make(embedder, owner, start, min(count, start + _AT_ONCE), seed))
         made = [memory for memory, _ in part]
         with container.database.transaction() as connection:
             connection.execute(insert(memories), [memory_row(memory, START) for memory in made])
@@ -59,14 +60,24 @@ def tidy(container: Container) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def _make(owner: Owner, first: int, end: int, size: int, seed: int) -> Iterator[tuple[Memory, str]]:
+def _make(
+    embedder: Embedder, owner: Owner, first: int, end: int, seed: int
+) -> Iterator[tuple[Memory, str]]:
     dice = Random(f"{seed}/{owner}/{first}")
-    vectors = np.random.default_rng([seed, first, abs(hash(owner)) % 2**32])
-    for number in range(first, end):
-        vector = vectors.standard_normal(size, dtype=np.float32)
-        statement = f"{say(dice)} It was number {number}."
-        passage = " ".join(say(dice) for _ in range(_PASSAGE))
-        yield _memory(owner, statement, number, vector / np.linalg.norm(vector)), passage
+    statements = [f"{say(dice)} It was number {number}." for number in range(first, end)]
+    passages = [" ".join(say(dice) for _ in range(_PASSAGE)) for _ in statements]
+    vectors = _embed(embedder, statements)
+    for number, (statement, passage) in enumerate(zip(statements, passages, strict=True), first):
+        yield _memory(owner, statement, number, vectors[number - first]), passage
+
+
+def _embed(embedder: Embedder, statements: list[str]) -> list[Vector]:
+    """Once for all scenarios of a run: a model takes longer over them than all the rest."""
+    key = (embedder.model, hashlib.sha256("\n".join(statements).encode()).digest())
+    if key not in _embedded:
+        parts = [statements[at : at + _EMBEDDED] for at in range(0, len(statements), _EMBEDDED)]
+        _embedded[key] = [vector for part in parts for vector in embedder.embed(part)]
+    return _embedded[key]
 
 
 def _memory(owner: Owner, statement: str, number: int, vector: Vector) -> Memory:

@@ -34,9 +34,8 @@ def measure_growth(place: Place, kind: str, many: int) -> Iterator[Figure]:
     counts, without what was distilled before.
     """
     with open_inside(place, kind) as container:
-        size = container.recall.embedder.size
         for count in (FEW, many):
-            fill(container, owner_with(count), count, size)
+            fill(container, owner_with(count), count)
         tidy(container)
         spent = {FEW: 0.0, many: 0.0}
         for number in range(ROUNDS + 1):

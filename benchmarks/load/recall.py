@@ -48,11 +48,10 @@ def measure_recall(place: Place, kind: str, *, with_most: bool) -> Iterator[Figu
     """
     sizes = [FEW, MANY, *([MOST] if with_most else [])]
     with open_inside(place, kind, MEMSTILL_EMBEDDER="minilm") as container:
-        dimensions = container.recall.embedder.size
         for size in sizes:
-            fill(container, owner_with(size), size, dimensions)
+            fill(container, owner_with(size), size)
         for number in range(OTHERS):
-            fill(container, Owner(TENANT, f"other-{number}"), 10, dimensions)
+            fill(container, Owner(TENANT, f"other-{number}"), 10)
         tidy(container)
         yield from _measure(kind, container, sizes)
 

@@ -27,7 +27,10 @@ CREATE TABLE {table} (
     embedding vector({size}) NOT NULL,
     owned_terms bigint[] NOT NULL,
     weights real[] NOT NULL
-);
+)
+-- A vector stays in its row while that fits into a page. Out of it, each that is compared is
+-- fetched in pieces, and no plan knows what that takes.
+WITH (toast_tuple_target = 8160);
 CREATE INDEX ON {table} (tenant_id, user_id);
 -- A list of what is not sorted in yet would be read through by each search.
 CREATE INDEX ON {table} USING gin (owned_terms) WITH (fastupdate = off)

@@ -6,6 +6,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -123,3 +124,28 @@ def test_pgvector_index_reads_one_owner_alone_when_the_table_is_large(
     assert "Index Cond: ((tenant_id = 'acme'::text) AND (user_id = 'user7'::text))" in plan
     assert "Index Cond: (owned_terms &&" in plan
     assert "Seq Scan" not in plan
+
+
+@pytest.mark.parametrize(("size", "is_in_row"), [(1_536, True), (3_072, False)])
+def test_vector_stays_in_its_row_while_it_fits_into_a_page(
+    engine: Engine, key_prefix: str, size: int, *, is_in_row: bool
+) -> None:
+    """To compare it is then to read the row, and a plan that reads all rows knows its price."""
+    index = PgvectorIndex(engine, key_prefix, "some-model", size)
+    index.prepare()
+    dice = np.random.default_rng(1)
+    points = [
+        make_point(f"Tea with {number}.", dice.standard_normal(size, dtype=np.float32))
+        for number in range(20)
+    ]
+    index.apply(points, [])
+
+    toast = text(
+        "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = to_regclass(:table)"
+    )
+    with engine.connect() as connection:
+        outside = connection.scalar(toast, {"table": f'"{key_prefix}.some-model-{size}"'})
+    assert is_in_row == (outside == 0)
+    assert {point.memory_id for point in points} == {
+        hit.memory_id for hit in index.search(ALICE, None, points[0].vector, "tea", 20)
+    }
