@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from pipelines.adapters.breaking import Breakers, BreakingIndex
+from pipelines.adapters.floor import floor
 from pipelines.adapters.postgres import (
     Database,
     PostgresBatches,
@@ -380,7 +381,10 @@ _opened: Container | None = None
 def current_container() -> Container:
     """This process's container, opened by its first task: always after the pool has forked."""
     global _opened  # noqa: PLW0603 - one per process is the point
-    with _lock:
+    if _opened is not None:
+        return _opened
+    # Whoever opens it waits for servers, and others for the lock meanwhile.
+    with floor.left(), _lock:
         if _opened is None:
             from workers.app import app
 

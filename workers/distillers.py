@@ -41,10 +41,12 @@ class ConfiguredDistillers:
         if found is None:
             return self._live
         key, _ = found
-        with self._lock:
-            if key not in self._made:
-                self._made[key] = self._make(self._generations.load_recipe(key))
-            return self._made[key]
+        if key not in self._made:
+            # Outside of the lock: whoever waits for a lock keeps the floor.
+            made = self._make(self._generations.load_recipe(key))
+            with self._lock:
+                self._made.setdefault(key, made)
+        return self._made[key]
 
 
 def make_distiller(recipe: Recipe, ground: Ground, replies: ReplyStore) -> Distiller:

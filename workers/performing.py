@@ -39,8 +39,8 @@ def perform(
     # Beat loads the tasks, too, and runs none.
     from workers.metrics.catalogue import note_stage
 
-    began = perf_counter()
     with floor.taken():
+        began = perf_counter()
         outcome = _attempt(stage, find_container, flow, ids)
     note_stage(stage, outcome, perf_counter() - began)
 

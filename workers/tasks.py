@@ -14,6 +14,7 @@ from uuid import UUID
 from celery import shared_task
 
 from config.schedule import JOBS, Job
+from pipelines.adapters.floor import floor
 from pipelines.model import Lane, Owner, ReceiptId
 from workers.performing import perform
 from workers.pool import is_stopping
@@ -99,9 +100,11 @@ def _distill_next(receipt: str, lane: Lane) -> bool:
             turns.append(container.distill.run_next(lane))
         return turns[0].outcome
 
-    _perform("distill", run, woken_for=receipt)
-    for owner in owners:
-        _consolidate(owner)
+    # Who has begun comes to an end before another begins: his memories are there sooner.
+    with floor.taken():
+        _perform("distill", run, woken_for=receipt)
+        for owner in owners:
+            _consolidate(owner)
     return any(turn.is_more for turn in turns)
 
 

@@ -96,7 +96,7 @@ def payload_of(point: IndexPoint) -> dict[str, str | int]:
 def number_of(*names: str) -> int:
     """A number of 63 bits that stands for these names in an index, where they would be slow.
 
-    It leads to what they name. Whose something is, the names beside it say.
+    It leads to what they name. Whose something is, the names say, beside it or in the truth.
     """
     digest = hashlib.blake2b("\0".join(names).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") & _POSITIVE

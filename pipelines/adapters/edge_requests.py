@@ -69,7 +69,6 @@ def index_fields(shard: EdgeShard) -> None:
         "scope": KeywordIndexParams(),
         "session_id": KeywordIndexParams(),
         "version": IntegerIndexParams(lookup=False, range=True),
-        "state": KeywordIndexParams(),
         "valid_from": IntegerIndexParams(lookup=False, range=True),
         "valid_to": IntegerIndexParams(lookup=False, range=True),
     }

@@ -2,7 +2,7 @@
 
 Python runs one thread at a time whatever they do. Where dozens have something to do, it takes the
 processor from each of them in the middle of it, at every statement that waits for an answer and
-each few milliseconds, and the switching and what it drives out of the caches cost a third of all
+each few milliseconds, and the switching and what it drives out of the caches cost a fifth of all
 work. So a thread that works has the floor until somebody else's answer is not there at once: a
 model's, or that of a database that is far or has to wait itself. Then it leaves the floor. When it
 comes back it goes before those who have not begun: it may hold what they need.

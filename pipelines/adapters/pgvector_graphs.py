@@ -36,9 +36,7 @@ MAX_SIZE = 4_000
 _MAX_GRAPHS = 64
 _LOOK_SECONDS = 60.0
 _SURVEY_SECONDS = 600.0
-# Candidates that are kept in sight: more than a search asks for. Of 9,000 sentences of real
-# conversations it finds 99 of the nearest 100 that a search wants; comparing all takes 5 times as
-# long.
+# Candidates that are kept in sight: more than a search asks for (docs/decisions/0039).
 _SET_SEARCH = "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = strict_order"
 _FIND = """
 SELECT graph.relname AS name, greatest(graph.reltuples, 0) AS memories, indisvalid AS is_whole

@@ -13,6 +13,7 @@ from pipelines.adapters.floor import Floor
 from pipelines.adapters.postgres import Database
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Iterator
 
 SECONDS = 10.0
@@ -97,8 +98,27 @@ def test_a_statement_that_fails_leaves_the_floor_where_it_was(
 ) -> None:
     with floor.taken():
         with pytest.raises(Exception, match="PostgreSQL"), database.transaction() as connection:
-            connection.execute(text("SELECT 1 / 0"))
+            connection.execute(text("SELECT 1 / length(CAST(pg_sleep(0.05) AS text))"))
         database.ping()
         had = floor.is_mine
     assert had
     assert not floor.is_mine
+
+
+def test_who_waits_long_is_not_in_line_before_there_is_an_answer(
+    floor: Floor, database: Database
+) -> None:
+    """psycopg looks ten times a second whether it is interrupted: that is nothing to come for."""
+    comings = 0
+    take = floor._take
+
+    def count(line: deque[threading.Lock]) -> None:
+        nonlocal comings
+        comings += 1
+        take(line)
+
+    floor._take = count  # type: ignore[method-assign]
+    with floor.taken(), database.transaction() as connection:
+        comings = 0
+        connection.execute(text("SELECT pg_sleep(0.5)"))
+    assert comings <= 2

@@ -8,7 +8,6 @@ One that was interrupted goes on from the month that was over last.
 
 from __future__ import annotations
 
-import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,8 +21,9 @@ from pipelines.adapters.postgres.migrate import migrate
 from tests.year.campaign import DAY, Findings, Year
 from tests.year.crew import open_crew
 from tests.year.household import Plan
-from tests.year.keeping import Keeper, take_up
+from tests.year.keeping import Keeper, clear, take_up
 from tests.year.world import Place, open_world
+from workers.embedded.lock import DirectoryLock
 from workers.embedded.postgres import PostgresServer
 from workers.embedded.redis import RedisServer
 
@@ -44,7 +44,11 @@ def main(
     configure_logs("error", "console")
     plan = Plan(users=users, days=days, sessions=sessions, seed=seed)
     folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as undo:
+        lock = DirectoryLock(folder)
+        lock.acquire()
+        undo.callback(lock.release)
         progress = take_up(folder, plan)
         postgres = PostgresServer(folder / "work/postgres", durable=False)
         redis = RedisServer(folder / "redis", durable=False)
@@ -60,7 +64,7 @@ def main(
         keeper = Keeper(folder, plan, postgres)
         year = Year(world, plan, crew.live, note=_say, progress=progress, keep=keeper.keep)
         found = year.run()
-    shutil.rmtree(folder)
+    clear(folder)
     raise typer.Exit(_report(found))
 
 

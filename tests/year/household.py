@@ -57,23 +57,23 @@ class Household:
     def pass_over(self, days: int) -> None:
         """The first days, which they have lived before: only their dice roll again."""
         for day in range(days):
-            for place, life in enumerate(self.lives):
-                self._speak(life, self._how_many(place, day), self.world.clock.now())
+            for life in self.lives:
+                self._speak(life, self._how_many(life, day), self.world.clock.now())
 
     def live(self, day: int, now: datetime) -> Day:
         """Their sessions of a day."""
         self.world.clock.advance(now - self.world.clock.now())
         spent = Day()
-        for place, life in enumerate(self.lives):
-            if sessions := self._how_many(place, day):
+        for life in self.lives:
+            if sessions := self._how_many(life, day):
                 self._spend(life, sessions, spent)
         return spent
 
-    def _how_many(self, place: int, day: int) -> int:
+    def _how_many(self, life: Life, day: int) -> int:
         if self.plan.sessions >= 1:
             return round(self.plan.sessions)
         gap = round(1 / self.plan.sessions)
-        return int((day + place) % gap == 0)
+        return int((day + life.number) % gap == 0)
 
     def _spend(self, life: Life, sessions: int, spent: Day) -> None:
         now = self.world.clock.now()

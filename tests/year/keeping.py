@@ -44,6 +44,7 @@ class Keeper:
         # The servers of a campaign do not wait for the disk; what is kept outlives the machine.
         os.sync()
         if kept.exists():
+            shutil.rmtree(old, ignore_errors=True)
             kept.rename(old)
         draft.rename(kept)
         shutil.rmtree(old, ignore_errors=True)
@@ -58,7 +59,8 @@ def take_up(folder: Path, plan: Plan) -> Progress | None:
     work, kept, old = (folder / name for name in ("work", "kept", "kept.old"))
     if old.exists() and not kept.exists():
         old.rename(kept)
-    shutil.rmtree(work, ignore_errors=True)
+    for gone in (work, folder / "redis"):
+        shutil.rmtree(gone, ignore_errors=True)
     if not kept.exists():
         work.mkdir(parents=True)
         return None
@@ -68,6 +70,12 @@ def take_up(folder: Path, plan: Plan) -> Progress | None:
         raise ValueError(f"in {folder} is a year of {begun}: go on with that, or use another one")
     _copy(kept, work)
     return progress  # type: ignore[no-any-return] # what was kept
+
+
+def clear(folder: Path) -> None:
+    """Take away what a year that is over has left there, and nothing else."""
+    for name in ("work", "kept", "kept.new", "kept.old", "redis"):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -34,7 +34,7 @@ CAUSES = (
 
 def lives_of(plan: Plan) -> list[Life]:
     """Everybody."""
-    return [Life(f"user-{number}", plan.seed) for number in range(plan.users)]
+    return [Life(number, plan.seed) for number in range(plan.users)]
 
 
 @dataclass(slots=True)
@@ -45,14 +45,16 @@ class Life:
         lived: Sessions so far.
     """
 
-    user_id: str
+    number: int
     seed: int
     lived: int = 0
+    user_id: str = field(init=False)
     dice: Random = field(init=False)
     city: str = field(init=False)
     job: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.user_id = f"user-{self.number}"
         self.dice = Random(f"{self.seed}/{self.user_id}")
         self.city, self.job = self.dice.choice(CITIES), self.dice.choice(JOBS)
 

@@ -36,9 +36,14 @@ class RoomyConnection(psycopg.Connection[Any]):
     def wait(
         self, gen: PQGen[_Answer], interval: float = _WAKE_SECONDS, timeout: float | None = None
     ) -> _Answer:
-        if floor.is_mine:
-            gen = _leaving_floor(gen, self.pgconn.socket)
-        return super().wait(gen, interval, timeout)
+        if not floor.is_mine:
+            return super().wait(gen, interval, timeout)
+        leaving = _leaving_floor(gen, self.pgconn.socket)
+        try:
+            return super().wait(leaving, interval, timeout)
+        finally:
+            # Whatever ended the wait, who comes out of it has the floor again.
+            leaving.close()
 
 
 def _leaving_floor(gen: PQGen[_Answer], socket: int) -> PQGen[_Answer]:
@@ -51,7 +56,9 @@ def _leaving_floor(gen: PQGen[_Answer], socket: int) -> PQGen[_Answer]:
                 ready = yield wanted
             else:
                 with floor.left():
-                    ready = yield wanted
+                    # Now and then it is asked whether it is interrupted, with nothing to read.
+                    while not (ready := (yield wanted)):
+                        pass
             wanted = gen.send(ready)
     except StopIteration as end:
         answer: _Answer = end.value
@@ -59,10 +66,10 @@ def _leaving_floor(gen: PQGen[_Answer], socket: int) -> PQGen[_Answer]:
 
 
 class RoomyPool(QueuePool):
-    """Leaves the floor to those who have the connections, where there is none at rest."""
+    """Leaves the floor where no connection is at rest: another is opened or waited for."""
 
     def _do_get(self) -> ConnectionPoolEntry:
-        if self.checkedin() or self.checkedout() < self.size():
+        if self.checkedin():
             return super()._do_get()
         with floor.left():
             return super()._do_get()

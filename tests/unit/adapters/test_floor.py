@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -66,7 +67,7 @@ class Crowd:
 
 @pytest.fixture
 def floor() -> Floor:
-    return Floor(stuck_seconds=SECONDS)
+    return Floor(stuck_seconds=10 * SECONDS)
 
 
 @pytest.fixture
@@ -180,13 +181,14 @@ def test_who_lost_it_and_leaves_comes_back_in_line(crowd: Crowd) -> None:
 )
 def test_never_two_at_a_time_and_everybody_gets_through(turns: list[list[bool]]) -> None:
     """However they come, leave and come back; True stands for waiting outside."""
-    floor = Floor(stuck_seconds=SECONDS)
+    floor = Floor(stuck_seconds=10 * SECONDS)
     speaking: list[int] = []
     most = 0
 
     def speak(me: int) -> None:
         nonlocal most
         speaking.append(me)
+        time.sleep(0.0005)
         most = max(most, len(speaking))
         speaking.remove(me)
 
