@@ -383,8 +383,7 @@ def current_container() -> Container:
     global _opened  # noqa: PLW0603 - one per process is the point
     if _opened is not None:
         return _opened
-    # Whoever opens it waits for servers, and others for the lock meanwhile.
-    with floor.left(), _lock:
+    with floor.left(), _lock:  # whoever opens it waits for servers
         if _opened is None:
             from workers.app import app
 

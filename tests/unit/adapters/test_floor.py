@@ -137,7 +137,8 @@ def test_who_comes_back_goes_before_those_who_have_not_begun(floor: Floor, crowd
     come_back()
     until(lambda: in_line(floor) == 2)
     end_first()
-    until(lambda: crowd.spoke == ["first", "back", "new"])
+    until(lambda: len(crowd.spoke) == 3)
+    assert ["first", "back", "new"] == crowd.spoke
     end_new()
 
 
