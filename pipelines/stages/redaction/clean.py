@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from config.policy import Handling
+from pipelines.stages.redaction.clues import ALL, find_clues
 from pipelines.stages.redaction.named_secrets import rule_asked_for
 from pipelines.stages.redaction.personal import StandIns
 from pipelines.stages.redaction.redact import redact, redact_field, redact_id, redact_repeated
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from config.policy import PersonalDataPolicy
     from pipelines.model import Message, Transcript
+    from pipelines.stages.redaction.clues import Clues
     from pipelines.stages.redaction.redact import Redacted
     from pipelines.stages.redaction.secret_names import Rule
 
@@ -33,11 +35,13 @@ def clean_transcript(transcript: Transcript, policy: PersonalDataPolicy) -> Tran
     Its owner and session are left alone: they are names that must stay what they are
     (``find_secret_id`` says which of them may not enter).
     """
-    secrets = _Secrets()
+    secrets = _Secrets(find_clues([*_texts(transcript), *_names(transcript)]))
     cleaned = _rewrite(transcript, secrets)
-    cleaned = _rewrite(cleaned, _Repeats(secrets))
+    if secrets.taken:
+        cleaned = _rewrite(cleaned, _Repeats(secrets))
     personal = _stand_ins(policy, transcript.owner.tenant_id, _texts(cleaned))
-    cleaned = _rewrite(cleaned, _Personal(personal))
+    if personal.has_any:
+        cleaned = _rewrite(cleaned, _Personal(personal))
     return replace(cleaned, redactions=dict(secrets.counts + personal.counts))
 
 
@@ -131,15 +135,20 @@ class _Rewriter(Protocol):
 
 
 class _Secrets:
-    """Takes secrets out, message by message: one can ask for what the next one answers."""
+    """Takes secrets out, message by message: one can ask for what the next one answers.
 
-    def __init__(self) -> None:
+    Args:
+        clues: All that can give a secret away in what is said and in names.
+    """
+
+    def __init__(self, clues: Clues = ALL) -> None:
+        self._clues = clues
         self.counts: Counter[str] = Counter()
         self.taken: dict[str, str] = {}
         self._asked_for: Rule | None = None
 
     def said(self, text: str) -> str:
-        result = redact(text, self._asked_for)
+        result = redact(text, self._asked_for, self._clues)
         self._asked_for = rule_asked_for(text)
         return self._count(result)
 
@@ -150,11 +159,12 @@ class _Secrets:
         return self._count(redact_field(name, value))
 
     def name(self, text: str) -> str:
-        return self._count(redact_id(text))
+        return self._count(redact_id(text, self._clues))
 
     def _count(self, result: Redacted) -> str:
-        self.counts.update(result.counts)
-        self.taken.update(islice(result.taken.items(), max(0, _MAX_TAKEN - len(self.taken))))
+        if result.counts:
+            self.counts.update(result.counts)
+            self.taken.update(islice(result.taken.items(), max(0, _MAX_TAKEN - len(self.taken))))
         return result.text
 
 
@@ -249,6 +259,11 @@ def _rewrite_said(item: Said, rewriter: _Rewriter) -> Said:
 def _texts(transcript: Transcript) -> list[str]:
     said = ((message.content, message.name or "") for message in transcript.messages)
     return [*chain.from_iterable(said), *_strings(transcript.metadata)]
+
+
+def _names(transcript: Transcript) -> list[str]:
+    ids = [message.id for message in transcript.messages]
+    return [*ids, transcript.agent_id or "", transcript.idempotency_key]
 
 
 def _strings(value: object) -> Iterator[str]:

@@ -76,10 +76,15 @@ _WINDOW = 200
 _LONGEST_JUDGED = 400
 
 
-def find_named(text: str) -> Iterator[Named]:
-    """The values that a name introduces, or follows, in their order and apart."""
+def find_named(text: str, stems: tuple[str, ...]) -> Iterator[Named]:
+    """The values that a name introduces, or follows, in their order and apart.
+
+    Args:
+        text: Of one message or field.
+        stems: What names of secrets can hold in it (``Clues``).
+    """
     position = 0
-    for name in find_names(lower(text)):
+    for name in find_names(lower(text), stems):
         rule = rule_at(text, name) if name.start() >= position else None
         if rule is None:
             continue

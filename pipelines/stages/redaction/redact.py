@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipelines.stages.redaction.clues import ALL
 from pipelines.stages.redaction.named_secrets import (
     Named,
     find_answer,
@@ -20,9 +20,11 @@ from pipelines.stages.redaction.named_secrets import (
 from pipelines.stages.redaction.secret_shapes import SHAPES, lower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from pipelines.stages.redaction.clues import Clues
     from pipelines.stages.redaction.secret_names import Rule
+    from pipelines.stages.redaction.secret_shapes import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,26 +41,26 @@ class Redacted:
     taken: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-def redact(text: str, asked_for: Rule | None = None) -> Redacted:
+def redact(text: str, asked_for: Rule | None = None, clues: Clues = ALL) -> Redacted:
     """Replace each secret with ``[redacted:<kind>]``.
 
     Args:
         text: Of one message or field.
         asked_for: What the message before it asked for, if it asked for a secret.
+        clues: All that can give a secret away in this text (``find_clues``).
     """
     redaction = _Redaction()
     if asked_for is not None:
         text = redaction.replace_named(text, find_answer(text, asked_for))
     for _ in range(_MAX_PASSES if len(text) >= _SHORTEST else 0):
         before = text
-        text = redaction.run(text)
+        text = redaction.run(text, clues)
         if text == before:
             break
-    return Redacted(text, dict(redaction.counts), redaction.taken)
+    return Redacted(text, redaction.counts, redaction.taken)
 
 
 _SHORTEST = len("pw=abc")
-_STARTS = tuple((start, place) for place, shape in enumerate(SHAPES) for start in shape.starts)
 # A value that was taken out can leave a new context behind ("password: password: x"), so passes
 # repeat until nothing changes; hostile nesting ends here.
 _MAX_PASSES = 8
@@ -73,44 +75,51 @@ def redact_field(name: str, value: str) -> Redacted:
     return Redacted(f"[redacted:{rule.kind}]", {rule.kind: 1}, taken)
 
 
-def redact_id(text: str) -> Redacted:
+def redact_id(text: str, clues: Clues = ALL) -> Redacted:
     """Redact only what its own form gives away: an id is a name, numbers in it are no cards.
 
     With blanks in it, it can say anything.
     """
+    if len(text) < _SHORTEST:
+        return Redacted(text)
     if any(map(str.isspace, text)):
-        return redact(text)
+        return redact(text, clues=clues)
     redaction = _Redaction()
-    return Redacted(redaction.replace_shapes(text), dict(redaction.counts), redaction.taken)
+    return Redacted(redaction.replace_shapes(text, clues.starts), redaction.counts, redaction.taken)
 
 
 def redact_repeated(text: str, taken: Mapping[str, str]) -> Redacted:
     """Replace secrets that were taken out elsewhere, and stand here without any context."""
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     for value, kind in taken.items():
         if value in text:
             # What stands before the value is looked at last: the value itself is found quickly.
             whole = rf"{re.escape(value)}(?<!\w{re.escape(value)})(?!\w)"
             text, found = re.subn(whole, f"[redacted:{kind}]", text)
-            counts.update({kind: found} if found else {})
-    return Redacted(text, dict(counts))
+            if found:
+                counts[kind] = counts.get(kind, 0) + found
+    return Redacted(text, counts)
 
 
 class _Redaction:
     """What the passes over one text share."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+        self.counts: dict[str, int] = {}
         self.taken: dict[str, str] = {}
 
-    def run(self, text: str) -> str:
-        text = self.replace_shapes(text)
-        text = self.replace_named(text, find_named(text))
+    def run(self, text: str, clues: Clues) -> str:
+        text = self.replace_shapes(text, self._all_of(clues).starts)
+        text = self.replace_named(text, find_named(text, self._all_of(clues).stems))
         return self.replace_cards(text)
 
-    def replace_shapes(self, text: str) -> str:
+    def _all_of(self, clues: Clues) -> Clues:
+        """What was put in can hold others than the text did."""
+        return ALL if self.counts else clues
+
+    def replace_shapes(self, text: str, starts: Sequence[Start]) -> str:
         lowered = lower(text)
-        for place in sorted({place for start, place in _STARTS if start in lowered}):
+        for place in sorted({start.place for start in starts if start.letters in lowered}):
             shape = SHAPES[place]
             found = [
                 Named(match.end(1), match.end(), shape.kind) for match in shape.find(text, lowered)
@@ -141,7 +150,7 @@ class _Redaction:
         return _CARD_RUN.sub(replace, _CARD_LAYOUT.sub(replace, text))
 
     def _take(self, value: str, kind: str) -> None:
-        self.counts[kind] += 1
+        self.counts[kind] = self.counts.get(kind, 0) + 1
         if _is_distinct(value):
             self.taken[value] = kind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipelines.stages.redaction.secret_shapes import find_all, lower
 from pipelines.stages.wordlist import any_of, word_set
@@ -276,7 +276,7 @@ _RULES: tuple[tuple[Rule, str], ...] = (
 )
 _NAME = re.compile(rf"(?:{'|'.join(any_of(names) for _, names in _RULES)})(?![a-z])")
 # One of these is in every name: only around them is looked for one.
-_STEMS = tuple(
+STEMS: Final = tuple(
     word_set(
         """
         pass pw phrase mnemonic words seed pin puk code combination otp cvv cvc kennwort contrase
@@ -327,10 +327,15 @@ def names_in(text: str) -> list[re.Match[str]]:
     return list(_NAME.finditer(lower(text)))
 
 
-def find_names(lowered: str) -> Iterator[re.Match[str]]:
-    """Every name of a secret, in order; ``rule_at`` says which of them are words of their own."""
+def find_names(lowered: str, stems: tuple[str, ...]) -> Iterator[re.Match[str]]:
+    """Every name of a secret, in order; ``rule_at`` says which of them are words of their own.
+
+    Args:
+        lowered: The text in small letters.
+        stems: Those of ``STEMS`` that can stand in it.
+    """
     start = end = 0
-    for place in find_all(lowered, _STEMS):
+    for place in find_all(lowered, stems):
         if place - _LONGEST_NAME > end:
             yield from _NAME.finditer(lowered, start, end)
             start = place - _LONGEST_NAME

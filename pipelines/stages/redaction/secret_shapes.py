@@ -47,6 +47,13 @@ def lower(text: str) -> str:
     return lowered if len(lowered) == len(text) else text.replace("\u0130", "i").lower()
 
 
+class Start(NamedTuple):
+    """One of the letters with which a shape can start, and the shape's place among all."""
+
+    letters: str
+    place: int
+
+
 def find_all(text: str, literals: tuple[str, ...]) -> list[int]:
     """Where any of the literals starts, in order."""
     places: list[int] = []
@@ -251,4 +258,8 @@ SHAPES: tuple[Shape, ...] = (
         re.compile(r"(?<![A-Za-z0-9+/_-])()[A-Za-z0-9+/]{86}==(?![A-Za-z0-9+/=])"),
         86,
     ),
+)
+
+STARTS: tuple[Start, ...] = tuple(
+    Start(letters, place) for place, shape in enumerate(SHAPES) for letters in shape.starts
 )

@@ -49,6 +49,11 @@ class StandIns:
         if self._finders:
             self._reserve(texts)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether anything is replaced at all."""
+        return bool(self._finders)
+
     def replace(self, text: str) -> str:
         """The text with stand-ins."""
         for _ in range(_MAX_PASSES):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.stages.redaction.clues import find_clues
 from pipelines.stages.redaction.named_secrets import rule_asked_for
 from pipelines.stages.redaction.redact import redact, redact_field, redact_id, redact_repeated
 
@@ -437,6 +438,16 @@ def test_redact_changes_nothing_when_it_is_repeated(text: str) -> None:
     again = redact(once)
 
     assert (once, {}) == (again.text, again.counts)
+
+
+@given(st.lists(st.lists(_PIECES, max_size=8).map("".join), min_size=1, max_size=4))
+def test_redact_finds_the_same_when_it_knows_the_clues_of_all_texts(texts: list[str]) -> None:
+    """Clues are looked for in a conversation at once, and overlook nothing in any of it."""
+    clues = find_clues(texts)
+
+    for text in texts:
+        assert redact(text) == redact(text, clues=clues)
+        assert redact_id(text) == redact_id(text, clues)
 
 
 @pytest.mark.parametrize(
