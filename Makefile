@@ -87,7 +87,7 @@ eval-replay: $(VENV)/.installed ## DATASET=folder: what is known, told again in 
 
 bench: $(VENV)/.installed-dev ## what memstill carries, each figure beside its ceiling in the same run
 	@$(BIN)/python -m benchmarks.load
-bench-full: $(VENV)/.installed-dev ## the same with five times as much
+bench-full: $(VENV)/.installed-dev ## the same with 50,000 memories and 20,000 sessions: what grows
 	@$(BIN)/python -m benchmarks.load --full
 bench-capacity: $(VENV)/.installed-dev ## what so many users need, simulated by the costs that bench measured
 	@$(BIN)/python -m benchmarks.capacity $(BENCH_OPTIONS)

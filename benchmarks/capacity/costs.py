@@ -12,22 +12,24 @@ if TYPE_CHECKING:
 
 SESSION_WORKER = "a session in workers"
 SESSION_POSTGRES = "a session in PostgreSQL"
-SESSION_BYTES = "a session on disk in PostgreSQL"
+RECALL = "recall of 10,000, pgvector, p50"
+_FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Of one session, from the Stream into the index.
+    """Of one session, from the Stream into the index, and of one recall.
 
     Attributes:
         worker_seconds: Processor of worker processes.
         postgres_seconds: Processor of PostgreSQL, the index in it included.
-        disk_bytes: What it leaves there, before anything of it is archived or fades.
+        recall_seconds: Of a user with many memories, from question to answer, nearly all of it
+            processor.
     """
 
     worker_seconds: float
     postgres_seconds: float
-    disk_bytes: float
+    recall_seconds: float
 
     @classmethod
     def of(cls, figures: Mapping[str, float]) -> Costs:
@@ -39,8 +41,28 @@ class Costs:
         return cls(
             figures[SESSION_WORKER] / 1e3,
             figures[SESSION_POSTGRES] / 1e3,
-            figures[SESSION_BYTES] * 1e3,
+            figures[RECALL] / 1e3,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is there of a user, of one session a day, when a year is over.
+
+    Decay, purges and archives have done their work by then: what the simulated year held at its
+    end (``make year USERS=200 DAYS=365 SESSIONS=2``), by user and session a day.
+
+    Attributes:
+        memories: In the index, too.
+        bytes_beside_vectors: Of tables with their indexes.
+    """
+
+    memories: float = 281.0
+    bytes_beside_vectors: float = 2_300_000.0
+
+    def disk_bytes(self, numbers: int) -> float:
+        """With vectors of so many numbers, each in its row and in the index."""
+        return self.bytes_beside_vectors + 2 * self.memories * numbers * _FLOAT_BYTES
 
 
 def load_costs(file: Path) -> Costs:

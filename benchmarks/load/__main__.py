@@ -83,7 +83,7 @@ SCENARIOS = {
     "road": Scenario(
         "From the Stream into the index, the model answers after 500 ms",
         0.5,
-        lambda place, times: measure_road(place, users=600, rounds=2 * times),
+        lambda place, times: measure_road(place, users=600, parts=17 if times > 1 else 1),
     ),
 }
 FULL = 5
@@ -93,7 +93,9 @@ console = Console(highlight=False, soft_wrap=True, width=130)
 
 def main(
     *,
-    full: Annotated[bool, typer.Option("--full", help="Five times as much.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="So much that growth is seen.")
+    ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Scenarios; all if left out.")] = None,
 ) -> None:
     """Measure."""

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.capacity.__main__ import IN_TIME_SECONDS, MOST_LOAD, plan_for
 from benchmarks.capacity.costs import (
-    SESSION_BYTES,
+    RECALL,
     SESSION_POSTGRES,
     SESSION_WORKER,
     Costs,
@@ -20,7 +20,8 @@ from benchmarks.capacity.simulation import Installation, simulate, simulate_back
 if TYPE_CHECKING:
     from pathlib import Path
 
-COSTS = Costs(worker_seconds=0.02, postgres_seconds=0.01, disk_bytes=30_000)
+COSTS = Costs(worker_seconds=0.02, postgres_seconds=0.01, recall_seconds=0.03)
+PLENTY = 1e18
 
 
 def test_cores_are_busy_for_what_arrives_times_what_it_costs() -> None:
@@ -68,7 +69,7 @@ def test_a_backlog_goes_as_fast_as_the_scarcest_of_all_allows(
 
 def test_plan_has_room_and_is_in_time_however_many_users_there_are() -> None:
     """No database is busy for more than half of the busiest hour."""
-    few, many = (plan_for(users, 1, COSTS, 4) for users in (1_000, 20_000_000))
+    few, many = (plan_for(users, 1, COSTS, 4, PLENTY) for users in (1_000, 20_000_000))
 
     assert (1, 1) == (few.databases, few.processes)
     assert many.databases > 1
@@ -77,10 +78,19 @@ def test_plan_has_room_and_is_in_time_however_many_users_there_are() -> None:
         assert plan.seen.wait(0.99) <= IN_TIME_SECONDS
 
 
+def test_plan_has_as_many_databases_as_hold_what_is_kept() -> None:
+    """Where the disk ends first, users are spread further than the processors ask for."""
+    plan = plan_for(200_000, 1, COSTS, 16, 1e11)
+
+    assert plan.databases > 1
+    assert 0.5e11 < plan.disk_bytes <= 1e11
+    assert plan.apis - 1 < plan.rate * COSTS.recall_seconds / MOST_LOAD <= plan.apis
+
+
 def test_costs_are_those_of_the_latest_run(tmp_path: Path) -> None:
     """By the names under which they are kept."""
     file = tmp_path / "latest.json"
-    named = {SESSION_WORKER: 20.0, SESSION_POSTGRES: 10.0, SESSION_BYTES: 30.0}
+    named = {SESSION_WORKER: 20.0, SESSION_POSTGRES: 10.0, RECALL: 30.0}
     figures = [{"name": name, "value": value} for name, value in named.items()]
     file.write_text(json.dumps({"figures": figures}))
 
