@@ -118,7 +118,9 @@ def clean_fields(
 
 def find_secret_id(**ids: str | None) -> str | None:
     """Which of the named ids holds a secret, if one does: it would be stored everywhere."""
-    return next((name for name, text in ids.items() if text and redact_id(text).counts), None)
+    named = {name: text for name, text in ids.items() if text}
+    clues = find_clues(named.values())
+    return next((name for name, text in named.items() if redact_id(text, clues).counts), None)
 
 
 # ---- what is done to each text -------------------------------------------------------------------
