@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 SESSION_WORKER = "a session in workers"
 SESSION_POSTGRES = "a session in PostgreSQL"
 RECALL = "recall of 10,000, pgvector, p50"
-_FLOAT_BYTES = 4
+_FLOAT_BYTES, _PAGE_BYTES = 4, 8_192
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,14 @@ class Kept:
     bytes_beside_vectors: float = 2_300_000.0
 
     def disk_bytes(self, numbers: int) -> float:
-        """With vectors of so many numbers, each in its row and in the index."""
-        return self.bytes_beside_vectors + 2 * self.memories * numbers * _FLOAT_BYTES
+        """With vectors of so many numbers, each in its row and in the index.
+
+        Two that take more than half a page of PostgreSQL do not share one.
+        """
+        vector = numbers * _FLOAT_BYTES
+        if vector > _PAGE_BYTES / 2:
+            vector = _PAGE_BYTES * math.ceil(vector / _PAGE_BYTES)
+        return self.bytes_beside_vectors + 2 * self.memories * vector
 
 
 def load_costs(file: Path) -> Costs:

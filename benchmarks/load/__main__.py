@@ -93,9 +93,7 @@ console = Console(highlight=False, soft_wrap=True, width=130)
 
 def main(
     *,
-    full: Annotated[
-        bool, typer.Option("--full", help="So much that growth is seen.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="So much that growth is seen.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Scenarios; all if left out.")] = None,
 ) -> None:
     """Measure."""

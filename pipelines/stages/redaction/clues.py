@@ -12,7 +12,7 @@ from pipelines.stages.redaction.secret_names import STEMS
 from pipelines.stages.redaction.secret_shapes import STARTS, Start, lower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 
 class Clues(NamedTuple):
@@ -25,8 +25,14 @@ class Clues(NamedTuple):
 ALL: Final = Clues(STARTS, STEMS)
 
 
-def find_clues(texts: Iterable[str]) -> Clues:
-    """Those that stand in any of these texts."""
+# More is not copied for the sake of being quick.
+_MOST_CHARS = 200_000
+
+
+def find_clues(texts: Collection[str]) -> Clues:
+    """Those that stand in any of these texts; where they are very long, all there are."""
+    if sum(map(len, texts)) > _MOST_CHARS:
+        return ALL
     lowered = lower("\n".join(texts))
     return Clues(
         tuple(start for start in STARTS if start.letters in lowered),

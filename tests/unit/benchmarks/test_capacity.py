@@ -13,6 +13,7 @@ from benchmarks.capacity.costs import (
     SESSION_POSTGRES,
     SESSION_WORKER,
     Costs,
+    Kept,
     load_costs,
 )
 from benchmarks.capacity.simulation import Installation, simulate, simulate_backlog
@@ -85,6 +86,14 @@ def test_plan_has_as_many_databases_as_hold_what_is_kept() -> None:
     assert plan.databases > 1
     assert 0.5e11 < plan.disk_bytes <= 1e11
     assert plan.apis - 1 < plan.rate * COSTS.recall_seconds / MOST_LOAD <= plan.apis
+
+
+@pytest.mark.parametrize(("numbers", "stored"), [(384, 1_536), (1_024, 4_096), (1_536, 8_192)])
+def test_large_vector_takes_a_page_of_its_own(numbers: int, stored: int) -> None:
+    """As PostgreSQL stores it: two of them do not fit into one."""
+    kept = Kept(memories=10, bytes_beside_vectors=0)
+
+    assert kept.disk_bytes(numbers) == 2 * 10 * stored
 
 
 def test_costs_are_those_of_the_latest_run(tmp_path: Path) -> None:

@@ -200,9 +200,10 @@ def test_stand_ins_change_nothing_when_they_are_put_in_again(text: str) -> None:
 def test_stand_ins_take_linear_time_when_a_text_is_hostile(piece: str) -> None:
     """Ten times the text takes about ten times as long, never a hundred times."""
     masked("+1 415 555 2671, 536-90-4399, DE89370400440532013000")
-    small, large = (_seconds(piece * (size // len(piece))) for size in (5_000, 50_000))
+    small, large = (piece * (size // len(piece)) for size in (5_000, 50_000))
 
-    assert large < 40 * max(small, 0.005)
+    # A machine may stumble once; what takes a hundred times as long does so each time.
+    assert any(_seconds(large) < 40 * max(_seconds(small), 0.001) for _ in range(3))
 
 
 def _seconds(text: str) -> float:
