@@ -92,7 +92,7 @@ def payload_of(point: IndexPoint) -> dict[str, str | int]:
     }
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def number_of(*names: str) -> int:
     """A number of 63 bits that stands for these names in an index, where they would be slow.
 

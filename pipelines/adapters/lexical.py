@@ -92,6 +92,6 @@ def inverse_document_frequency(documents: int, containing: int) -> float:
     return math.log(1 + (documents - containing + 0.5) / (containing + 0.5))
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8192)
 def _term_number(term: str) -> int:
     return int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")

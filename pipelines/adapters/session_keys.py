@@ -72,7 +72,7 @@ class OwnerKeys:
         return _begin(self.prefix, self.owner)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _begin(prefix: str, owner: Owner) -> str:
     """How all keys of a user begin; an operation needs it for several."""
     return f"{prefix}:sessions:{LAYOUT}:{{{Subject(owner).key}}}:"

@@ -52,7 +52,7 @@ _POLITE = re.compile(
 )
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def statement_key(statement: str) -> str:
     """The key that two statements share only if they say the same, word for word.
 

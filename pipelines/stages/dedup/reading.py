@@ -59,7 +59,8 @@ class Reading:
     has_speaker: bool
 
 
-@lru_cache(maxsize=8192)
+# Some 8 kB each.
+@lru_cache(maxsize=1024)
 def read(statement: str) -> Reading:
     """Take a statement apart."""
     words = tokens(statement)
@@ -93,7 +94,7 @@ def read(statement: str) -> Reading:
     )
 
 
-@lru_cache(maxsize=32768)
+@lru_cache(maxsize=4096)
 def canonical(word: str) -> str:
     """The stem of a word's base form, one for all its synonyms."""
     found = stem(_base(word))

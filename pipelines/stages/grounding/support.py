@@ -289,7 +289,7 @@ def name_words(text: str) -> frozenset[str]:
 
 
 # Most words of a text are those of every text.
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _parts(word: str) -> frozenset[str]:
     return frozenset(part for part in _INNER_SIGNS.split(_plain(word).removesuffix("'s")) if part)
 
