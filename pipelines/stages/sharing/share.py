@@ -249,12 +249,14 @@ def choose_cited(
 # ---- recall --------------------------------------------------------------------------------------
 
 
-def without_own(own: Collection[Memory], shared: Iterable[Memory]) -> list[Memory]:
+def without_own(own: Collection[Memory], shared: Collection[Memory]) -> list[Memory]:
     """The shared memories about which the user has no word of their own.
 
     What they say themselves is traceable to their own message, and what they hold otherwise in
     the same slot is true of them.
     """
+    if not shared:
+        return []
     said = {said_key(memory.statement, memory.subject) for memory in own}
     slots = {memory.slot for memory in own if memory.slot is not None}
     return [
