@@ -125,6 +125,7 @@ class PgvectorTable:
     def remove_owner(self, owner: Owner) -> None:
         with self._transaction() as connection:
             connection.execute(self._sql(REMOVE_OWNER), _owner_values(owner))
+            self._graphs.forget(connection, owner)
 
     def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
         statement = self._sql(_SCAN_FIRST if after is None else _SCAN_BEHIND)
@@ -149,16 +150,15 @@ class PgvectorTable:
         terms = own_terms(owner, query_vector(text).indices)
         values = {
             **_owner_values(owner),
-            **{f"term_{number}": term for number, term in enumerate(terms)},
             "session_id": session_id,
             "as_of": None if as_of is None else as_of.timestamp(),
             "vector": BinaryVector(vector),
             "limit": limit,
         }
         graph = self._find_graph(owner)
-        statement = self._sql(make_search(len(terms), graph and graph.number))
+        template, asked = _ask(terms, graph)
         with self._reading() as connection:
-            rows = connection.execute(statement, values | _size_of(graph)).all()
+            rows = connection.execute(self._sql(template), values | asked).all()
         cosines = {_id_of(row.memory_id): float(row.cosine) for row in rows}
         lexical = {_id_of(row.memory_id): float(row.score) for row in rows if row.score is not None}
         return merge_hits(cosines, lexical)
@@ -348,8 +348,17 @@ def _nearest(
     return found
 
 
-def _size_of(graph: Graph | None) -> dict[str, object]:
-    return {} if graph is None else {"memories": graph.memories}
+def _ask(terms: Sequence[int], graph: Graph | None) -> tuple[str, dict[str, object]]:
+    """The statement by which these words are looked up, and its values of its own."""
+    if graph is None:
+        return make_search(len(terms)), {f"term_{n}": term for n, term in enumerate(terms)}
+    arranged, lead = graph.words.arrange(terms)
+    values: dict[str, object] = {"memories": graph.memories}
+    for n, term in enumerate(arranged):
+        values[f"term_{n}"] = term
+        if n >= lead.counted:
+            values[f"holding_{n}"] = graph.words.holders[term]
+    return make_search(len(terms), graph.number, lead), values
 
 
 def _owner_values(owner: Owner) -> dict[str, str]:

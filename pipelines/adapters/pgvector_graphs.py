@@ -4,6 +4,8 @@ One graph over everybody's rows would be walked for the few of one owner. So eac
 has one of his own rows alone: a partial index of pgvector's kind HNSW (Malkov and Yashunin,
 "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
 graphs", 2018), under the owner's number, which stands in a query as it stands in the index.
+
+Its comment in the catalogue holds the owner's common words, which go with it.
 """
 
 from __future__ import annotations
@@ -19,12 +21,20 @@ import structlog
 from sqlalchemy import event, text
 
 from pipelines.adapters.pgvector_format import owner_number
+from pipelines.adapters.pgvector_words import (
+    COUNT,
+    NOT_COUNTED,
+    CommonWords,
+    least_holders,
+    read_words,
+    write_words,
+)
 from pipelines.model import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +49,8 @@ _SURVEY_SECONDS = 600.0
 # Candidates that are kept in sight: more than a search asks for (docs/decisions/0039).
 _SET_SEARCH = "SET hnsw.ef_search = 100; SET hnsw.iterative_scan = strict_order"
 _FIND = """
-SELECT graph.relname AS name, greatest(graph.reltuples, 0) AS memories, indisvalid AS is_whole
+SELECT graph.relname AS name, greatest(graph.reltuples, 0) AS memories, indisvalid AS is_whole,
+       obj_description(indexrelid, 'pg_class') AS words
 FROM pg_index JOIN pg_class AS graph ON graph.oid = indexrelid
 WHERE indrelid = to_regclass(:table) AND starts_with(graph.relname, :prefix)
 """
@@ -52,6 +63,9 @@ CREATE INDEX CONCURRENTLY {name} ON {table}
 USING hnsw ((embedding::halfvec({size})) halfvec_cosine_ops) WITH (m = 10, ef_construction = 48)
 WHERE owner_number = {number}
 """
+_KEEP_WORDS = "COMMENT ON INDEX {name} IS '{words}'"
+_FORGET_WORDS = "COMMENT ON INDEX {name} IS NULL"
+_IS_THERE = "SELECT to_regclass(:name) IS NOT NULL"
 _DROP = "DROP INDEX CONCURRENTLY IF EXISTS {name}"
 # Waits for whatever was begun before, and takes as long as it takes. Several processes would share
 # memory for it, of which a container has little.
@@ -71,11 +85,13 @@ class Graph:
 
     Attributes:
         number: The owner's.
-        memories: How many there were when they were last counted.
+        memories: How many there were when PostgreSQL last counted them.
+        words: His common ones.
     """
 
     number: int
     memories: int
+    words: CommonWords
 
 
 class Graphs:
@@ -114,7 +130,8 @@ class Graphs:
     def tend(self) -> int:
         """Make those that are missing, and drop those that are not worth it any more.
 
-        One process at a time; searches and writes go on. Gives how many were made.
+        Common words are counted where that is due. One process at a time; searches and writes go
+        on. Gives how many were made.
         """
         if self._size > MAX_SIZE or time.monotonic() < self._survey_at:
             return 0
@@ -122,28 +139,53 @@ class Graphs:
         with self._alone() as connection:
             return 0 if connection is None else self._tend(connection)
 
+    def forget(self, connection: Connection, owner: Owner) -> None:
+        """Of an owner whose memories are gone; the empty graph goes when it is next tended."""
+        name = self._name(owner_number(owner))
+        if connection.scalar(text(_IS_THERE), {"name": name}):
+            connection.execute(text(_FORGET_WORDS.format(name=name)))
+
     def _tend(self, connection: Connection) -> int:
         rows = connection.execute(
             text(_COUNT_LARGE.format(table=self._table)), {"least": self._large // 2}
         )
-        counts = {owner_number(Owner(row.tenant_id, row.user_id)): row.memories for row in rows}
-        present = {number: is_whole for number, _, is_whole in self._list(connection)}
-        for number, is_whole in present.items():
-            if not is_whole or number not in counts:
-                connection.execute(text(_DROP.format(name=self._name(number))))
-        kept = {number for number, is_whole in present.items() if is_whole} & counts.keys()
-        wanted = [number for number, count in counts.items() if count >= self._large]
-        missing = sorted(set(wanted) - kept, key=counts.__getitem__, reverse=True)
+        owners = {owner_number(Owner(row.tenant_id, row.user_id)): row for row in rows}
+        whole, damaged = self._list(connection)
+        kept = {number: graph for number, graph in whole.items() if number in owners}
+        for number in (whole.keys() | damaged) - kept.keys():
+            connection.execute(text(_DROP.format(name=self._name(number))))
+        missing = [
+            number
+            for number, row in owners.items()
+            if number not in kept and row.memories >= self._large
+        ]
+        missing.sort(key=lambda number: owners[number].memories, reverse=True)
         made = missing[: max(_MAX_GRAPHS - len(kept), 0)]
         for number in made:
-            began = time.monotonic()
-            kilobytes = memory_for(counts[number], self._size)
-            connection.execute(text(_SET_MEMORY.format(kilobytes=kilobytes)))
-            connection.execute(text(self._build(number)))
-            seconds = round(time.monotonic() - began, 1)
-            log.info("graph_made", memories=counts[number], seconds=seconds)
+            self._make(connection, number, owners[number].memories)
+        for number in [*kept, *made]:
+            words = kept[number].words if number in kept else NOT_COUNTED
+            if words.is_outdated(owners[number].memories):
+                self._count_words(connection, number, owners[number])
         self._look(connection)
         return len(made)
+
+    def _make(self, connection: Connection, number: int, memories: int) -> None:
+        began = time.monotonic()
+        kilobytes = memory_for(memories, self._size)
+        connection.execute(text(_SET_MEMORY.format(kilobytes=kilobytes)))
+        connection.execute(text(self._build(number)))
+        seconds = round(time.monotonic() - began, 1)
+        log.info("graph_made", memories=memories, seconds=seconds)
+
+    def _count_words(self, connection: Connection, number: int, counted: Row[Any]) -> None:
+        least = least_holders(self._large)
+        values = {"tenant_id": counted.tenant_id, "user_id": counted.user_id, "least": least}
+        rows = connection.execute(text(COUNT.format(table=self._table)), values)
+        words = CommonWords(counted.memories, least, {row.term: row.holders for row in rows})
+        kept = _KEEP_WORDS.format(name=self._name(number), words=write_words(words))
+        connection.exec_driver_sql(kept)
+        log.info("words_counted", memories=words.memories, common=len(words.holders))
 
     def _build(self, number: int) -> str:
         name = self._name(number)
@@ -153,17 +195,21 @@ class Graphs:
         )
 
     def _look(self, connection: Connection) -> None:
-        found = self._list(connection)
-        whole = [(number, count) for number, count, is_whole in found if is_whole]
-        self._known = {number: Graph(number, count) for number, count in whole}
+        self._known, _ = self._list(connection)
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
-    def _list(self, connection: Connection) -> list[tuple[int, int, bool]]:
+    def _list(self, connection: Connection) -> tuple[dict[int, Graph], set[int]]:
+        """Those that can be searched, by number, and the numbers of those that were cut off."""
         values = {"table": self._table, "prefix": self._prefix}
-        return [
-            (int(row.name.removeprefix(self._prefix)), int(row.memories), row.is_whole)
-            for row in connection.execute(text(_FIND), values)
-        ]
+        whole: dict[int, Graph] = {}
+        damaged: set[int] = set()
+        for row in connection.execute(text(_FIND), values):
+            number = int(row.name.removeprefix(self._prefix))
+            if row.is_whole:
+                whole[number] = Graph(number, int(row.memories), read_words(row.words))
+            else:
+                damaged.add(number)
+        return whole, damaged
 
     def _name(self, number: int) -> str:
         return f"{self._prefix}{number}"

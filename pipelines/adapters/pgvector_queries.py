@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
-# By meaning every row of the owner is compared; by words only those are read that share one: the
+# By meaning every row of the owner is compared; by words only those are read that hold one: the
 # terms are the owner's own numbers, so the index of terms names nobody else's rows. Both legs are
-# scored with what their rows hold. They are not joined: before the first ANALYZE of a fresh table a
-# join is planned for one row, and took ten times as long.
+# scored with what their rows hold, and of what words alone have found only the best is compared.
+# They are not joined: before the first ANALYZE of a fresh table a join is planned for one row, and
+# took ten times as long.
 _SEARCH = """
 WITH query AS MATERIALIZED (
     SELECT CAST(:vector AS vector) AS vector
 ), near AS MATERIALIZED ({near}
 ), named AS MATERIALIZED (
-    SELECT tenant_id, user_id, {is_visible} AS is_visible,
-           memory_id, 1 - (embedding <=> query.vector) AS cosine{weights}
-    FROM {table} CROSS JOIN query WHERE owned_terms && ARRAY[{terms}]
+    SELECT tenant_id, user_id, {is_visible} AS is_visible, memory_id{weights}
+    FROM {table} WHERE owned_terms {operator} ARRAY[{terms}]
 ), mine AS MATERIALIZED (
     SELECT * FROM named WHERE tenant_id = :tenant_id AND user_id = :user_id
-), rarity AS MATERIALIZED (
-    SELECT everything{rarity} FROM (SELECT {everything} AS everything{holding} FROM mine) AS counted
-)
+), rarity AS MATERIALIZED ({rarity})
 SELECT memory_id, cosine, {score} AS score FROM near CROSS JOIN rarity
 UNION
-(SELECT memory_id, cosine, {score} AS score FROM mine CROSS JOIN rarity
- WHERE is_visible ORDER BY score DESC, memory_id LIMIT :limit)
+SELECT memory_id, (
+    SELECT 1 - (embedding <=> query.vector) FROM {table} AS stored CROSS JOIN query
+    WHERE stored.memory_id = best.memory_id
+) AS cosine, score
+FROM (
+    SELECT memory_id, {score} AS score FROM mine CROSS JOIN rarity
+    WHERE is_visible ORDER BY score DESC, memory_id LIMIT :limit
+) AS best
+"""
+_SEARCH_BY_MEANING = """
+WITH query AS MATERIALIZED (
+    SELECT CAST(:vector AS vector) AS vector
+), near AS MATERIALIZED ({near}
+), rarity AS MATERIALIZED ({rarity})
+SELECT memory_id, cosine, {score} AS score FROM near CROSS JOIN rarity
 """
 _SEARCH_WITHOUT_WORDS = """
 WITH query AS MATERIALIZED (
@@ -50,7 +62,6 @@ _NEAR_BY_GRAPH = """
         LIMIT :limit
     ) AS walked CROSS JOIN query
     WHERE tenant_id = :tenant_id AND user_id = :user_id"""
-_COUNTED = "greatest(CAST(:memories AS bigint), {held})"
 _IS_VISIBLE = """
     (scope <> 'session' OR session_id = CAST(:session_id AS text)) AND CASE
         WHEN CAST(:as_of AS double precision) IS NULL THEN state = 'active'
@@ -62,26 +73,49 @@ _WEIGHT = (
     f"CASE WHEN {_TERM} = ANY (owned_terms) THEN weights[array_position(owned_terms, {_TERM})] END"
     " AS weight_{n}"
 )
-_HOLDING = "count(weight_{n}) AS holding_{n}"
+_KNOWN = "CAST(:holding_{n} AS bigint)"
 # The inverse document frequency of BM25, in this owner's own rows.
 _RARITY = (
     "ln(1 + CAST(2 * (everything - holding_{n}) + 1 AS double precision) / (2 * holding_{n} + 1))"
     " AS rarity_{n}"
 )
+_RARITIES = """
+    SELECT everything{rarity} FROM (SELECT {everything} AS everything{holding} {read}) AS counted
+"""
 _SHARE = "coalesce(weight_{n} * rarity_{n}, 0)"
 
 
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Which words of a question lead to rows: the others score what is found.
+
+    Attributes:
+        words: How many, the first ones.
+        is_all: Whether to rows that hold all of them instead of one. Then how many hold each word
+            is a parameter, ``holding_0`` and so on; else it is for those that do not lead.
+    """
+
+    words: int
+    is_all: bool = False
+
+    @property
+    def counted(self) -> int:
+        """Words of which all rows are read."""
+        return 0 if self.is_all else self.words
+
+
 @lru_cache
-def make_search(terms: int, graph: int | None = None) -> str:
+def make_search(terms: int, graph: int | None = None, lead: Lead | None = None) -> str:
     """The candidates of both legs with both of their scores.
 
     Args:
         terms: How many words are asked for, as parameters ``term_0``, ``term_1`` and so on.
         graph: The number of the owner, if there is a graph of his: then what is near is found
             by it, and how many ``memories`` there are is a parameter.
+        lead: Where not all words lead to all rows that hold them.
     """
-    numbers = range(terms)
-    weights = "".join(f",\n           {_WEIGHT.format(n=n)}" for n in numbers)
+    lead = lead or Lead(terms)
+    weights = "".join(f",\n           {_WEIGHT.format(n=n)}" for n in range(terms))
     near = (_NEAR if graph is None else _NEAR_BY_GRAPH).format(
         table="{table}",
         size="{size}",
@@ -91,25 +125,33 @@ def make_search(terms: int, graph: int | None = None) -> str:
     )
     if not terms:
         return _SEARCH_WITHOUT_WORDS.format(near=near)
-    found = ", ".join(f"weight_{n}" for n in numbers)
-    score = " + ".join(_SHARE.format(n=n) for n in numbers)
-    return _SEARCH.format(
+    template = _SEARCH if lead.words else _SEARCH_BY_MEANING
+    return template.format(
         table="{table}",
         near=near,
-        everything=_COUNT if graph is None else _counted(terms),
         is_visible=_IS_VISIBLE,
-        terms=", ".join(_TERM.format(n=n) for n in numbers),
+        operator="@>" if lead.is_all else "&&",
+        terms=", ".join(_TERM.format(n=n) for n in range(lead.words)),
         weights=weights,
-        holding="".join(f", {_HOLDING.format(n=n)}" for n in numbers),
-        rarity="".join(f", {_RARITY.format(n=n)}" for n in numbers),
-        score=f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END",
+        rarity=_rarity(terms, lead.counted, has_graph=graph is not None),
+        score=_score(terms),
     )
 
 
-def _counted(terms: int) -> str:
-    """There are no fewer memories than hold one of the words, whenever they were counted."""
-    held = ", ".join(f"count(weight_{n})" for n in range(terms))
-    return _COUNTED.format(held=held)
+def _rarity(terms: int, counted: int, *, has_graph: bool) -> str:
+    held = [f"count(weight_{n})" if n < counted else _KNOWN.format(n=n) for n in range(terms)]
+    # There are no fewer memories than hold one of the words, whenever they were counted.
+    everything = f"greatest(CAST(:memories AS bigint), {', '.join(held)})" if has_graph else _COUNT
+    holding = "".join(f", {held[n]} AS holding_{n}" for n in range(terms))
+    rarity = "".join(f", {_RARITY.format(n=n)}" for n in range(terms))
+    read = "FROM mine" if counted else ""
+    return _RARITIES.format(rarity=rarity, everything=everything, holding=holding, read=read)
+
+
+def _score(terms: int) -> str:
+    found = ", ".join(f"weight_{n}" for n in range(terms))
+    score = " + ".join(_SHARE.format(n=n) for n in range(terms))
+    return f"CASE WHEN coalesce({found}) IS NOT NULL THEN {score} END"
 
 
 _NEIGHBOURS = """

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.pgvector_format import BinaryVector, owner_number
-from pipelines.adapters.pgvector_queries import make_neighbours, make_search
+from pipelines.adapters.pgvector_queries import Lead, make_neighbours, make_search
 from pipelines.adapters.postgres import Database
 from pipelines.model import MemoryState, Scope
 from tests.contract.points import ALICE, BOB, gone, make_point
@@ -66,6 +66,19 @@ class World:
             )
             return "\n".join(lines.all())
 
+    def search(self, vector: Vector, said: str) -> list[Hit]:
+        return self.index.search(ALICE, None, vector, said, 10)
+
+    def words(self) -> dict[int, int]:
+        """As a process finds them that starts now."""
+        graph = self.open()._graphs.find(ALICE)
+        assert graph is not None
+        return dict(graph.words.holders)
+
+    def forget_words(self) -> None:
+        with self._database.transaction() as connection:
+            connection.exec_driver_sql(f"COMMENT ON INDEX {self.graphs()[0]} IS 'of old'")
+
     def graphs(self) -> list[str]:
         with self._database.transaction() as connection:
             found = connection.exec_driver_sql(
@@ -93,7 +106,7 @@ def keys(hits: Sequence[Hit]) -> list[MemoryId]:
 
 def test_graph_finds_what_comparing_all_finds(world: World) -> None:
     """With the scores of both legs; only those who have many get a graph."""
-    asked = [(world.vector(), f"Which {animal}?") for animal in ANIMALS * 4]
+    asked = [(world.vector(), f"Which is {n}?") for n in range(0, 2 * LARGE, 20)]
     before = [world.index.search(ALICE, None, vector, said, 10) for vector, said in asked]
     nearest = world.index.neighbours(ALICE, [vector for vector, _ in asked], 10)
 
@@ -115,6 +128,55 @@ def test_graph_finds_what_comparing_all_finds(world: World) -> None:
     assert 20 == len(world.index.search(BOB, None, world.vector(), "terrier", 50))
 
 
+def test_common_words_score_what_others_find(world: World) -> None:
+    """As they score it where every row that holds one is read."""
+    vector = world.vector()
+    before = {hit.memory_id: hit for hit in world.search(vector, "Which terrier was 15?")}
+    world.index.tend()
+    after = {hit.memory_id: hit for hit in world.search(vector, "Which terrier was 15?")}
+
+    assert 80 == next(iter(world.words().values()))
+    named = world.points[15].memory_id
+    assert len(before) > 10 >= len(after.keys() - {named})
+    assert after[named] == before[named]
+    scored = [key for key, hit in after.items() if hit.lexical and key in before]
+    assert len(scored) > 1
+    for key in scored:
+        assert after[key].lexical == pytest.approx(before[key].lexical)
+
+
+def test_words_that_are_all_common_lead_to_what_holds_them_all(world: World) -> None:
+    """One of them alone leads nowhere, but scores what is near."""
+    both = [world.point(f"A pony and a parrot of {n}.") for n in range(3)]
+    world.index.apply(both, [])
+    world.index.tend()
+    vector = world.vector()
+
+    found = keys(world.search(vector, "Where are parrot and pony?"))
+    assert {point.memory_id for point in both} <= set(found)
+    assert 10 <= len(found) <= 10 + len(both)
+    alone = world.search(vector, "Where is the parrot?")
+    assert 10 == len(alone)
+    assert {None} < {hit.lexical for hit in alone}
+
+
+def test_words_are_counted_again_when_there_are_many_more(world: World) -> None:
+    """Not before; and those of a graph of which no words are kept."""
+    world.index.tend()
+    assert 5 == len(world.words())
+    world.index.apply([world.point("A goat.") for _ in range(60)], [])
+    world.open().tend()
+    assert 5 == len(world.words())
+    world.index.apply([world.point("A goat.") for _ in range(60)], [])
+    world.open().tend()
+    assert [80, 80, 80, 80, 80, 120] == sorted(world.words().values())
+
+    world.forget_words()
+    assert {} == world.words()
+    world.open().tend()
+    assert 6 == len(world.words())
+
+
 def test_graph_is_walked_and_no_row_besides_is_compared(world: World) -> None:
     """Both statements go by the graph, and by the terms where words are asked for."""
     world.index.tend()
@@ -123,12 +185,22 @@ def test_graph_is_walked_and_no_row_besides_is_compared(world: World) -> None:
         "vector": BinaryVector(world.vector()),
         "vector_0": BinaryVector(world.vector()),
         "term_0": 1,
+        "term_1": 2,
+        "holding_0": 3,
+        "holding_1": 4,
         "session_id": None,
         "as_of": None,
         "limit": 10,
         "memories": 400,
     }
-    for statement in (make_search(1, number), make_search(0, number), make_neighbours(1, number)):
+    for statement in (
+        make_search(1, number),
+        make_search(0, number),
+        make_search(2, number, Lead(1)),
+        make_search(2, number, Lead(2, is_all=True)),
+        make_search(2, number, Lead(0)),
+        make_neighbours(1, number),
+    ):
         plan = world.explain(statement, values)
         assert f"Index Scan using {world.graphs()[0]}" in plan
         assert "Seq Scan" not in plan
@@ -191,8 +263,10 @@ def test_graph_that_was_cut_off_is_made_anew(world: World) -> None:
 def test_graph_goes_with_the_memories(world: World) -> None:
     """Of an owner who was erased nothing is left but for a while an empty graph."""
     world.index.tend()
+    assert world.words()
     world.index.remove_owner(ALICE)
 
+    assert {} == world.words()
     assert [] == world.index.search(ALICE, None, world.vector(), "terrier", 5)
     assert 0 == world.open().tend()
     assert [] == world.graphs()
