@@ -25,7 +25,9 @@ def is_duplicate(a: str, b: str, cosine: float, policy: DedupPolicy) -> bool:
     """
     if statement_key(a) == statement_key(b):
         return True
-    return cosine >= policy.min_cosine and not vetoes(a, b) and _say_as_much(read(a), read(b))
+    if cosine < policy.min_cosine or any(vetoes(a, b)):
+        return False
+    return _say_as_much(read(a), read(b))
 
 
 def _say_as_much(a: Reading, b: Reading) -> bool:

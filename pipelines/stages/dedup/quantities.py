@@ -11,7 +11,7 @@ from pipelines.stages.dedup import lexicon
 from pipelines.stages.dedup.numerals import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,23 +54,31 @@ _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?(am|pm)?", re.IGNORECASE)
 _HOUR = re.compile(r"(\d{1,2})(am|pm)", re.IGNORECASE)
 _ATTACHED = re.compile(r"([-+]?\d+(?:\.\d+)?)([a-z]+)", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?\d+(?:[.,/-]\d+)*")
+_AMOUNT = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)", re.IGNORECASE)
 _HOURS = 24
+_SAID = frozenset(("once", "twice", "noon", "midnight"))
 _Found = tuple[set[tuple[str, str]], set[int]]
 
 
 def read_figures(words: Sequence[str]) -> Figures:
     """Dates first, then what numbers are left."""
     lowered = [word.lower() for word in words]
-    dates, taken = _dates(words, lowered)
+    figures = [at for at, word in enumerate(lowered) if _is_figure(word)]
+    dates, taken = _dates(words, lowered, figures)
     quantities: list[Quantity] = []
-    for position in range(len(lowered)):
+    for position in figures:
         if position not in taken:
             quantities += _quantity_at(lowered, position, taken)
     return Figures(frozenset(_summed(quantities)), frozenset(dates), frozenset(taken))
 
 
-def _dates(words: Sequence[str], lowered: Sequence[str]) -> _Found:
+def _is_figure(word: str) -> bool:
+    """Whether a word can be a number by itself; names of days and months are none."""
+    return word[0].isdigit() or word[0] in "+-" or word in _SAID
+
+
+def _dates(words: Sequence[str], lowered: Sequence[str], figures: Iterable[int]) -> _Found:
     dates: set[tuple[str, str]] = set()
     taken: set[int] = set()
     for position, word in enumerate(lowered):
@@ -83,7 +91,7 @@ def _dates(words: Sequence[str], lowered: Sequence[str]) -> _Found:
             for day_at in _day_beside(lowered, position):
                 dates.add(("day", _day(lowered[day_at])))
                 taken.add(day_at)
-    for position in set(range(len(lowered))) - taken:
+    for position in set(figures) - taken:
         parts = list(_written_date(lowered, position))
         dates.update(part for part, _ in parts)
         taken.update(at for _, at in parts)
@@ -215,13 +223,13 @@ def _attached(
 
 def _measured(digits: str, unit: str) -> Quantity:
     dimension, size = lexicon.UNITS[unit]
-    if not re.fullmatch(r"[-+]?\d+(?:\.\d+)?", digits):
+    if not _AMOUNT.fullmatch(digits):
         return Quantity(dimension, digits, digits, unit)
     return Quantity(dimension, plain(Decimal(digits) * Decimal(size)), digits, unit)
 
 
 def _summed(quantities: list[Quantity]) -> list[Quantity]:
-    """Add what is said in parts: 1 hour 30 minutes is 90 minutes."""
+    """Add what is said in parts: 1 hour 30 minutes is 90 minutes, 2-3 hours are no sum."""
     summed: list[Quantity] = []
     for quantity in quantities:
         last = summed[-1] if summed else None
@@ -229,6 +237,8 @@ def _summed(quantities: list[Quantity]) -> list[Quantity]:
             last is not None
             and quantity.measure == last.measure == "time"
             and quantity.unit
+            and _AMOUNT.fullmatch(last.amount)
+            and _AMOUNT.fullmatch(quantity.amount)
             and _size(last) > _size(quantity)
         ):
             total = plain(Decimal(last.amount) + Decimal(quantity.amount))

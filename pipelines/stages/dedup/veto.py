@@ -9,22 +9,25 @@ from pipelines.stages.dedup.normalise import statement_key
 from pipelines.stages.dedup.reading import Reading, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from pipelines.stages.dedup.quantities import Quantity
 
 
-def vetoes(a: str, b: str) -> tuple[str, ...]:
-    """What the two statements contradict each other in; symmetric, empty for equal ones.
+def vetoes(a: str, b: str) -> Iterator[str]:
+    """What the two statements contradict each other in; symmetric, nothing for equal ones.
 
     The reasons, in this order: ``number``, ``unit``, ``date``, ``name``, ``negation``,
     ``antonym``, ``tense`` (works / worked), ``role`` (who did it to whom), ``question``.
-    What only one of them says is no contradiction.
+    What only one of them says is no contradiction. Each is looked for when it is asked for: most
+    pairs differ in a number or a name already.
     """
     if statement_key(a) == statement_key(b):
-        return ()
+        return
     first, second = read(a), read(b)
-    return tuple(reason for reason, disagree in _CHECKS.items() if disagree(first, second))
+    for reason, disagree in _CHECKS.items():
+        if disagree(first, second):
+            yield reason
 
 
 def _differ_in_number(a: Reading, b: Reading) -> bool:

@@ -113,11 +113,12 @@ class Relations:
         cosine = float(self.vector_of(a.statement) @ self.vector_of(b.statement))
         if cosine < self.policy.min_ask:
             return False
+        # The first one tells: no other comes before the hard ones.
+        if next(vetoes(a.statement, b.statement), None) in _HARD_VETOES:
+            return False
         if is_duplicate(a.statement, b.statement, cosine, self.policy):
             return self._overruled(a, b, cosine) is Relation.SAME
         if a.is_verbatim or b.is_verbatim:
-            return False
-        if _HARD_VETOES.intersection(vetoes(a.statement, b.statement)):
             return False
         return self._verdict(a, b, cosine) is Relation.SAME
 

@@ -19,6 +19,12 @@ _VOCABULARY = (
 )
 _WORDS = st.sampled_from(_VOCABULARY.split())
 _STATEMENTS = st.lists(_WORDS, min_size=1, max_size=12).map(" ".join) | st.text(max_size=40)
+_FIGURE_PARTS = (
+    "12 3rd 1st 2-3 1/2 +3.5 -5 1,000 2023-05-08 8.5.2023 12/31/2024 1990s 90s 1999 17:00 5pm pm "
+    "o'clock noon midnight once twice $ 5k 82kg % May Monday hour hours 30 minutes seconds days "
+    "and of twenty five hundred thousand \u0663 \u00bd \u00b2 \uff11\uff12:\uff13\uff10"
+)
+_FIGURES = st.lists(st.sampled_from(_FIGURE_PARTS.split()), max_size=9).map(" ".join)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +198,7 @@ def test_same_value_fails_when_the_values_differ_or_are_unknown(
 def test_vetoes_name_the_reason_when_statements_contradict(reason: str, a: str, b: str) -> None:
     """What a vector blurs is told apart by its words."""
     assert reason in vetoes(a, b)
-    assert vetoes(a, b) == vetoes(b, a)
+    assert list(vetoes(a, b)) == list(vetoes(b, a))
 
 
 @pytest.mark.parametrize(
@@ -210,19 +216,19 @@ def test_vetoes_name_the_reason_when_statements_contradict(reason: str, a: str, 
 )
 def test_vetoes_stay_away_when_statements_agree(a: str, b: str) -> None:
     """Another wording, or one more detail, contradicts nothing."""
-    assert vetoes(a, b) == ()
+    assert not list(vetoes(a, b))
 
 
 @given(_STATEMENTS, _STATEMENTS)
 def test_vetoes_are_symmetric(a: str, b: str) -> None:
     """Which statement came first decides nothing."""
-    assert vetoes(a, b) == vetoes(b, a)
+    assert list(vetoes(a, b)) == list(vetoes(b, a))
 
 
 @given(_STATEMENTS)
 def test_vetoes_are_empty_when_a_statement_meets_itself(statement: str) -> None:
     """Nothing contradicts itself."""
-    assert vetoes(statement, statement) == ()
+    assert not list(vetoes(statement, statement))
 
 
 @pytest.mark.parametrize(
@@ -280,9 +286,21 @@ def test_is_duplicate_needs_no_vector_when_the_keys_are_equal() -> None:
     assert is_duplicate("User keeps two hens.", "the user keeps 2 hens", 0.0, POLICY)
 
 
+@given(_FIGURES, _FIGURES)
+def test_any_figures_can_be_compared(a: str, b: str) -> None:
+    """Ranges, fractions, dates and hours beside each other, however little sense they make."""
+    assert list(vetoes(a, b)) == list(vetoes(b, a))
+
+
+def test_ranges_and_fractions_are_not_added_to_what_follows() -> None:
+    """They are no numbers, and a consolidation must not fail because of one."""
+    assert "number" in vetoes("The hike takes 2-3 hours 30 minutes", "The hike takes 4 hours")
+    assert not list(vetoes("It took 1/2 hour 30 seconds", "He says it took 1/2 hour 30 seconds"))
+
+
 @given(_STATEMENTS, _STATEMENTS)
 def test_is_duplicate_is_symmetric_and_never_against_a_veto(a: str, b: str) -> None:
     """The older of two memories has no other say than the newer."""
     verdict = is_duplicate(a, b, NEAR, POLICY)
     assert verdict == is_duplicate(b, a, NEAR, POLICY)
-    assert not (verdict and vetoes(a, b))
+    assert not (verdict and list(vetoes(a, b)))
