@@ -65,11 +65,12 @@ def statement_key(statement: str) -> str:
     return _caseless(" ".join(words)) or " ".join(_caseless(statement).split())
 
 
-def tokens(text: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def tokens(text: str) -> tuple[str, ...]:
     """Words, numbers in digits, signs with a meaning and sentence ends; case is kept."""
     text = _expanded(text.replace("`", "'") if text.isascii() else _in_plain_signs(text))
     text = _GROUPED.sub(lambda match: match[0].replace(",", ""), _BARE_DECIMAL.sub("0.", text))
-    return in_digits(_SIGN.sub(_separated, text).split())
+    return tuple(in_digits(_SIGN.sub(_separated, text).split()))
 
 
 def _expanded(text: str) -> str:

@@ -19,7 +19,8 @@ _TENS = {word: 10 * number for number, word in enumerate(_TIMES_TEN.split(), sta
 _UNITS = {word: number for word, number in _SMALL.items() if 0 < number < 10}  # noqa: PLR2004 - one digit
 _MULTIPLES = {"hundred": 100, "dozen": 12}
 _GROUPS = {"thousand": 1_000, "million": 1_000_000, "billion": 1_000_000_000}
-_NUMBER_WORDS = frozenset(_SMALL) | frozenset(_TENS) | frozenset(_MULTIPLES) | frozenset(_GROUPS)
+_SCALES = frozenset(_MULTIPLES) | frozenset(_GROUPS)
+_NUMBER_WORDS = frozenset(_SMALL) | frozenset(_TENS) | _SCALES
 _ORDINALS = {
     "first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th",
     "sixth": "6th", "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th",
@@ -37,11 +38,13 @@ _Read = tuple[Decimal, int]
 def in_digits(words: Sequence[str]) -> list[str]:
     """The same words with numbers in digits: twenty-five, two hundred and five, third."""
     folded: list[str] = []
+    lowered = [*map(str.lower, words), ""]
     position = 0
     while position < len(words):
-        read = _number_at(words, position) if _may_begin(words[position]) else None
+        is_number = _may_begin(lowered[position], lowered[position + 1])
+        read = _number_at(words, position) if is_number else None
         if read is None:
-            folded.append(_ORDINALS.get(words[position].lower(), words[position]))
+            folded.append(_ORDINALS.get(lowered[position], words[position]))
             position += 1
         else:
             value, after = read
@@ -51,8 +54,9 @@ def in_digits(words: Sequence[str]) -> list[str]:
     return folded
 
 
-def _may_begin(word: str) -> bool:
-    return word[0].isdigit() or word.lower() in _NUMBER_WORDS
+def _may_begin(word: str, following: str) -> bool:
+    """A numeral by itself is in digits already."""
+    return following in _SCALES if word[0].isdigit() else word in _NUMBER_WORDS
 
 
 def plain(value: Decimal) -> str:

@@ -90,7 +90,7 @@ def read(statement: str) -> Reading:
         past=past,
         present=present,
         is_question=QUESTION_TOKEN in words,
-        has_speaker=words[1:2] == [STOP_TOKEN],
+        has_speaker=words[1:2] == (STOP_TOKEN,),
     )
 
 

@@ -127,12 +127,6 @@ PEOPLE = word_set(
 
 
 @lru_cache(maxsize=1024)
-def read_words(text: str) -> tuple[str, ...]:
-    """Words and signs with a meaning, numbers in digits; contractions in full."""
-    return tuple(tokens(text))
-
-
-@lru_cache(maxsize=1024)
 def read_clauses(text: str) -> tuple[Clause, ...]:
     """Take a text apart; a denial reaches through the items of a list, and to the clause's end."""
     plain = _IDIOMS.sub(" ", straight(text))

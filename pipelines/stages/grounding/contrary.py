@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from pipelines.stages.dedup import lexicon
+from pipelines.stages.dedup.normalise import tokens
 from pipelines.stages.dedup.quantities import read_figures
 from pipelines.stages.dedup.reading import canonical
-from pipelines.stages.grounding.clauses import Clause, Polarity, read_words
+from pipelines.stages.grounding.clauses import Clause, Polarity
 from pipelines.stages.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _sounds_negative(clauses: Clauses) -> bool:
 
 def turns_direction(stated: str, quoted: str) -> bool:
     """Whether what is left and what is reached, or preferred and put behind, change places."""
-    said, heard = read_words(stated), read_words(quoted)
+    said, heard = tokens(stated), tokens(quoted)
     away, towards = _bound(said, _AWAY), _bound(said, _TOWARDS)
     heard_away, heard_towards = _bound(heard, _AWAY), _bound(heard, _TOWARDS)
     has_both = bool(heard_away) and bool(heard_towards)
@@ -203,16 +204,16 @@ def _differ(own: set[int], heard: set[int]) -> bool:
 
 
 def _lowered(text: str) -> set[str]:
-    return {word.lower() for word in read_words(text)}
+    return {word.lower() for word in tokens(text)}
 
 
 def miscounts(stated: str, quoted: str) -> bool:
     """Whether a number is said of another thing, or in another unit, than in the quote."""
-    heard = read_figures(read_words(quoted)).quantities
-    known = _canonical(read_words(quoted))
+    heard = read_figures(tokens(quoted)).quantities
+    known = _canonical(tokens(quoted))
     return any(
         _is_miscounted(quantity, heard, known)
-        for quantity in read_figures(read_words(stated)).quantities
+        for quantity in read_figures(tokens(stated)).quantities
     )
 
 
@@ -293,7 +294,7 @@ def is_outdated(stated: Clauses, quoted: Clauses) -> bool:
 
 def is_left_behind(value: str, statement: str, quoted: str) -> bool:
     """Whether a value is what the quote moves away from: Rome of "from Rome to Oslo"."""
-    heard = read_words(quoted)
+    heard = tokens(quoted)
     away, towards = _bound(heard, _AWAY), _bound(heard, _TOWARDS)
-    own = _canonical(read_words(value))
-    return bool(towards) and bool(own & away - towards - _bound(read_words(statement), _AWAY))
+    own = _canonical(tokens(value))
+    return bool(towards) and bool(own & away - towards - _bound(tokens(statement), _AWAY))

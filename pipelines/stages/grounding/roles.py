@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pipelines.stages.dedup.normalise import tokens
 from pipelines.stages.dedup.reading import canonical, canonicals
-from pipelines.stages.grounding.clauses import PEOPLE, Clause, read_clauses, read_words
+from pipelines.stages.grounding.clauses import PEOPLE, Clause, read_clauses
 from pipelines.stages.wordlist import word_set
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def takes_over(statement: str, speakers: Collection[str], quoted: Sequence[Claus
         speakers: The words of the speaker's name, in lower case.
         quoted: The clauses of the quote's sentences.
     """
-    said = [word.lower() for word in read_words(statement)]
+    said = [word.lower() for word in tokens(statement)]
     if not _begins_with_speaker(said, speakers) or PEOPLE & set(said):
         return False
     nearest = closest(read_clauses(statement), quoted)

@@ -100,9 +100,12 @@ def select_displaced(
 
 
 def _displaces(fact: Fact, memory: Memory, relations: Relations) -> bool:
+    is_earlier = fact.event_at <= memory.valid_from
+    if fact.slot is None and not is_earlier:
+        return False
     if statement_key(fact.statement) == statement_key(memory.statement):
-        return fact.slot is not None or fact.event_at <= memory.valid_from
-    if fact.slot is not None or fact.event_at > memory.valid_from:
+        return True
+    if fact.slot is not None or not is_earlier:
         return False
     cosine = memory.vector @ relations.vector_of(fact.statement)
     return bool(cosine >= relations.policy.min_ask)
