@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from pipelines.errors import DependencyUnavailable, MemstillError
-from pipelines.ports import go_on
+from pipelines.ports import ANYWHERE, go_on
 from pipelines.stages.breaker import (
     Asked,
     Circuit,
@@ -299,10 +299,10 @@ class BreakingIndex:
             return self._index.search(owner, session_id, vector, text, limit, as_of=as_of)
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
         with self._breaker.asking():
-            return self._index.neighbours(owner, vectors, limit)
+            return self._index.neighbours(owner, vectors, limit, min_cosine=min_cosine)
 
     def count(self, owner: Owner) -> int:
         with self._breaker.asking():

@@ -105,6 +105,16 @@ def _numbers_of(point: IndexPoint) -> list[int]:
     return numbers
 
 
+def near_request(owner: Owner, vector: Vector, limit: int, min_cosine: float) -> QueryRequest:
+    """What of this owner holds and is nearest."""
+    return QueryRequest(
+        limit=limit,
+        query=dense_query(vector),
+        filter=current_of(owner),
+        score_threshold=min_cosine,
+    )
+
+
 def search_legs(
     owner: Owner, visible: Filter, vector: Vector, text: str, limit: int
 ) -> tuple[QueryRequest, QueryRequest | None]:

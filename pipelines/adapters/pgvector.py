@@ -45,7 +45,7 @@ from pipelines.errors import (
     IndexUnavailable,
 )
 from pipelines.model import MemoryId
-from pipelines.ports import TOKEN_LENGTH
+from pipelines.ports import ANYWHERE, TOKEN_LENGTH
 
 if TYPE_CHECKING:
     import uuid
@@ -164,14 +164,14 @@ class PgvectorTable:
         return merge_hits(cosines, lexical)
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
         found: list[list[MemoryId]] = []
         graph = self._find_graph(owner)
         with self._reading() as connection:
             for start in range(0, len(vectors), _ASKED_AT_ONCE):
                 part = vectors[start : start + _ASKED_AT_ONCE]
-                values = {**_owner_values(owner), "limit": limit}
+                values = {**_owner_values(owner), "limit": limit, "farthest": 1 - min_cosine}
                 statement = self._sql(make_neighbours(len(part), graph and graph.number))
                 found += _nearest(connection, statement, values, part)
         return found

@@ -161,6 +161,7 @@ FROM (VALUES {queries}) AS asked (number, vector) CROSS JOIN LATERAL (
     WHERE tenant_id = :tenant_id AND user_id = :user_id AND state = 'active'
     ORDER BY distance, memory_id LIMIT :limit
 ) AS nearest
+WHERE distance <= :farthest
 ORDER BY number, distance, memory_id
 """
 
@@ -177,7 +178,8 @@ WHERE tenant_id = :tenant_id AND user_id = :user_id
 """
 
 _NEIGHBOURS_BY_GRAPHS = (
-    "SELECT number, memory_id FROM ({parts}) AS found ORDER BY number, distance, memory_id"
+    "SELECT number, memory_id FROM ({parts}) AS found WHERE distance <= :farthest"
+    " ORDER BY number, distance, memory_id"
 )
 
 

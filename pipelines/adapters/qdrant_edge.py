@@ -32,11 +32,10 @@ from pipelines.adapters.collection import (
 )
 from pipelines.adapters.edge_requests import (
     LAYOUT_FIELD,
-    current_of,
-    dense_query,
     id_of,
     index_fields,
     make_config,
+    near_request,
     not_newer_than,
     only_among,
     owned_by,
@@ -46,6 +45,7 @@ from pipelines.adapters.edge_requests import (
     visible_to,
 )
 from pipelines.errors import ConfigurationError, IndexUnavailable
+from pipelines.ports import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -184,12 +184,9 @@ class EdgeCollection:
         return merge_hits(cosines, weights)
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
-        requests = [
-            QueryRequest(limit=limit, query=dense_query(vector), filter=current_of(owner))
-            for vector in vectors
-        ]
+        requests = [near_request(owner, vector, limit, min_cosine) for vector in vectors]
         with self._using() as opened:
             answers = opened.shard.query_batch(QueryBatchRequest(requests))
         return [[id_of(point) for point in answer] for answer in answers]

@@ -51,6 +51,7 @@ from pipelines.errors import (
     IndexRefused,
     IndexUnavailable,
 )
+from pipelines.ports import ANYWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -192,13 +193,19 @@ class QdrantCollection:
         return merge_hits(scores[0], scores[1] if len(scores) > 1 else {})
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
         if not vectors:
             return []
         mine = current_of(owner)
         requests = [
-            models.QueryRequest(query=dense_query(vector), using=DENSE, filter=mine, limit=limit)
+            models.QueryRequest(
+                query=dense_query(vector),
+                using=DENSE,
+                filter=mine,
+                limit=limit,
+                score_threshold=min_cosine,
+            )
             for vector in vectors
         ]
         return [[id_of(point) for point in answer] for answer in self._query(requests)]

@@ -51,6 +51,8 @@ log = structlog.get_logger(__name__)
 
 # By then it is no fact's fault, but a wrong key or name of the model's.
 _REFUSED_IN_A_ROW = 3
+# An index rounds otherwise than the rules do.
+_ROUNDED = 0.001
 BUSY = "this user's memories are being changed; try again in a moment"
 
 
@@ -331,7 +333,8 @@ class Consolidate:
     def _find_near(self, owner: Owner, wanted: Sequence[Vector], limit: int) -> set[MemoryId]:
         # What a generation is about to trade places with is found under the live owner.
         asked = dict.fromkeys((owner, owner.live))
-        found = [self.index.neighbours(whose, wanted, limit) for whose in asked]
+        least = self.policies.dedup.min_ask - _ROUNDED
+        found = [self.index.neighbours(whose, wanted, limit, min_cosine=least) for whose in asked]
         return {key for lists in found for keys in lists for key in keys}
 
     def _load_more(

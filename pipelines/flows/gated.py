@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipelines.ports import ANYWHERE
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
@@ -65,9 +67,9 @@ class GatedIndex:
         return self.live.search(owner, session_id, vector, text, limit, as_of=as_of)
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
-        return self.live.neighbours(owner, vectors, limit)
+        return self.live.neighbours(owner, vectors, limit, min_cosine=min_cosine)
 
     def count(self, owner: Owner) -> int:
         return self.live.count(owner)

@@ -83,6 +83,7 @@ from pipelines.ports.generations import (
 )
 from pipelines.ports.inbox import Accepted, FactReport, Inbox, Place, Status, TranscriptClaim
 from pipelines.ports.index import (
+    ANYWHERE,
     Hit,
     IndexedPoint,
     IndexPoint,
@@ -152,6 +153,7 @@ from pipelines.ports.work import Clock, DueWork, Waiting, Waker, WorkTable
 from pipelines.ports.working import Summariser, Summary, Working, WorkingItem, WorkingStore
 
 __all__ = [
+    "ANYWHERE",
     "BATCHED",
     "TOKEN_LENGTH",
     "Accepted",

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from pipelines.model import MemoryId, MemoryState, Owner, Scope, Vector
 
+ANYWHERE = -2.0
+"""No vector is farther: a cosine may be rounded below -1."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexPoint:
@@ -127,11 +130,11 @@ class VectorIndex(Protocol):
         ...
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
         """For each vector the owner's nearest active memories of any scope, best first.
 
-        Statements alone are compared.
+        Statements alone are compared. Those that are farther than ``min_cosine`` are left out.
         """
         ...
 

@@ -15,7 +15,7 @@ from pipelines.adapters.lexical import (
 )
 from pipelines.errors import IndexUnavailable
 from pipelines.model import MemoryState, Scope
-from pipelines.ports import IndexedPoint
+from pipelines.ports import ANYWHERE, IndexedPoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -96,13 +96,15 @@ class InMemoryIndex:
         )
 
     def neighbours(
-        self, owner: Owner, vectors: Sequence[Vector], limit: int
+        self, owner: Owner, vectors: Sequence[Vector], limit: int, *, min_cosine: float = ANYWHERE
     ) -> list[list[MemoryId]]:
         mine = [entry for entry in self._entries_of(owner) if _holds(entry.point, None)]
-        return [
-            _best({entry.point.memory_id: _cosine(entry, vector) for entry in mine}, limit)
-            for vector in vectors
-        ]
+        found: list[list[MemoryId]] = []
+        for vector in vectors:
+            cosines = {entry.point.memory_id: _cosine(entry, vector) for entry in mine}
+            near = {key: cosine for key, cosine in cosines.items() if cosine >= min_cosine}
+            found.append(_best(near, limit))
+        return found
 
     def count(self, owner: Owner) -> int:
         return len(self._entries_of(owner))

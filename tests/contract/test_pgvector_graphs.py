@@ -191,6 +191,7 @@ def test_graph_is_walked_and_no_row_besides_is_compared(world: World) -> None:
         "session_id": None,
         "as_of": None,
         "limit": 10,
+        "farthest": 1,
         "memories": 400,
     }
     for statement in (

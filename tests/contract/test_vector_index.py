@@ -370,6 +370,19 @@ def test_neighbours_answers_each_vector_in_order_when_several_are_asked(index: V
     assert [[b, c]] == index.neighbours(ALICE, [along(2)], 2)
 
 
+def test_neighbours_leaves_out_what_is_farther_than_asked_for(index: VectorIndex) -> None:
+    """However few are left."""
+    near, far = make_point("a", along(2, 0.6)), make_point("b", along(2, 2.0))
+    index.apply([near, far], [])
+
+    def found(min_cosine: float) -> list[MemoryId]:
+        return index.neighbours(ALICE, [along(2)], 5, min_cosine=min_cosine)[0]
+
+    assert [near.memory_id, far.memory_id] == found(0.4)
+    assert [near.memory_id] == found(0.7)
+    assert [] == found(0.9)
+
+
 def test_search_answers_as_the_exact_index_does_when_the_corpus_is_mixed(
     index: VectorIndex,
 ) -> None:

@@ -19,6 +19,7 @@ from pipelines.flows.consolidate import Consolidate
 from pipelines.flows.project import Project
 from pipelines.model import MemoryState, TranscriptState
 from pipelines.outcome import Done, Skipped, Snoozed
+from pipelines.ports import ANYWHERE
 from pipelines.stages.merging.relate import Relation
 from pipelines.testing.index import InMemoryIndex
 from pipelines.testing.models import HashEmbedder, InMemoryVerdicts, ScriptedJudge
@@ -208,11 +209,16 @@ def test_consolidate_gives_the_user_back_when_the_index_is_away() -> None:
         is_away = True
 
         def neighbours(
-            self, owner: Owner, vectors: Sequence[Vector], limit: int
+            self,
+            owner: Owner,
+            vectors: Sequence[Vector],
+            limit: int,
+            *,
+            min_cosine: float = ANYWHERE,
         ) -> list[list[MemoryId]]:
             if self.is_away:
                 raise IndexUnavailable("no answer")
-            return super().neighbours(owner, vectors, limit)
+            return super().neighbours(owner, vectors, limit, min_cosine=min_cosine)
 
     index = Away()
     world = World(index=index)
