@@ -71,7 +71,7 @@ class RankPolicy:
     half_life: timedelta = timedelta(days=30)
     diversity: float = 0.3
     same_message_penalty: float = 0.1
-    legs: int = 100
+    legs: int = 60
     considered: int = 3
     least_considered: int = 60
     reranked: int = 50

@@ -64,10 +64,15 @@ def _ask(client: Memstill, question: Question) -> Answer:
     started = time.perf_counter()
     client.recall(question.text, question.user_id)
     seconds = time.perf_counter() - started
-    found = client.recall(
-        question.text, question.user_id, max_memories=DEPTH, max_tokens=MAX_TOKENS
-    )
+    found = _recall(client, question.text, question.user_id, DEPTH)
     return Answer(question, tuple(_entries(found, question.user_id)), seconds)
+
+
+def _recall(client: Memstill, query: str, user_id: str, depth: int) -> Recall:
+    """Memories alone: a procedure in the block would be taken for one of them."""
+    return client.recall(
+        query, user_id, max_memories=depth, max_tokens=MAX_TOKENS, tiers=["memories"]
+    )
 
 
 def _entries(found: Recall, user_id: str) -> Iterable[Entry]:
@@ -121,7 +126,7 @@ def await_index(
 
 def _knows(client: Memstill, user_id: str, wanted: set[tuple[str, str]]) -> bool:
     anything = next(iter(wanted))[1]
-    found = client.recall(anything, user_id, max_memories=EVERYTHING, max_tokens=MAX_TOKENS)
+    found = _recall(client, anything, user_id, EVERYTHING)
     known = {_said(memory.subject, memory.statement) for memory in found.memories}
     return wanted <= known or len(found.memories) == EVERYTHING
 
