@@ -142,6 +142,7 @@ def _without_articles(words: Sequence[str]) -> list[str]:
     for position, word in enumerate(words):
         at_start = position == 0 or words[position - 1] == STOP_TOKEN
         is_article = word in {"a", "an", "the"} or (at_start and word in {"A", "An", "The"})
-        if not (is_article and words[position + 1 : position + 2] not in ([], [STOP_TOKEN])):
+        is_last = position + 1 == len(words) or words[position + 1] == STOP_TOKEN
+        if is_last or not is_article:
             kept.append(word)
     return kept
