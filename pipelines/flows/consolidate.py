@@ -20,21 +20,22 @@ from pipelines.errors import (
 )
 from pipelines.flows.again import delay_after_error, insist
 from pipelines.flows.judging import Judging, is_worth_asking, weigh_open
+from pipelines.flows.known import KnownFinder
 from pipelines.flows.vectors import Vectors
-from pipelines.model import FactOutcome, memory_id
+from pipelines.model import FactOutcome
 from pipelines.outcome import Done, Outcome, Skipped, Snoozed
 from pipelines.plan import Plan, Settlement
 from pipelines.stages.generation import Side, generation_of
-from pipelines.stages.merging.merge import Known, merge, select_displaced
+from pipelines.stages.merging.merge import merge
 from pipelines.stages.merging.portions import cut, session_end
 from pipelines.stages.merging.relate import Relations
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from config.policy import Policies
-    from pipelines.model import Fact, Memory, MemoryId, Owner, Vector
+    from pipelines.model import Fact, MemoryId, Owner
     from pipelines.ports import (
         Clock,
         Embedder,
@@ -51,8 +52,6 @@ log = structlog.get_logger(__name__)
 
 # By then it is no fact's fault, but a wrong key or name of the model's.
 _REFUSED_IN_A_ROW = 3
-# An index rounds otherwise than the rules do.
-_ROUNDED = 0.001
 BUSY = "this user's memories are being changed; try again in a moment"
 
 
@@ -289,7 +288,8 @@ class Consolidate:
         judging: Judging,
     ) -> Plan:
         """Merge, and merge again with the verdicts on what the rules had to leave open."""
-        known = self._find_known(owner, facts, vectors, refile)
+        finder = KnownFinder(self.store, self.index, self.policies.dedup)
+        known = finder.find(owner, facts, vectors, refile)
         refile = set(refile).intersection(memory.id for memory in known.memories)
         for _ in range(self.policies.consolidate.max_questions):
             relations = Relations(self.policies.dedup, vectors.of, judging.known)
@@ -301,70 +301,6 @@ class Consolidate:
 
     def _hold(self, claim: OwnerClaim) -> None:
         self.store.extend_owner_lease(claim, self.clock.now() + self.policies.lease.distill)
-
-    def _find_known(
-        self,
-        owner: Owner,
-        facts: Sequence[Fact],
-        vectors: Vectors,
-        refile: Collection[MemoryId],
-    ) -> Known:
-        asked = self.store.load_memories(owner, refile) if refile else []
-        for memory in asked:
-            vectors.remember(memory)
-        again = self.store.load_facts(owner, refile) if refile else {}
-        moving = [*facts, *(fact for members in again.values() for fact in members)]
-        vectors.learn(fact.statement for fact in moving)
-        wanted = [vectors.of(said) for said in dict.fromkeys(fact.statement for fact in moving)]
-        near = self._find_near(owner, wanted, self.policies.dedup.candidates)
-        # The index may lag: what it has not seen yet comes from the store.
-        memories = self.store.find_candidates(
-            owner,
-            {fact.statement for fact in moving},
-            {fact.slot for fact in moving if fact.slot} | {row.slot for row in asked if row.slot},
-            near | set(refile),
-        )
-        if not near <= {memory.id for memory in memories}:
-            # Those of another generation stand among them, and crowd out what is wanted.
-            near = self._find_near(owner, wanted, 2 * self.policies.dedup.candidates)
-            memories = self._load_more(owner, memories, near)
-        return self._with_facts(owner, moving, memories, vectors, refile)
-
-    def _find_near(self, owner: Owner, wanted: Sequence[Vector], limit: int) -> set[MemoryId]:
-        # What a generation is about to trade places with is found under the live owner.
-        asked = dict.fromkeys((owner, owner.live))
-        least = self.policies.dedup.min_ask - _ROUNDED
-        found = [self.index.neighbours(whose, wanted, limit, min_cosine=least) for whose in asked]
-        return {key for lists in found for keys in lists for key in keys}
-
-    def _load_more(
-        self, owner: Owner, memories: list[Memory], ids: Iterable[MemoryId]
-    ) -> list[Memory]:
-        missing = set(ids) - {memory.id for memory in memories}
-        return memories + self.store.load_memories(owner, missing)
-
-    def _with_facts(
-        self,
-        owner: Owner,
-        newcomers: Sequence[Fact],
-        memories: list[Memory],
-        vectors: Vectors,
-        refile: Collection[MemoryId],
-    ) -> Known:
-        """The memories, with the facts of those that may have to be put together anew."""
-        for memory in memories:
-            vectors.remember(memory)
-        relations = Relations(self.policies.dedup, vectors.of)
-        slotted = [memory.id for memory in memories if memory.slot is not None]
-        displaced = select_displaced(newcomers, memories, relations)
-        facts = self.store.load_facts(owner, {*slotted, *displaced, *refile})
-        kept = [fact for members in facts.values() for fact in members]
-        # A fact that goes its own way takes the memory that it once had.
-        memories = self._load_more(owner, memories, {memory_id(fact.id) for fact in kept})
-        for memory in memories:
-            vectors.remember(memory)
-        vectors.learn(fact.statement for fact in kept)
-        return Known(tuple(memories), facts)
 
     def _release(self, claim: OwnerClaim, resume_at: datetime | None, *, deaths: int = 0) -> None:
         now = self.clock.now()

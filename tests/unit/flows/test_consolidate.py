@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from config.policy import Policies
 from pipelines.errors import (
     BadReply,
@@ -115,6 +117,45 @@ def test_consolidate_finds_near_duplicates_through_the_index() -> None:
     world.flow.run(ALICE)
 
     assert ["User likes green tea in the afternoon."] == world.current()
+
+
+class Around:
+    """``Embedder`` that puts statements around a circle, by degrees."""
+
+    model, size = "around", 2
+
+    def __init__(self, degrees: dict[str, int]) -> None:
+        self._degrees = degrees
+
+    def embed(self, texts: Sequence[str]) -> list[Vector]:
+        angles = np.radians([self._degrees[text] for text in texts])
+        return list(np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
+
+
+def test_consolidate_finds_a_place_for_what_a_late_fact_displaces() -> None:
+    """Beside what is near to it, though nothing of that is near to the late one."""
+    said = {
+        "User loves green tea in the afternoon.": 0,
+        "User likes green tea in the afternoon.": 30,
+        "User really likes green tea in the afternoon.": 90,
+        "In the afternoon User likes green tea.": 60,
+    }
+    days = dict(zip(said, (1, 5, 6, 7), strict=True))
+    facts = [make_fact(text, session=f"s{on}", at=day(on)) for text, on in days.items()]
+
+    def remains(portions: list[list[Fact]]) -> list[str]:
+        world = World()
+        flow = replace(world.flow, embedder=Around(said))
+        for portion in portions:
+            world.distill(*portion)
+            flow.run(ALICE)
+            Project(world.stores, world.index, world.clock).run()
+        return world.current()
+
+    late, *others = facts
+    at_once = remains([facts])
+    assert 2 == len(at_once)
+    assert at_once == remains([*([fact] for fact in others), [late]])
 
 
 def test_consolidate_waits_for_an_earlier_session_that_is_being_distilled() -> None:
