@@ -124,8 +124,8 @@ class PgvectorTable:
 
     def remove_owner(self, owner: Owner) -> None:
         with self._transaction() as connection:
-            connection.execute(self._sql(REMOVE_OWNER), _owner_values(owner))
             self._graphs.forget(connection, owner)
+            connection.execute(self._sql(REMOVE_OWNER), _owner_values(owner))
 
     def scan(self, after: MemoryId | None, limit: int) -> list[IndexedPoint]:
         statement = self._sql(_SCAN_FIRST if after is None else _SCAN_BEHIND)
@@ -330,7 +330,7 @@ class PgvectorIndex(PgvectorTable):
             )
 
 
-@lru_cache
+@lru_cache(maxsize=512)
 def _statement(template: str, table: str, size: int) -> TextClause:
     return text(template.format(table=table, size=size))
 
@@ -356,7 +356,7 @@ def _ask(terms: Sequence[int], graph: Graph | None) -> tuple[str, dict[str, obje
     values: dict[str, object] = {"memories": graph.memories}
     for n, term in enumerate(arranged):
         values[f"term_{n}"] = term
-        if n >= lead.counted:
+        if n >= lead.words:
             values[f"holding_{n}"] = graph.words.holders[term]
     return make_search(len(terms), graph.number, lead), values
 

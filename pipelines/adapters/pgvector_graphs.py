@@ -140,7 +140,10 @@ class Graphs:
             return 0 if connection is None else self._tend(connection)
 
     def forget(self, connection: Connection, owner: Owner) -> None:
-        """Of an owner whose memories are gone; the empty graph goes when it is next tended."""
+        """Before an owner's memories go; the empty graph goes when the index is next tended.
+
+        Before, because who drops the graph waits for whoever has written, and holds it.
+        """
         name = self._name(owner_number(owner))
         if connection.scalar(text(_IS_THERE), {"name": name}):
             connection.execute(text(_FORGET_WORDS.format(name=name)))
@@ -165,7 +168,7 @@ class Graphs:
             self._make(connection, number, owners[number].memories)
         for number in [*kept, *made]:
             words = kept[number].words if number in kept else NOT_COUNTED
-            if words.is_outdated(owners[number].memories):
+            if words.is_outdated(owners[number].memories, time.time()):
                 self._count_words(connection, number, owners[number])
         self._look(connection)
         return len(made)
@@ -179,12 +182,16 @@ class Graphs:
         log.info("graph_made", memories=memories, seconds=seconds)
 
     def _count_words(self, connection: Connection, number: int, counted: Row[Any]) -> None:
-        least = least_holders(self._large)
+        name, least = self._name(number), least_holders(counted.memories, self._large)
         values = {"tenant_id": counted.tenant_id, "user_id": counted.user_id, "least": least}
+        # Whoever erases the owner waits from the first comment on, or has done it before.
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(_FORGET_WORDS.format(name=name))
         rows = connection.execute(text(COUNT.format(table=self._table)), values)
-        words = CommonWords(counted.memories, least, {row.term: row.holders for row in rows})
-        kept = _KEEP_WORDS.format(name=self._name(number), words=write_words(words))
-        connection.exec_driver_sql(kept)
+        holders = {row.term: row.holders for row in rows}
+        words = CommonWords(int(time.time()), counted.memories, least, holders)
+        connection.exec_driver_sql(_KEEP_WORDS.format(name=name, words=write_words(words)))
+        connection.exec_driver_sql("COMMIT")
         log.info("words_counted", memories=words.memories, common=len(words.holders))
 
     def _build(self, number: int) -> str:

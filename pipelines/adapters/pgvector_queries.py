@@ -16,7 +16,7 @@ WITH query AS MATERIALIZED (
 ), near AS MATERIALIZED ({near}
 ), named AS MATERIALIZED (
     SELECT tenant_id, user_id, {is_visible} AS is_visible, memory_id{weights}
-    FROM {table} WHERE owned_terms {operator} ARRAY[{terms}]
+    FROM {table} WHERE {condition}
 ), mine AS MATERIALIZED (
     SELECT * FROM named WHERE tenant_id = :tenant_id AND user_id = :user_id
 ), rarity AS MATERIALIZED ({rarity})
@@ -89,22 +89,28 @@ _SHARE = "coalesce(weight_{n} * rarity_{n}, 0)"
 class Lead:
     """Which words of a question lead to rows: the others score what is found.
 
+    How many memories hold a word is counted where all its rows are read, and for every other one
+    a parameter, ``holding_3`` for ``term_3``.
+
     Attributes:
-        words: How many, the first ones.
-        is_all: Whether to rows that hold all of them instead of one. Then how many hold each word
-            is a parameter, ``holding_0`` and so on; else it is for those that do not lead.
+        words: So many, the first ones, lead to every row that holds one of them.
+        together: So many after these lead to the rows that hold all of them.
     """
 
     words: int
-    is_all: bool = False
+    together: int = 0
 
-    @property
-    def counted(self) -> int:
-        """Words of which all rows are read."""
-        return 0 if self.is_all else self.words
+    def condition(self) -> str:
+        """Of the rows that they lead to; empty where there are none."""
+        parts = (("&&", range(self.words)), ("@>", range(self.words, self.words + self.together)))
+        return " OR ".join(
+            f"owned_terms {operator} ARRAY[{', '.join(_TERM.format(n=n) for n in numbers)}]"
+            for operator, numbers in parts
+            if numbers
+        )
 
 
-@lru_cache
+@lru_cache(maxsize=512)
 def make_search(terms: int, graph: int | None = None, lead: Lead | None = None) -> str:
     """The candidates of both legs with both of their scores.
 
@@ -115,6 +121,7 @@ def make_search(terms: int, graph: int | None = None, lead: Lead | None = None) 
         lead: Where not all words lead to all rows that hold them.
     """
     lead = lead or Lead(terms)
+    condition = lead.condition()
     weights = "".join(f",\n           {_WEIGHT.format(n=n)}" for n in range(terms))
     near = (_NEAR if graph is None else _NEAR_BY_GRAPH).format(
         table="{table}",
@@ -125,15 +132,14 @@ def make_search(terms: int, graph: int | None = None, lead: Lead | None = None) 
     )
     if not terms:
         return _SEARCH_WITHOUT_WORDS.format(near=near)
-    template = _SEARCH if lead.words else _SEARCH_BY_MEANING
+    template = _SEARCH if condition else _SEARCH_BY_MEANING
     return template.format(
         table="{table}",
         near=near,
         is_visible=_IS_VISIBLE,
-        operator="@>" if lead.is_all else "&&",
-        terms=", ".join(_TERM.format(n=n) for n in range(lead.words)),
+        condition=condition,
         weights=weights,
-        rarity=_rarity(terms, lead.counted, has_graph=graph is not None),
+        rarity=_rarity(terms, lead.words, has_graph=graph is not None),
         score=_score(terms),
     )
 

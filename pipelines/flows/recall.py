@@ -43,6 +43,8 @@ MAX_MEMORIES = 1_000
 MAX_TOKENS = 1_000_000
 # So many times what is wanted is asked of a crowded index at most.
 MAX_CROWD = 8
+# Of what could be read so much can be told, or the index is crowded: a few ended a moment ago.
+_FILLED = 0.75
 _COUNTED_AT_ONCE = 8
 NOT_RERANKED = "not reranked: the reranker did not answer as it should"
 
@@ -164,7 +166,7 @@ class Recall:
         while True:
             hits = promising(self._search(question, vector, legs), self.policy)
             found = self._load(question, hits, enough)
-            is_crowded = len(found) < min(wanted, enough) and legs <= len(hits)
+            is_crowded = len(found) < _FILLED * min(wanted, enough) and legs <= len(hits)
             if not is_crowded or legs >= MAX_CROWD * wanted:
                 return found
             legs *= 2
