@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,18 @@ from sqlalchemy import text
 from pipelines.adapters.pgvector import PgvectorIndex
 from pipelines.adapters.pgvector_format import BinaryVector, owner_number
 from pipelines.adapters.pgvector_queries import Lead, make_neighbours, make_search
+from pipelines.adapters.pgvector_words import CommonWords, write_words
 from pipelines.adapters.postgres import Database
+from pipelines.errors import IndexUnavailable
 from pipelines.model import MemoryState, Scope
+from tests.acceptance.deployment import wait_until
 from tests.contract.points import ALICE, BOB, gone, make_point
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
 
     from pipelines.model import MemoryId, Vector
     from pipelines.ports import Hit, IndexPoint
@@ -79,6 +86,27 @@ class World:
         graph = self.open()._graphs.find(ALICE)
         assert graph is not None
         return dict(graph.words.holders)
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        return self._database.transaction()
+
+    def run_alone(self, statement: str) -> None:
+        engine = self._database.engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def wait_for_lock(self, waiting: int = 1) -> None:
+        """Until so many wait for one."""
+
+        def do_wait() -> bool:
+            with self._database.transaction() as connection:
+                found = connection.exec_driver_sql(
+                    "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                    " WHERE NOT granted AND datname = current_database()"
+                )
+                return bool(found.scalar_one() >= waiting)
+
+        wait_until(do_wait, "somebody waits for a lock", 20)
 
     def forget_words(self) -> None:
         with self._database.transaction() as connection:
@@ -268,6 +296,45 @@ def test_graph_that_was_cut_off_is_made_anew(world: World) -> None:
     assert world.open()._graphs.find(ALICE) is None
     assert 1 == world.open().tend()
     assert world.open()._graphs.find(ALICE) is not None
+
+
+def test_words_that_are_counted_during_an_erasure_do_not_outlive_it(world: World) -> None:
+    """Whoever erases waits for whoever counts, before anything is erased."""
+    world.index.tend()
+    name = world.graphs()[0]
+    with ThreadPoolExecutor(1) as pool:
+        with world.transaction() as counting:
+            counting.exec_driver_sql(f"COMMENT ON INDEX {name} IS NULL")
+            erasing = pool.submit(world.index.remove_owner, ALICE)
+            world.wait_for_lock()
+            assert 2 * LARGE == world.index.count(ALICE)
+            kept = write_words(CommonWords(int(time.time()), 400, 10, {1: 80}))
+            counting.exec_driver_sql(f"COMMENT ON INDEX {name} IS '{kept}'")
+        erasing.result(30)
+
+    assert {} == world.words()
+    assert 0 == world.index.count(ALICE)
+
+
+def test_erasure_and_the_drop_of_a_graph_do_not_block_each_other(world: World) -> None:
+    """Who drops it waits for whoever has written, and the erasure has not yet."""
+    world.index.tend()
+    drop = f"DROP INDEX CONCURRENTLY {world.graphs()[0]}"
+    with ThreadPoolExecutor(2) as pool:
+        with world.transaction() as writing:
+            writing.exec_driver_sql(f"DELETE FROM {world.index._table} WHERE version < 0")
+            dropping = pool.submit(world.run_alone, drop)
+            world.wait_for_lock()
+            erasing = pool.submit(world.index.remove_owner, ALICE)
+            world.wait_for_lock(2)
+        dropping.result(30)
+        # What it would have forgotten is gone; whoever erases comes again.
+        with pytest.raises(IndexUnavailable, match="UndefinedTable"):
+            erasing.result(30)
+
+    world.index.remove_owner(ALICE)
+    assert [] == world.graphs()
+    assert 0 == world.index.count(ALICE)
 
 
 def test_graph_goes_with_the_memories(world: World) -> None:
